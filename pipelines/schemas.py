@@ -1,0 +1,71 @@
+"""Arrow schemas of every artifact: where the stages meet."""
+
+import pyarrow as pa
+
+QUERIES = pa.schema(
+    [
+        ("query_id", pa.string()),  # unique; a hash of data set and question
+        ("dataset", pa.string()),
+        ("split", pa.string()),  # the publisher's split
+        ("role", pa.string()),  # train, calibration or test
+        ("kind", pa.string()),  # number, option or text
+        ("question", pa.string()),  # as the model is asked it
+        ("reference", pa.string()),  # spellings of a text answer are separated by |
+        ("prompt", pa.string()),  # the rendered conversation
+        ("prompt_ids", pa.list_(pa.int32())),
+    ]
+)
+
+SAMPLE = pa.struct(
+    [
+        ("index", pa.int32()),
+        ("text", pa.string()),
+        ("answer", pa.string()),  # canonical; null where none was found
+        ("p_true", pa.float32()),
+        ("target", pa.float32()),  # the training target: SSC, by default
+        ("num_tokens", pa.int32()),  # generated, the end token included
+        ("finish_reason", pa.string()),
+    ]
+)
+
+# What a query cost: tokens that the model computed (generated, scored) or took from the cache.
+COUNTERS = pa.struct(
+    [
+        ("generated_tokens", pa.int64()),
+        ("prompt_tokens", pa.int64()),
+        ("scored_tokens", pa.int64()),
+        ("cached_tokens", pa.int64()),
+        ("scored_responses", pa.int32()),
+        ("seconds", pa.float64()),
+    ]
+)
+
+LABELS = pa.schema(
+    [
+        *QUERIES,
+        ("samples", pa.list_(SAMPLE)),
+        ("response_ids", pa.list_(pa.list_(pa.int32()))),  # one list a sample, no end token
+        ("counters", COUNTERS),
+    ]
+)
+
+EXAMPLES = pa.schema(
+    [
+        ("example_id", pa.string()),
+        ("query_id", pa.string()),
+        ("dataset", pa.string()),
+        ("task", pa.string()),  # calibration or generation
+        ("prompt_ids", pa.list_(pa.int32())),
+        ("response_ids", pa.list_(pa.int32())),
+        ("turn_ids", pa.list_(pa.int32())),
+        ("target", pa.float32()),
+    ]
+)
+
+
+# Names of the files and directories inside artifacts.
+EXAMPLES_FILE = "examples.parquet"
+ADAPTER_DIR = "adapter"  # of train and export: PEFT form
+MODEL_DIR = "model"  # of export: merged
+LOSSES_FILE = "losses.jsonl"  # of train: a line an optimizer step
+LIVE_FILE = "live.json"  # of evaluate: live runs against their replay

@@ -1,0 +1,141 @@
+"""The Ray Serve app: adaptive answers over HTTP, and responses in bulk for evaluation.
+
+    curl -X POST localhost:8000/answer -d '{"question": "What is 7 + 5?", "kind": "number",
+         "policy": "early_stopping", "threshold": 0.8, "budget": 16}'
+
+A replica holds one engine and many requests at once. The policies are the ones that offline
+replay runs (policies.py), over samples drawn as the label stage draws them (sampling.py).
+"""
+
+import asyncio
+import logging
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from pipelines.config import Config
+from pipelines.consistency import soft_self_consistency
+from pipelines.label import label_query
+from pipelines.models import fetch
+from pipelines.policies import POLICIES
+from pipelines.queries import query_id
+from pipelines.sampling import QuerySampler, answer_adaptively
+
+api = FastAPI(title="Self-calibrated answers")
+
+
+class Request(BaseModel):
+    """What to answer and when to stop. Equal requests with equal seeds draw equal samples."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: Annotated[str, Field(min_length=1)]
+    kind: Literal["number", "option", "text"] = "text"
+    policy: str = "early_stopping"
+    threshold: Annotated[float, Field(ge=0)] = 0.8  # of confidence or share; esc: its window
+    budget: Annotated[int, Field(ge=1)] = 16
+    seed: int | None = None  # the server's own, by default
+    query_id: str | None = None  # names the query's draws; a hash of the question, by default
+
+    @model_validator(mode="after")
+    def _known_policy(self) -> Self:
+        if self.policy not in POLICIES:
+            raise ValueError(f"policy {self.policy!r} is none of {', '.join(POLICIES)}")
+        if POLICIES[self.policy].threshold == "window" and self.threshold < 1:
+            raise ValueError(f"the threshold of {self.policy} is a window, a whole number >= 1")
+        return self
+
+
+class UsedSample(BaseModel):
+    text: str
+    answer: str | None
+    p_true: float
+
+
+class Response(BaseModel):
+    """The answer (null where no sample had one), its share of confidence, and what it took."""
+
+    answer: str | None
+    confidence: float | None
+    samples_used: int
+    stopped_early: bool
+    samples: list[UsedSample]
+
+
+@serve.deployment
+@serve.ingress(api)
+class Answerer:
+    """One engine behind HTTP (`POST /answer`) and behind a handle (`collect`)."""
+
+    def __init__(self, config: Config, source: str):
+        from pipelines.engine import VLLMEngine
+
+        logging.getLogger("vllm").setLevel(logging.WARNING)
+        self._config = config
+        self._engine = VLLMEngine(
+            str(fetch(source)), config.engine, config.sampling, config.confidence
+        )
+        self._room = asyncio.Semaphore(config.engine.queries_in_flight)
+
+    async def collect(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row of the queries artifact -> the row of a responses file (schemas.LABELS)."""
+        async with self._room:
+            return await label_query(
+                self._engine, self._config, row, self._config.evaluate.num_samples
+            )
+
+    @api.post("/answer")
+    async def answer(self, request: Request) -> Response:
+        config = self._config
+        sampler = QuerySampler(
+            self._engine,
+            config.seed if request.seed is None else request.seed,
+            request.query_id or query_id("served", request.question),
+            self._engine.prompts.sampling_ids(request.question),
+            request.kind,
+        )
+        outcome = await answer_adaptively(
+            sampler,
+            POLICIES[request.policy].make(request.threshold),
+            min(request.budget, config.serve.max_budget),
+            config.serve.samples_ahead,
+        )
+        return _response(outcome.answer, outcome.samples, outcome.stopped)
+
+    @api.get("/health")
+    async def health(self) -> dict[str, str]:
+        return {"status": "ok"}
+
+
+def _response(answer: str | None, samples: list[Any], stopped: bool) -> Response:
+    answers = [sample.answer for sample in samples]
+    shares = soft_self_consistency(answers, [sample.p_true for sample in samples])
+    return Response(
+        answer=answer,
+        confidence=None if answer is None else shares[answers.index(answer)],
+        samples_used=len(samples),
+        stopped_early=stopped,
+        samples=[
+            UsedSample(text=s.generated.text, answer=s.answer, p_true=s.p_true) for s in samples
+        ],
+    )
+
+
+def deploy(config: Config, source: str, name: str) -> DeploymentHandle:
+    """Runs an app of engine.count replicas under /name; returns its handle when it is ready."""
+    engine = config.engine
+    serve.start(
+        http_options={"host": config.serve.host, "port": config.serve.port},
+        logging_config={"log_level": "WARNING"},
+    )
+    app = Answerer.options(  # type: ignore[attr-defined]
+        num_replicas=engine.count,
+        # A batching engine wants many requests at once; Serve's default is 5.
+        max_ongoing_requests=engine.queries_in_flight * 2,
+        ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.gpus},
+        health_check_timeout_s=120,
+    ).bind(config, source)
+    return serve.run(app, name=name, route_prefix=f"/{name}")

@@ -1,0 +1,109 @@
+"""Stage `train`: LoRA on the joint loss with Ray Train and DeepSpeed; 1 to k workers.
+
+Ray Data streams the examples from Parquet to the workers; the loop is train_loop.py. The
+artifact holds the adapter in PEFT form (`adapter/`) and one JSON line an optimizer step
+(`losses.jsonl`). Checkpoints live beside them (`_checkpoints/`) until the stage is done.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipelines.config import Config
+from pipelines.dag import Result
+from pipelines.schemas import ADAPTER_DIR, EXAMPLES_FILE, LOSSES_FILE
+from pipelines.storage import Location
+
+CHECKPOINTS = "_checkpoints"
+_EXECUTION = {
+    "micro_tokens",
+    "threads",
+    "workers",
+    "gpus",
+    "cpus",
+    "checkpoint_every",
+    "max_failures",
+}
+
+
+def spec(config: Config) -> dict[str, Any]:
+    return {
+        "seed": config.seed,
+        "model": config.model.source,
+        "confidence": config.confidence.model_dump(mode="json"),
+        "eta": config.examples.eta,
+        "train": config.train.model_dump(mode="json", exclude=_EXECUTION),
+    }
+
+
+def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+    import ray.data
+    from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from pipelines.train_loop import train_loop
+
+    logging.getLogger("ray.train").setLevel(logging.WARNING)
+    train = config.train
+    examples = inputs["examples"] / EXAMPLES_FILE
+    rows = pq.ParquetFile(examples.filesystem.open_input_file(examples.path)).metadata.num_rows
+    kept = ray.data.read_parquet(examples.path, filesystem=examples.filesystem).filter(
+        partial(_fits, max_length=train.max_length)
+    )
+    options = ray.data.ExecutionOptions(preserve_order=True)  # the same batches on every run
+    per_worker: dict[str, float] = {"CPU": train.cpus}
+    environment = {}
+    if train.gpus:
+        per_worker["GPU"] = train.gpus
+    else:
+        environment["DS_ACCELERATOR"] = "cpu"
+    trainer = TorchTrainer(
+        train_loop,
+        train_loop_config={"config": config.model_dump(mode="json"), "rows": rows},
+        datasets={"train": kept},
+        dataset_config=DataConfig(execution_options=options),
+        torch_config=TorchConfig(backend="nccl" if train.gpus else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=train.workers, use_gpu=train.gpus > 0, resources_per_worker=per_worker
+        ),
+        run_config=RunConfig(
+            name=CHECKPOINTS,
+            storage_path=out.path,
+            storage_filesystem=out.filesystem,
+            worker_runtime_env={"env_vars": environment},  # type: ignore[call-arg]
+            failure_config=FailureConfig(max_failures=train.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    result = trainer.fit()
+    assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
+    with result.checkpoint.as_directory() as directory:
+        local = Location.of(directory)
+        state = (local / "state.json").read_json()
+        (out / ADAPTER_DIR).clear()
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            with (
+                local.filesystem.open_input_stream(f"{local.path}/{name}") as source,
+                out.filesystem.open_output_stream((out / ADAPTER_DIR / name).path) as target,
+            ):
+                target.write(source.read())
+    steps = state["losses"]
+    (out / LOSSES_FILE).write_text("".join(json.dumps(step) + "\n" for step in steps))
+    (out / CHECKPOINTS).delete()
+    metrics = {
+        "steps": len(steps),
+        "examples": state["examples"],
+        "dropped_too_long": rows - state["examples"] // train.epochs,
+        "tokens": sum(step["tokens"] for step in steps),
+        "last": steps[-1] if steps else {},
+    }
+    return Result(state["examples"], "", metrics)
+
+
+def _fits(row: dict[str, Any], max_length: int) -> bool:
+    """A row over max_length is dropped, never cut: cutting removes the confidence turn."""
+    return len(row["prompt_ids"]) + len(row["response_ids"]) + len(row["turn_ids"]) <= max_length
