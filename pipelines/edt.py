@@ -29,7 +29,8 @@ def edt_temperature(
     z = p.sum(dim=-1)
     # A masked logit is -inf and has p = 0: 0 * -inf must count as 0.
     mean = (p * shifted.clamp_min(torch.finfo(torch.float32).min)).sum(dim=-1) / z
-    entropy = (-mean if paper_code else z.log() - mean).clamp_min(0.0)
+    # abs: a negative zero would send the exponent to minus infinity.
+    entropy = (-mean if paper_code else z.log() - mean).clamp_min(0.0).abs()
     exponent = torch.where(theta == 0, torch.zeros_like(entropy), theta / entropy)
     return t0 * base**exponent
 

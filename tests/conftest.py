@@ -1,0 +1,84 @@
+"""Shared fixtures: the built-in model's directory, a tiny random model, tokenizers of families."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+# Special tokens that each family's template uses: (bos, eos, others).
+FAMILIES = {
+    "llama3": (
+        "<|begin_of_text|>",
+        "<|eot_id|>",
+        ["<|start_header_id|>", "<|end_header_id|>"],
+    ),
+    "r1": (
+        "<｜begin▁of▁sentence｜>",
+        "<｜end▁of▁sentence｜>",
+        ["<｜User｜>", "<｜Assistant｜>", "<think>", "</think>"],
+    ),
+    "gemma": ("<bos>", "<eos>", ["<start_of_turn>", "<end_of_turn>"]),
+}
+
+
+@pytest.fixture(scope="session")
+def smollm() -> Path:
+    """The built-in model as a local directory."""
+    from pipelines.models import fetch
+
+    return fetch("builtin:smollm2-135m")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, smollm: Path) -> Path:
+    """A random model of 2 layers, 64 wide, with the built-in model's tokenizer; loads at once."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    directory = tmp_path_factory.mktemp("tiny")
+    config = LlamaConfig.from_pretrained(smollm)
+    config.hidden_size, config.intermediate_size, config.num_hidden_layers = 64, 128, 2
+    config.num_attention_heads, config.num_key_value_heads, config.head_dim = 2, 1, 32
+    config.initializer_range = 0.2
+    config.dtype = "float32"
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(directory)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(smollm / name, directory / name)
+    return directory
+
+
+def family_tokenizer(family: str, smollm: Path) -> Any:
+    """A family's special tokens and chat template on the built-in model's vocabulary."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(smollm))
+    if family == "chatml":
+        return tokenizer
+    bos, eos, others = FAMILIES[family]
+    tokenizer.add_special_tokens(
+        {"bos_token": bos, "eos_token": eos, "additional_special_tokens": others}
+    )
+    tokenizer.chat_template = (TEMPLATES / f"{family}.jinja").read_text().strip()
+    return tokenizer
+
+
+@pytest.fixture(params=["chatml", *FAMILIES])
+def tokenizer(request: pytest.FixtureRequest, smollm: Path) -> Any:
+    made = family_tokenizer(request.param, smollm)
+    made.family = request.param
+    return made
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A real Ray on this machine."""
+    import ray
+
+    ray.init(num_cpus=4, logging_level="ERROR", log_to_driver=True)
+    yield
+    ray.shutdown()
