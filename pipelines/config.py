@@ -196,24 +196,29 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise ValueError(f"--set {override}: expected dotted.key=value")
-    node: Any = raw
-    *parents, last = key.split(".")
-    for part in parents:
-        node = (
-            node[int(part)]
-            if isinstance(node, list) and part.isdigit()
-            else node.setdefault(part, {})
-        )
-        if not isinstance(node, dict | list):
-            raise ValueError(f"--set {override}: {part} holds a value, not keys")
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
         raise ValueError(f"--set {override}: the value is not YAML") from None
-    if isinstance(node, list):
-        node[int(last)] = parsed
-    else:
-        node[last] = parsed
+    node: Any = raw
+    *parents, last = key.split(".")
+    for part in parents:
+        place = _place(node, part, override)
+        if isinstance(node, dict):
+            node.setdefault(place, {})
+        node = node[place]
+    node[_place(node, last, override)] = parsed
+
+
+def _place(node: Any, part: str, override: str) -> Any:
+    """The key or index that one part of a dotted key stands for."""
+    if isinstance(node, dict):
+        return part
+    if not isinstance(node, list):
+        raise ValueError(f"--set {override}: above {part} stands a value, not keys")
+    if not part.isdigit() or int(part) >= len(node):
+        raise ValueError(f"--set {override}: {part} is no index into {len(node)} entries")
+    return int(part)
 
 
 def _explain(error: ValidationError) -> str:

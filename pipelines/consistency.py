@@ -27,3 +27,17 @@ def soft_self_consistency(
 def self_consistency(answers: Sequence[str | None]) -> list[float | None]:
     """The share of votes of each response's answer: SSC with all confidences equal."""
     return soft_self_consistency(answers, [1.0] * len(answers))
+
+
+def training_targets(
+    answers: Sequence[str | None], confidences: Sequence[float], kind: str
+) -> list[float | None]:
+    """What a response's confidence is trained towards: `ssc`, or an ablation's target.
+
+    kind: `ssc`; `vote`, hard self-consistency; `p_true`, the model's own confidence.
+    """
+    if kind == "vote":
+        return self_consistency(answers)
+    if kind == "p_true":
+        return [None if a is None else c for a, c in zip(answers, confidences, strict=True)]
+    return soft_self_consistency(answers, confidences)

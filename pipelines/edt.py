@@ -6,8 +6,6 @@ the inverse CDF at one uniform number, a hash of (request key, position): exact 
 depends on nothing else in the batch, at the cost of one number a row.
 """
 
-import hashlib
-
 import torch
 from torch import Tensor
 
@@ -60,12 +58,6 @@ def inverse_cdf(logits: Tensor, temperature: Tensor, u: Tensor) -> Tensor:
     # Rounding can leave u past the last positive weight of the block: take that one.
     last = _BLOCK - 1 - (inside.flip(-1) > 0).to(torch.int8).argmax(dim=-1)
     return block.squeeze(1) * _BLOCK + torch.minimum(within, last)
-
-
-def request_key(seed: int, query_id: str, sample: int) -> int:
-    """A 63-bit key for the draws of one sample of one query."""
-    digest = hashlib.blake2b(f"{seed}\0{query_id}\0{sample}".encode(), digest_size=8)
-    return int.from_bytes(digest.digest(), "big") >> 1
 
 
 def uniforms(keys: Tensor, positions: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, cast
 
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # read when vllm is imported
+
 import torch
 from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -118,7 +120,13 @@ class VLLMEngine:
         )
 
     def shutdown(self) -> None:
-        self._llm.shutdown()
+        """Ends the engine and its process; it takes no more requests."""
+        llm = self._llm
+        del self._llm
+        # Its reader would take the process's end for a crash and report one.
+        if (reader := llm.output_handler) is not None:
+            reader.get_loop().call_soon_threadsafe(reader.cancel)
+        llm.shutdown()
 
     async def _run(self, ids: Sequence[int], params: SamplingParams) -> Any:
         final = None
@@ -149,7 +157,9 @@ def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
     if engine.tensor_parallel_size > 1:
         return {}
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    os.environ["OMP_NUM_THREADS"] = str(engine.threads or os.cpu_count())  # Ray sets it to 1
+    os.environ["OMP_NUM_THREADS"] = str(
+        engine.threads or len(os.sched_getaffinity(0))
+    )  # Ray sets it to 1
     return {"distributed_executor_backend": "uni"}
 
 

@@ -36,3 +36,7 @@ class Engine(Protocol):
     async def score(self, prompt_ids: Sequence[int], response_ids: Sequence[int]) -> Scored:
         """P(True) of a response, asked as a turn of its own after it."""
         ...
+
+    def shutdown(self) -> None:
+        """Ends the engine; it takes no more requests."""
+        ...

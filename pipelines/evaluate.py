@@ -23,7 +23,7 @@ from pipelines.storage import Location
 MODELS = ("base", "calibrated")
 LIVE_POLICIES = ("early_stopping", "asc_conf")
 LIVE_THRESHOLDS = (0.3, 0.6, 0.9)  # spread, so that some runs stop and some spend the budget
-_ROWS_A_FILE = 64  # a file is what a killed run does not have to answer again
+_ROWS_A_FILE = 64  # the rows of files that stand are not answered again by a rerun
 
 
 def spec(config: Config) -> dict[str, Any]:
@@ -49,14 +49,9 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     sources = {"base": config.model.source, "calibrated": (inputs["export"] / MODEL_DIR).uri}
     live: dict[str, Any] = {}
     for name, source in sources.items():
-        parts = [rows[i : i + _ROWS_A_FILE] for i in range(0, len(rows), _ROWS_A_FILE)]
-        files = [out / f"{name}-{number:05}.parquet" for number in range(len(parts))]
         handle = deploy(config, source, name)
         try:
-            for part, file in zip(parts, files, strict=True):
-                if not file.exists():
-                    write_rows(asyncio.run(_collect(handle, part)), file)
-                    print(f"evaluate: {name}, {file.path.rpartition('/')[2]} written", flush=True)
+            asyncio.run(_collect(config, handle, rows, out, name))
             recorded = out.read_table(f"{name}-").to_pylist()
             tests = [row for row in recorded if row["role"] == "test"]
             live[name] = asyncio.run(_live(config, name, tests))
@@ -86,9 +81,46 @@ def costs(artifact: Location) -> dict[str, Any]:
     return sums
 
 
-async def _collect(handle: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    # The replicas admit what fits; the rest waits in the handle, in order.
-    return list(await asyncio.gather(*(handle.collect.remote(row) for row in rows)))
+async def _collect(
+    config: Config, handle: Any, rows: list[dict[str, Any]], out: Location, name: str
+) -> None:
+    """Answers every row once, in files as rows end; those that an earlier run wrote stand."""
+    from ray.exceptions import RayActorError
+    from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+    files = 0
+    done: set[str] = set()
+    while (file := _file(out, name, files)).exists():
+        done |= set(out.read_table(file.name, ["query_id"])["query_id"].to_pylist())
+        files += 1
+    left = [row for row in rows if row["query_id"] not in done]
+    # Enough to keep all replicas full; the rest of the rows waits here, not in the router.
+    room = asyncio.Semaphore(2 * config.engine.count * config.engine.queries_in_flight)
+
+    # A replica whose engine died is replaced, and its rows go to the next one.
+    @retry(
+        retry=retry_if_exception_type(RayActorError),
+        stop=stop_after_attempt(1 + config.engine.max_restarts),
+        wait=wait_random_exponential(max=30),
+        reraise=True,
+    )
+    async def answer(row: dict[str, Any]) -> dict[str, Any]:
+        async with room:
+            return await handle.collect.remote(row)
+
+    finished: list[dict[str, Any]] = []
+    for count, next_one in enumerate(
+        asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
+    ):
+        finished.append(await next_one)
+        if len(finished) == _ROWS_A_FILE or count == len(left):
+            write_rows(finished, _file(out, name, files))
+            finished, files = [], files + 1
+            print(f"evaluate: {name}, {len(done) + count}/{len(rows)} queries", flush=True)
+
+
+def _file(out: Location, name: str, number: int) -> Location:
+    return out / f"{name}-{number:05}.parquet"
 
 
 async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

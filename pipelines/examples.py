@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
+from pipelines.consistency import training_targets
 from pipelines.dag import Result
 from pipelines.models import fetch
 from pipelines.prompts import Prompts
@@ -29,7 +30,8 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     columns = ["query_id", "dataset", "prompt_ids", "samples", "response_ids"]
     table = inputs["label"].read_table(columns=columns)
     turn_ids = Prompts.load(fetch(config.model.source), config.confidence.question).turn_ids
-    candidates = responses(sorted(table.to_pylist(), key=lambda row: row["query_id"]))
+    labels = sorted(table.to_pylist(), key=lambda row: row["query_id"])
+    candidates = responses(labels, config.examples.target)
     chosen = choose(
         np.array([one["target"] for one in candidates], dtype=np.float64),
         total=config.examples.total,
@@ -60,21 +62,29 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     return Result(len(rows), str(EXAMPLES), metrics)
 
 
-def responses(labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every labeled response of the label artifact, as an example without task and turn."""
-    return [
-        {
-            "example_id": f"{row['query_id']}-{sample['index']}",
-            "query_id": row["query_id"],
-            "dataset": row["dataset"],
-            "prompt_ids": row["prompt_ids"],
-            "response_ids": ids,
-            "target": sample["target"],
-        }
-        for row in labels
-        for sample, ids in zip(row["samples"], row["response_ids"], strict=True)
-        if sample["target"] is not None and ids
-    ]
+def responses(labels: list[dict[str, Any]], target: str = "ssc") -> list[dict[str, Any]]:
+    """Every response of the label artifact that has a target, as an example without its task."""
+    found = []
+    for row in labels:
+        samples = row["samples"]
+        targets = training_targets(
+            [sample["answer"] for sample in samples],
+            [sample["p_true"] for sample in samples],
+            target,
+        )
+        for sample, ids, value in zip(samples, row["response_ids"], targets, strict=True):
+            if value is not None and ids:
+                found.append(
+                    {
+                        "example_id": f"{row['query_id']}-{sample['index']}",
+                        "query_id": row["query_id"],
+                        "dataset": row["dataset"],
+                        "prompt_ids": row["prompt_ids"],
+                        "response_ids": ids,
+                        "target": value,
+                    }
+                )
+    return found
 
 
 def choose(

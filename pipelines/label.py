@@ -8,18 +8,16 @@ Ray Data: a run that was killed goes on with the rows that are missing.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
-from pipelines.consistency import self_consistency, soft_self_consistency
 from pipelines.dag import Result
 from pipelines.engine_protocol import Engine
-from pipelines.sampling import QuerySampler, Sample
 from pipelines.schemas import LABELS
 from pipelines.storage import Location
 
@@ -33,7 +31,6 @@ def spec(config: Config) -> dict[str, Any]:
         "sampling": config.sampling.model_dump(mode="json"),
         "confidence": config.confidence.model_dump(mode="json"),
         "dtype": config.engine.dtype,
-        "target": config.examples.target,
     }
 
 
@@ -45,7 +42,10 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
     source = inputs["queries"] / "train.parquet"
     engine = config.engine
+    total = pq.ParquetFile(source.filesystem.open_input_file(source.path)).metadata.num_rows
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     context = DataContext.get_current().copy()
+    context.enable_progress_bars = False  # the engines say how far they are
     context.checkpoint_config = CheckpointConfig(
         id_column="query_id",
         checkpoint_path=(out / CHECKPOINT).uri,
@@ -61,16 +61,17 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
             .repartition(target_num_rows_per_block=rows_a_block)
             .map(
                 QueryLabeler,  # type: ignore[arg-type]
-                fn_constructor_args=(config,),
+                fn_constructor_args=(config, total),
                 compute=ActorPoolStrategy(
                     size=engine.count,
                     max_tasks_in_flight_per_actor=blocks_at_once,
+                    max_concurrent_calls_per_actor=blocks_at_once,
                 ),
                 num_cpus=engine.cpus,
                 num_gpus=engine.gpus * engine.tensor_parallel_size or None,
-                max_concurrency=blocks_at_once,
-                max_restarts=engine.max_restarts,
-                max_task_retries=engine.max_restarts,
+                ray_remote_args_fn=partial(
+                    dict, max_restarts=engine.max_restarts, max_task_retries=engine.max_restarts
+                ),
             )
             .map_batches(_typed, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
             .write_parquet(out.path, filesystem=out.filesystem)
@@ -104,63 +105,36 @@ def _typed(table: pa.Table) -> pa.Table:
 class QueryLabeler:
     """The actor: an engine and a limit on the queries that it holds at once."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, total: int):
         from pipelines.engine import VLLMEngine
         from pipelines.models import fetch
 
-        logging.getLogger("vllm").setLevel(logging.WARNING)
         self._config = config
         self._engine: Engine = VLLMEngine(
             str(fetch(config.model.source)), config.engine, config.sampling, config.confidence
         )
         self._room = asyncio.Semaphore(config.engine.queries_in_flight)
+        self._total, self._done, self._tokens = total, 0, 0
+        self._start = time.monotonic()
 
     async def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        from pipelines.sampling import label_query
+
         async with self._room:
-            return await label_query(
-                self._engine, self._config, row, self._config.sampling.num_samples
+            labeled = await label_query(
+                self._engine, self._config.seed, row, self._config.sampling.num_samples
             )
+        self._done += 1
+        self._tokens += labeled["counters"]["generated_tokens"]
+        if self._done % self._config.engine.queries_in_flight == 0:
+            rate = self._tokens / (time.monotonic() - self._start)
+            print(
+                f"label: this engine did {self._done} of {self._total} queries, "
+                f"{rate:.0f} generated tokens/s",
+                flush=True,
+            )
+        return labeled
 
-
-async def label_query(
-    engine: Engine, config: Config, row: Mapping[str, Any], num_samples: int
-) -> dict[str, Any]:
-    """A row of the queries artifact -> the row of the label artifact."""
-    start = time.monotonic()
-    prompt_ids = [int(i) for i in row["prompt_ids"]]
-    sampler = QuerySampler(engine, config.seed, row["query_id"], prompt_ids, row["kind"])
-    samples = await asyncio.gather(*(sampler.sample(index) for index in range(num_samples)))
-    counters = asdict(sampler.counters) | {"seconds": time.monotonic() - start}
-    return {
-        **row,
-        "prompt_ids": prompt_ids,
-        "samples": sample_rows(samples, targets(samples, config.examples.target)),
-        "response_ids": [sample.generated.token_ids for sample in samples],
-        "counters": counters,
-    }
-
-
-def targets(samples: Sequence[Sample], kind: str) -> list[float | None]:
-    """The training target of each sample: SSC, or an ablation's."""
-    answers = [sample.answer for sample in samples]
-    if kind == "vote":
-        return self_consistency(answers)
-    if kind == "p_true":
-        return [None if s.answer is None else s.p_true for s in samples]
-    return soft_self_consistency(answers, [sample.p_true for sample in samples])
-
-
-def sample_rows(samples: Sequence[Sample], labels: Sequence[float | None]) -> list[dict[str, Any]]:
-    """The `samples` column of one query (schemas.SAMPLE)."""
-    return [
-        {
-            "index": sample.index,
-            "text": sample.generated.text,
-            "answer": sample.answer,
-            "p_true": sample.p_true,
-            "target": label,
-            "num_tokens": sample.generated.num_tokens,
-            "finish_reason": sample.generated.finish_reason,
-        }
-        for sample, label in zip(samples, labels, strict=True)
-    ]
+    def __del__(self) -> None:  # Ray Data's hook for an actor that is about to leave
+        if hasattr(self, "_engine"):
+            self._engine.shutdown()

@@ -40,8 +40,12 @@ def spec(config: Config) -> dict[str, Any]:
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
     from pipelines.page import render
 
-    columns = ["dataset", "role", "kind", "question", "reference", "samples"]
-    rows = {name: inputs["evaluate"].read_table(f"{name}-", columns).to_pylist() for name in MODELS}
+    columns = ["query_id", "dataset", "role", "kind", "reference", "samples"]
+    rows = {
+        # By id: rows lie in the order in which they ended, and bootstraps draw by position.
+        model: inputs["evaluate"].read_table(f"{model}-", columns).sort_by("query_id").to_pylist()
+        for model in MODELS
+    }
     trained = {entry.title for entry in config.data.train}
     tested = list(dict.fromkeys(entry.title for entry in config.data.eval))
     groups = {title: {title} for title in tested}

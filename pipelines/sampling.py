@@ -6,12 +6,15 @@ scores of many queries at once.
 """
 
 import asyncio
+import hashlib
+import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from pipelines.answers import Kind, extract
-from pipelines.edt import request_key
+from pipelines.consistency import soft_self_consistency
 from pipelines.engine_protocol import Engine, Generated, Scored
 from pipelines.policies import Policy
 
@@ -73,6 +76,41 @@ class QuerySampler:
         self.counters.scored_tokens += scored.tokens - scored.cached_tokens
         self.counters.cached_tokens += scored.cached_tokens
         return scored
+
+
+async def label_query(
+    engine: Engine, seed: int, query: Mapping[str, Any], num_samples: int
+) -> dict[str, Any]:
+    """A row of schemas.QUERIES -> a row of schemas.LABELS: its samples, scored, with SSC."""
+    start = time.monotonic()
+    prompt_ids = [int(i) for i in query["prompt_ids"]]
+    sampler = QuerySampler(engine, seed, query["query_id"], prompt_ids, query["kind"])
+    samples = await asyncio.gather(*(sampler.sample(index) for index in range(num_samples)))
+    labels = soft_self_consistency([s.answer for s in samples], [s.p_true for s in samples])
+    return {
+        **query,
+        "prompt_ids": prompt_ids,
+        "samples": [
+            {
+                "index": sample.index,
+                "text": sample.generated.text,
+                "answer": sample.answer,
+                "p_true": sample.p_true,
+                "target": label,
+                "num_tokens": sample.generated.num_tokens,
+                "finish_reason": sample.generated.finish_reason,
+            }
+            for sample, label in zip(samples, labels, strict=True)
+        ],
+        "response_ids": [sample.generated.token_ids for sample in samples],
+        "counters": asdict(sampler.counters) | {"seconds": time.monotonic() - start},
+    }
+
+
+def request_key(seed: int, query_id: str, sample: int) -> int:
+    """A 63-bit key for the draws of one sample of one query."""
+    digest = hashlib.blake2b(f"{seed}\0{query_id}\0{sample}".encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "big") >> 1
 
 
 @dataclass(frozen=True)

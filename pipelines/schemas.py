@@ -22,7 +22,7 @@ SAMPLE = pa.struct(
         ("text", pa.string()),
         ("answer", pa.string()),  # canonical; null where none was found
         ("p_true", pa.float32()),
-        ("target", pa.float32()),  # the training target: SSC, by default
+        ("target", pa.float32()),  # SSC; null without an answer
         ("num_tokens", pa.int32()),  # generated, the end token included
         ("finish_reason", pa.string()),
     ]

@@ -8,7 +8,6 @@ replay runs (policies.py), over samples drawn as the label stage draws them (sam
 """
 
 import asyncio
-import logging
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import FastAPI
@@ -18,11 +17,9 @@ from ray.serve.handle import DeploymentHandle
 
 from pipelines.config import Config
 from pipelines.consistency import soft_self_consistency
-from pipelines.label import label_query
 from pipelines.models import fetch
 from pipelines.policies import POLICIES
-from pipelines.queries import query_id
-from pipelines.sampling import QuerySampler, answer_adaptively
+from pipelines.sampling import Outcome, QuerySampler, answer_adaptively, label_query
 
 api = FastAPI(title="Self-calibrated answers")
 
@@ -38,7 +35,7 @@ class Request(BaseModel):
     threshold: Annotated[float, Field(ge=0)] = 0.8  # of confidence or share; esc: its window
     budget: Annotated[int, Field(ge=1)] = 16
     seed: int | None = None  # the server's own, by default
-    query_id: str | None = None  # names the query's draws; a hash of the question, by default
+    query_id: str | None = None  # names the query's draws; the question itself, by default
 
     @model_validator(mode="after")
     def _known_policy(self) -> Self:
@@ -64,6 +61,21 @@ class Response(BaseModel):
     stopped_early: bool
     samples: list[UsedSample]
 
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        samples, answer = outcome.samples, outcome.answer
+        answers = [sample.answer for sample in samples]
+        shares = soft_self_consistency(answers, [sample.p_true for sample in samples])
+        return cls(
+            answer=answer,
+            confidence=None if answer is None else shares[answers.index(answer)],
+            samples_used=len(samples),
+            stopped_early=outcome.stopped,
+            samples=[
+                UsedSample(text=s.generated.text, answer=s.answer, p_true=s.p_true) for s in samples
+            ],
+        )
+
 
 @serve.deployment
 @serve.ingress(api)
@@ -73,7 +85,6 @@ class Answerer:
     def __init__(self, config: Config, source: str):
         from pipelines.engine import VLLMEngine
 
-        logging.getLogger("vllm").setLevel(logging.WARNING)
         self._config = config
         self._engine = VLLMEngine(
             str(fetch(source)), config.engine, config.sampling, config.confidence
@@ -84,7 +95,7 @@ class Answerer:
         """A row of the queries artifact -> the row of a responses file (schemas.LABELS)."""
         async with self._room:
             return await label_query(
-                self._engine, self._config, row, self._config.evaluate.num_samples
+                self._engine, self._config.seed, row, self._config.evaluate.num_samples
             )
 
     @api.post("/answer")
@@ -93,7 +104,7 @@ class Answerer:
         sampler = QuerySampler(
             self._engine,
             config.seed if request.seed is None else request.seed,
-            request.query_id or query_id("served", request.question),
+            request.query_id or request.question,
             self._engine.prompts.sampling_ids(request.question),
             request.kind,
         )
@@ -103,25 +114,15 @@ class Answerer:
             min(request.budget, config.serve.max_budget),
             config.serve.samples_ahead,
         )
-        return _response(outcome.answer, outcome.samples, outcome.stopped)
+        return Response.of(outcome)
 
     @api.get("/health")
     async def health(self) -> dict[str, str]:
         return {"status": "ok"}
 
-
-def _response(answer: str | None, samples: list[Any], stopped: bool) -> Response:
-    answers = [sample.answer for sample in samples]
-    shares = soft_self_consistency(answers, [sample.p_true for sample in samples])
-    return Response(
-        answer=answer,
-        confidence=None if answer is None else shares[answers.index(answer)],
-        samples_used=len(samples),
-        stopped_early=stopped,
-        samples=[
-            UsedSample(text=s.generated.text, answer=s.answer, p_true=s.p_true) for s in samples
-        ],
-    )
+    def __del__(self) -> None:  # Serve's hook for a replica that is about to leave
+        if hasattr(self, "_engine"):
+            self._engine.shutdown()
 
 
 def deploy(config: Config, source: str, name: str) -> DeploymentHandle:
@@ -129,7 +130,6 @@ def deploy(config: Config, source: str, name: str) -> DeploymentHandle:
     engine = config.engine
     serve.start(
         http_options={"host": config.serve.host, "port": config.serve.port},
-        logging_config={"log_level": "WARNING"},
     )
     app = Answerer.options(  # type: ignore[attr-defined]
         num_replicas=engine.count,
@@ -137,5 +137,6 @@ def deploy(config: Config, source: str, name: str) -> DeploymentHandle:
         max_ongoing_requests=engine.queries_in_flight * 2,
         ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.gpus},
         health_check_timeout_s=120,
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
     ).bind(config, source)
     return serve.run(app, name=name, route_prefix=f"/{name}")

@@ -48,6 +48,10 @@ class Location:
     def __truediv__(self, name: str) -> "Location":
         return Location(f"{self.uri}/{name}", self.filesystem, f"{self.path}/{name}")
 
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
     def exists(self) -> bool:
         return self.filesystem.get_file_info(self.path).type != pafs.FileType.NotFound
 

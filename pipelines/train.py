@@ -56,7 +56,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     )
     options = ray.data.ExecutionOptions(preserve_order=True)  # the same batches on every run
     per_worker: dict[str, float] = {"CPU": train.cpus}
-    environment = {}
+    environment = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}  # it prints every line twice
     if train.gpus:
         per_worker["GPU"] = train.gpus
     else:

@@ -1,5 +1,6 @@
 """Shared fixtures: the built-in model's directory, a tiny random model, tokenizers of families."""
 
+import copy
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,11 +68,17 @@ def family_tokenizer(family: str, smollm: Path) -> Any:
     return tokenizer
 
 
-@pytest.fixture(params=["chatml", *FAMILIES])
-def tokenizer(request: pytest.FixtureRequest, smollm: Path) -> Any:
+@pytest.fixture(scope="session", params=["chatml", *FAMILIES])
+def shared_tokenizer(request: pytest.FixtureRequest, smollm: Path) -> Any:
     made = family_tokenizer(request.param, smollm)
     made.family = request.param
     return made
+
+
+@pytest.fixture
+def tokenizer(shared_tokenizer: Any) -> Any:
+    """A tokenizer of each family, whose attributes a test may set."""
+    return copy.copy(shared_tokenizer)
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,16 @@ import pytest
 import torch
 from scipy.stats import chisquare, entropy, kstest
 
-from pipelines.edt import edt_temperature, inverse_cdf, request_key, uniforms
+from pipelines.edt import edt_temperature, inverse_cdf, uniforms
+from pipelines.sampling import request_key
 
 
 def temperature(logits: torch.Tensor, t0=0.8, base=0.8, theta=1.0, **more) -> torch.Tensor:
     rows = logits.shape[0]
-    column = lambda value: torch.full((rows,), float(value))
+
+    def column(value):
+        return torch.full((rows,), float(value))
+
     return edt_temperature(logits, column(t0), column(base), column(theta), **more)
 
 

@@ -17,6 +17,10 @@ def data():
     return confidence, correct
 
 
+def accuracy(confidence, correct):
+    return float(correct.mean())
+
+
 def test_auroc(data):
     confidence, correct = data
     assert metrics.auroc(confidence, correct) == pytest.approx(roc_auc_score(correct, confidence))
@@ -62,7 +66,7 @@ def test_bootstrap_interval_is_that_of_the_mean():
     correct = [np.array([float(rng.uniform() < 0.3)]) for _ in range(400)]
     confidence = [np.array([0.5])] * 400
     mean = np.mean(correct)
-    low, high = metrics.bootstrap_by_query(lambda c, y: float(y.mean()), confidence, correct, 800, 0)
+    low, high = metrics.bootstrap_by_query(accuracy, confidence, correct, 800, 0)
     half = 1.96 * np.sqrt(mean * (1 - mean) / 400)
     assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.012)
     intervals = metrics.bootstrap_means(np.array(correct), 800, 0)
@@ -74,7 +78,6 @@ def test_bootstrap_resamples_queries_not_responses():
     rng = np.random.default_rng(0)
     one = [np.array([float(rng.uniform() < 0.5)]) for _ in range(60)]
     ten = [np.repeat(y, 10) for y in one]
-    accuracy = lambda c, y: float(y.mean())
     narrow = metrics.bootstrap_by_query(accuracy, one, one, 400, 0)
     wide = metrics.bootstrap_by_query(accuracy, ten, ten, 400, 0)
     assert wide == pytest.approx(narrow)

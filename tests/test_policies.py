@@ -102,9 +102,7 @@ def brute(name, threshold, samples, budget):
 
 
 @given(
-    name=st.sampled_from(
-        "best_of_n self_consistency sc_conf early_stopping asc asc_conf asc_beta esc".split()
-    ),
+    name=st.sampled_from([name for name in POLICIES if not name.startswith("early_stopping_")]),
     samples=st.lists(
         st.tuples(
             st.sampled_from(["a", "b", "c", None]), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.8, 1.0])

@@ -1,0 +1,91 @@
+"""Bad configs are one clear line that names the key."""
+
+import pytest
+import yaml
+
+from pipelines.config import load
+
+GOOD = {
+    "root": "runs",
+    "model": {"source": "builtin:smollm2-135m"},
+    "data": {"train": [{"name": "capitals"}], "eval": [{"name": "capitals", "split": "test"}]},
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(value, text=None):
+        file = tmp_path / "config.yaml"
+        file.write_text(text if text is not None else yaml.safe_dump(value))
+        return str(file)
+
+    return write
+
+
+def problem(file, *overrides):
+    with pytest.raises(ValueError, match=r".") as caught:
+        load(file, list(overrides))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_defaults_are_the_papers(write):
+    config = load(write(GOOD))
+    assert (config.sampling.num_samples, config.sampling.max_tokens) == (32, 1024)
+    assert (config.sampling.temperature, config.sampling.edt_base) == (0.8, 0.8)
+    assert (config.train.learning_rate, config.train.batch_size, config.train.epochs) == (
+        5e-5,
+        64,
+        1,
+    )
+    assert (config.train.omega, config.train.beta, config.examples.eta) == (0.1, 0.25, 0.75)
+    lora = config.train.lora
+    assert (lora.r, lora.alpha, lora.dropout, lora.targets) == (32, 16, 0.05, ("q_proj", "v_proj"))
+    assert (config.examples.total, config.examples.generation_ratio) == (100_000, 0.7)
+
+
+def test_overrides_are_yaml(write):
+    overrides = ["sampling.num_samples=4", "train.lora.targets=[q_proj]", "data.eval.0.limit=7"]
+    config = load(write(GOOD), overrides)
+    assert config.sampling.num_samples == 4
+    assert config.train.lora.targets == ("q_proj",)
+    assert config.data.eval[0].limit == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("sampling.num_sample=4", "config: sampling.num_sample is not a key; did you mean num_s"),
+        ("samplng.num_samples=4", "config: samplng is not a key; did you mean sampling?"),
+        ("train.lora.rank=4", "train.lora.rank is not a key; valid: r, alpha, dropout, targets"),
+        ("sampling.num_samples=0", "sampling.num_samples: Input should be greater than or equal"),
+        ("sampling.num_samples=many", "sampling.num_samples: Input should be a valid integer"),
+        ("confidence.kind=no", "confidence.kind: "),
+        ("evaluate.policies=[ascc]", "'ascc' is no policy; did you mean asc?"),
+        ("sampling.max_tokens=5000", "leaves no room for a prompt"),
+        ("data.train=[]", "data.train: "),
+        ("data.eval.0.splt=test", "data.eval.0.splt is not a key; did you mean split?"),
+        ("data.eval.5.limit=1", "--set data.eval.5.limit=1: "),
+        ("data.eval.x.limit=1", "--set data.eval.x.limit=1: "),
+        ("root.x=1", "--set root.x=1: "),
+        ("model.source=", "model.source: "),
+        ("root", "expected dotted.key=value"),
+    ],
+)
+def test_one_line_that_names_the_key(write, override, says):
+    assert says in problem(write(GOOD), override)
+
+
+def test_missing_keys_and_files(write, tmp_path):
+    assert "root is missing" in problem(write({k: GOOD[k] for k in ("model", "data")}))
+    assert "there is no file" in problem(str(tmp_path / "nowhere.yaml"))
+    assert "not YAML" in problem(write(None, "root: [unclosed"))
+    assert "expected keys" in problem(write(None, "just text"))
+    assert "expected keys" in problem(write(None, ""))
+
+
+def test_a_config_is_frozen(write):
+    config = load(write(GOOD))
+    with pytest.raises(ValueError, match="frozen"):
+        config.seed = 3
