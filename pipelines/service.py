@@ -8,6 +8,7 @@ replay runs (policies.py), over samples drawn as the label stage draws them (sam
 """
 
 import asyncio
+import logging
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import FastAPI
@@ -128,8 +129,10 @@ class Answerer:
 def deploy(config: Config, source: str, name: str) -> DeploymentHandle:
     """Runs an app of engine.count replicas under /name; returns its handle when it is ready."""
     engine = config.engine
+    quiet = {"log_level": "WARNING", "enable_access_log": False}
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(
-        http_options={"host": config.serve.host, "port": config.serve.port},
+        http_options={"host": config.serve.host, "port": config.serve.port}, logging_config=quiet
     )
     app = Answerer.options(  # type: ignore[attr-defined]
         num_replicas=engine.count,
@@ -137,6 +140,6 @@ def deploy(config: Config, source: str, name: str) -> DeploymentHandle:
         max_ongoing_requests=engine.queries_in_flight * 2,
         ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.gpus},
         health_check_timeout_s=120,
-        logging_config={"log_level": "WARNING", "enable_access_log": False},
+        logging_config=quiet,
     ).bind(config, source)
     return serve.run(app, name=name, route_prefix=f"/{name}")
