@@ -66,6 +66,7 @@ class VLLMEngine:
                 enforce_eager=engine.enforce_eager,
                 trust_remote_code=engine.trust_remote_code,
                 load_format="safetensors",
+                use_tqdm_on_load=False,
                 enable_prefix_caching=True,
                 logprobs_mode="raw_logprobs",
                 disable_log_stats=True,

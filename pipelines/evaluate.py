@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines import cluster
 from pipelines.config import Config
 from pipelines.dag import Result
 from pipelines.policies import POLICIES, replay
@@ -43,13 +44,14 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
     from pipelines.service import deploy
 
+    cluster.connect()
     rows: list[dict[str, Any]] = []
     for role in ("calibration", "test"):
         rows += inputs["queries"].read_table(role).to_pylist()
     sources = {"base": config.model.source, "calibrated": (inputs["export"] / MODEL_DIR).uri}
     live: dict[str, Any] = {}
     for name, source in sources.items():
-        handle = deploy(config, source, name)
+        handle = deploy(config, source, name, f"/{name}")
         try:
             asyncio.run(_collect(config, handle, rows, out, name))
             recorded = out.read_table(f"{name}-").to_pylist()

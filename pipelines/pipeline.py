@@ -8,7 +8,17 @@ A stage is a module with `spec(config)`, what decides its content, and
 
 from functools import partial
 
-from pipelines import evaluate, examples, export, label, models, queries, report, train
+from pipelines import (
+    cluster,
+    evaluate,
+    examples,
+    export,
+    label,
+    models,
+    queries,
+    report,
+    train,
+)
 from pipelines.config import Config
 from pipelines.dag import Step
 
@@ -21,7 +31,6 @@ STAGES = {
     "evaluate": (evaluate, ("queries", "export")),
     "report": (report, ("queries", "label", "examples", "train", "evaluate")),
 }
-ON_RAY = ("label", "train", "evaluate")  # the rest run in the driver
 
 
 def steps(config: Config, until: str | None = None) -> list[Step]:
@@ -45,5 +54,6 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
 
 def check(config: Config) -> None:
     """Everything that can be told before Ray or torch start; ValueError with one line."""
+    cluster.check_install()
     models.check(config.model.source)
     queries.check(config)

@@ -7,7 +7,6 @@ config around them changes.
 
 import hashlib
 import itertools
-import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 from pipelines.config import Config, DatasetConfig
 from pipelines.dag import Result
 from pipelines.datasets import LOADERS
-from pipelines.models import fetch
+from pipelines.models import fetch, tokenizer_file
 from pipelines.prompts import Prompts
 from pipelines.schemas import QUERIES
 from pipelines.storage import Location
@@ -34,30 +33,45 @@ def spec(config: Config) -> dict[str, Any]:
 
 
 def check(config: Config) -> None:
-    """Reads every data set; ValueError with one line where one is missing, empty or malformed."""
-    read(config)
+    """Reads every data set; ValueError with one line where one is missing, empty or malformed.
+
+    A question that alone is longer than the context is told here too, where the tokenizer is on
+    this machine: transformers, which `run` renders whole prompts with, takes seconds to import.
+    """
+    rows = read(config)
+    if (file := tokenizer_file(config.model.source)) is not None:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(file))
+        encoded = tokenizer.encode_batch([row["question"] for row in rows])
+        room = config.engine.max_model_len - config.sampling.max_tokens
+        _check_lengths(rows, [len(one.ids) for one in encoded], room)
 
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
     rows = read(config)
     prompts = Prompts.load(fetch(config.model.source), config.confidence.question)
-    room = config.engine.max_model_len - config.sampling.max_tokens - len(prompts.turn_ids)
     for row in rows:
         row["prompt"] = prompts.sampling_text(row["question"])
         row["prompt_ids"] = prompts.sampling_ids(row["question"])
-    long = [row for row in rows if len(row["prompt_ids"]) > room]
-    if long:
-        shown = ", ".join(f"{row['query_id']} ({len(row['prompt_ids'])})" for row in long[:5])
-        raise ValueError(
-            f"{len(long)} prompts have more than the {room} tokens that engine.max_model_len "
-            f"leaves after sampling.max_tokens and the confidence turn: {shown}"
-            f"{', ...' if len(long) > 5 else ''}; raise engine.max_model_len"
-        )
+    room = config.engine.max_model_len - config.sampling.max_tokens - len(prompts.turn_ids)
+    _check_lengths(rows, [len(row["prompt_ids"]) for row in rows], room)
     for role in ROLES:
         table = pa.Table.from_pylist([row for row in rows if row["role"] == role], schema=QUERIES)
         pq.write_table(table, (out / f"{role}.parquet").path, filesystem=out.filesystem)
     counts = {role: sum(row["role"] == role for row in rows) for role in ROLES}
     return Result(len(rows), str(QUERIES), {"queries": counts})
+
+
+def _check_lengths(rows: list[dict[str, Any]], lengths: list[int], room: int) -> None:
+    long = [(row, n) for row, n in zip(rows, lengths, strict=True) if n > room]
+    if long:
+        shown = ", ".join(f"{row['query_id']} ({n})" for row, n in long[:5])
+        raise ValueError(
+            f"{len(long)} prompts have more than the {room} tokens that engine.max_model_len "
+            f"leaves after sampling.max_tokens and the confidence turn: {shown}"
+            f"{', ...' if len(long) > 5 else ''}; raise engine.max_model_len"
+        )
 
 
 def read(config: Config) -> list[dict[str, Any]]:
@@ -72,26 +86,18 @@ def read(config: Config) -> list[dict[str, Any]]:
                 raise ValueError(f"{key}.name: {entry.name!r} is none of {', '.join(LOADERS)}")
             for row in _entry_rows(entry, role, config.seed, key):
                 where = f"{key} ({entry.title}, {entry.split})"
-                if row["query_id"] in seen:
+                if row["question"] in seen:
                     raise ValueError(
                         f"{where}: question {row['question'][:60]!r} is there twice, first in "
-                        f"{seen[row['query_id']]}; a query must have one role and one row"
+                        f"{seen[row['question']]}; a query must have one role and one row"
                     )
-                seen[row["query_id"]] = where
+                seen[row["question"]] = where
                 rows.append(row)
     return rows
 
 
 def _entry_rows(entry: DatasetConfig, role: str, seed: int, key: str) -> list[dict[str, Any]]:
-    loaded = LOADERS[entry.name](entry, seed)
-    if entry.limit is None:
-        found = list(loaded)
-    elif entry.path is None:  # built in: already in a fixed, mixed order
-        found = list(itertools.islice(loaded, entry.limit))
-    else:
-        found = list(loaded)
-        random.Random(seed).shuffle(found)
-        found = found[: entry.limit]
+    found = list(itertools.islice(LOADERS[entry.name](entry, seed), entry.limit))
     if not found:
         raise ValueError(f"{key}: {entry.title} ({entry.split}) has no rows")
     return [

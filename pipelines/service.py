@@ -126,8 +126,8 @@ class Answerer:
             self._engine.shutdown()
 
 
-def deploy(config: Config, source: str, name: str) -> DeploymentHandle:
-    """Runs an app of engine.count replicas under /name; returns its handle when it is ready."""
+def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHandle:
+    """Runs an app of engine.count replicas under a route; returns its handle when it is ready."""
     engine = config.engine
     quiet = {"log_level": "WARNING", "enable_access_log": False}
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
@@ -142,4 +142,4 @@ def deploy(config: Config, source: str, name: str) -> DeploymentHandle:
         health_check_timeout_s=120,
         logging_config=quiet,
     ).bind(config, source)
-    return serve.run(app, name=name, route_prefix=f"/{name}")
+    return serve.run(app, name=name, route_prefix=route)

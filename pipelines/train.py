@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from pipelines import cluster
 from pipelines.config import Config
 from pipelines.dag import Result
 from pipelines.schemas import ADAPTER_DIR, EXAMPLES_FILE, LOSSES_FILE
@@ -47,6 +48,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
     from pipelines.train_loop import train_loop
 
+    cluster.connect()
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     train = config.train
     examples = inputs["examples"] / EXAMPLES_FILE

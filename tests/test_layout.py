@@ -14,7 +14,7 @@ STAGES = {"queries", "label", "examples", "train", "export", "evaluate", "report
 LAYERS = [
     {"answers", "edt", "consistency", "policies", "metrics", "prompts"},
     {"config", "schemas", "storage", "losses", "engine_protocol"},
-    {"models", "dag", "sampling", "datasets.base"},
+    {"models", "dag", "sampling", "cluster", "datasets.base"},
     {"datasets.arithmetic", "datasets.capitals", "datasets.elements", "datasets.files"},
     {"datasets", "engine", "lora", "page"},
     {"train_loop", "service"},

@@ -60,8 +60,8 @@ def test_arithmetic_is_right():
     for row in rows({"name": "arithmetic", "split": "train"}):
         expression = row["question"].removeprefix("What is ").partition("?")[0]
         a, operation, b = expression.split()
-        value = {"+": int(a) + int(b), "-": int(a) - int(b), "*": int(a) * int(b)}[operation]
-        assert row["reference"] == str(value)
+        assert operation in "+-*/"
+        assert int(row["reference"]) == eval(f"{int(a)} {operation} {int(b)}")
 
 
 def test_limits_keep_the_head_and_the_mixture():
@@ -69,7 +69,7 @@ def test_limits_keep_the_head_and_the_mixture():
     more = rows({"name": "arithmetic", "limit": 60})
     assert [row["query_id"] for row in more[:30]] == [row["query_id"] for row in few]
     operations = {row["question"].split()[3] for row in few}
-    assert operations == {"+", "-", "*"}
+    assert operations == {"+", "-", "*", "/"}
 
 
 def test_ids_are_unique_and_depend_on_the_question_alone():
@@ -168,7 +168,7 @@ def test_the_artifact(tmp_path, smollm):
         assert row["question"] in row["prompt"]
 
 
-def test_prompts_longer_than_the_context_are_named(tmp_path):
+def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):
     file = tmp_path / "own.jsonl"
     file.write_text(
         json.dumps({"question": "short?", "answer": "x"})
@@ -180,9 +180,10 @@ def test_prompts_longer_than_the_context_are_named(tmp_path):
         engine={"max_model_len": 256},
         sampling={"max_tokens": 16},
     )
-    with pytest.raises(ValueError, match=r"1 prompts? .* engine.max_model_len") as caught:
-        queries.run(made, {}, Location.of(str(tmp_path)))
-    assert queries.query_id("jsonl", "long " * 299 + "long") in str(caught.value)
+    for stage in (queries.check, lambda c: queries.run(c, {}, Location.of(str(tmp_path)))):
+        with pytest.raises(ValueError, match=r"1 prompts? .* engine.max_model_len") as caught:
+            stage(made)
+        assert queries.query_id("jsonl", "long " * 299 + "long") in str(caught.value)
 
 
 def test_remote_code_and_pickles_are_not_read(tmp_path, smollm):

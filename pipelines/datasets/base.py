@@ -1,4 +1,4 @@
-"""What a data set yields, and how rows are checked and cut to a limit."""
+"""What a data set yields."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ class Row:
 class Loader(Protocol):
     """A data set: a function from its config entry and the run's seed to rows.
 
+    A limit takes the first rows, so their order should be a mixture.
     ValueError, naming the entry's key or the row, where the entry or the data are wrong.
     """
 

@@ -5,7 +5,8 @@ the model hub otherwise. Files are JSON lines or Parquet, local or at any URI.
 """
 
 import json
-from collections.abc import Iterator
+import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,7 @@ PUBLISHED = {
 def load_published(config: DatasetConfig, seed: int) -> Iterator[Row]:
     published = PUBLISHED[config.name]
     path = config.path or _from_hub(published, config)
-    for number, record in _records(path):
+    for number, record in _records(path, config, seed):
         parts = [_field(record, field, path, number) for field in published.question]
         answer = _field(record, published.answer, path, number)
         # gsm8k ends its worked solution with "#### 72".
@@ -57,7 +58,7 @@ def load_published(config: DatasetConfig, seed: int) -> Iterator[Row]:
 def load_jsonl(config: DatasetConfig, seed: int) -> Iterator[Row]:
     if config.path is None:
         raise ValueError("jsonl: path is missing (a file or URI of JSON lines or Parquet)")
-    for number, record in _records(config.path):
+    for number, record in _records(config.path, config, seed):
         question = _field(record, config.question, config.path, number)
         answer = _field(record, config.answer, config.path, number)
         yield _row(question, answer, config.kind, config.path, number)
@@ -69,27 +70,33 @@ def _row(question: str, reference: str, kind: Kind, path: str, number: int) -> R
     return Row(question.strip(), reference, kind)
 
 
-def _records(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(row number from 1, record) of a file; ValueError where it is not there or not rows."""
+def _records(path: str, config: DatasetConfig, seed: int) -> Iterable[tuple[int, dict[str, Any]]]:
+    """(row number from 1, record) of a file; ValueError where it is not there or not rows.
+
+    Under a limit they come in a seeded order, so that the limit draws from the whole file.
+    """
     location = Location.of(path)
     if not location.exists():
         raise ValueError(f"{path}: there is no such file")
     if path.endswith(".parquet"):
-        for number, record in enumerate(
-            pq.read_table(location.path, filesystem=location.filesystem).to_pylist(), start=1
-        ):
-            yield number, record
-        return
-    for number, line in enumerate(location.read_text().splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, row {number}: not JSON ({error})") from None
-        if not isinstance(record, dict):
-            raise ValueError(f"{path}, row {number}: expected an object with fields")
-        yield number, record
+        table = pq.read_table(location.path, filesystem=location.filesystem)
+        records = list(enumerate(table.to_pylist(), start=1))
+    else:
+        lines = enumerate(location.read_text().splitlines(), start=1)
+        records = [(number, _object(line, path, number)) for number, line in lines if line.strip()]
+    if config.limit is not None:
+        random.Random(seed).shuffle(records)
+    return records
+
+
+def _object(line: str, path: str, number: int) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, row {number}: not JSON ({error})") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path}, row {number}: expected an object with fields")
+    return record
 
 
 def _field(record: dict[str, Any], field: str, path: str, number: int) -> str:

@@ -1,0 +1,30 @@
+"""What the jobs' command lines share: --config, --set, and how errors are told."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from pipelines.config import Config, load
+
+
+def parser(module: str, description: str) -> argparse.ArgumentParser:
+    """A parser with --config and --set; `module` is what follows `python -m`."""
+    made = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    made.add_argument("--config", required=True, metavar="FILE", help="a YAML config")
+    made.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one key, dotted"
+    )
+    return made
+
+
+def run(options: argparse.Namespace, job: Callable[[Config], int]) -> int:
+    """job's exit status; 2 and one line on standard error where config or data are wrong."""
+    try:
+        return job(load(options.config, options.set))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def say(line: str) -> None:
+    print(line, flush=True)

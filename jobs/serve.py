@@ -1,0 +1,67 @@
+"""Serves a run's calibrated model, or with --base the model that it started from:
+
+python -m jobs.serve --config FILE [--set dotted.key=value ...] [--base]
+
+    curl localhost:8000/answer -H 'content-type: application/json' -d '{
+      "question": "What is the capital of France?",
+      "policy": "early_stopping", "threshold": 0.6, "budget": 16}'
+
+Every field of a request is described at /docs. It runs until it is interrupted.
+"""
+
+import signal
+import sys
+import threading
+
+from jobs import cli
+from jobs.cli import say
+from pipelines import dag
+from pipelines.config import Config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = cli.parser("jobs.serve", __doc__.split("\n")[0])
+    parser.add_argument("--base", action="store_true", help="serve model.source as it is")
+    options = parser.parse_args(arguments)
+    return cli.run(options, lambda config: _serve(config, options.base))
+
+
+def _serve(config: Config, base: bool) -> int:
+    from pipelines import cluster, models
+
+    source = config.model.source if base else _calibrated(config)
+    cluster.check_install()
+    models.check(source)
+    say(f"Starting {source}")
+    cluster.connect()
+    from ray import serve
+
+    from pipelines.service import deploy
+
+    deploy(config, source, name="answers", route="/")
+    where = f"http://{config.serve.host}:{config.serve.port}"
+    say(f"Answering at {where}/answer (described at {where}/docs) until interrupted")
+    stop = threading.Event()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda *_: stop.set())
+    stop.wait()
+    serve.shutdown()
+    return 0
+
+
+def _calibrated(config: Config) -> str:
+    """Where the run's merged model lies; ValueError where its export is not done."""
+    from pipelines import pipeline
+    from pipelines.schemas import MODEL_DIR
+
+    export = dag.plan(pipeline.steps(config, "export"), config.root)[-1]
+    if export.state != "done":
+        raise ValueError(
+            f"{export.location.uri}: {export.state}; run `python -m jobs.run --until export` with "
+            "this config first, or serve the uncalibrated model with --base"
+        )
+    return (export.location / MODEL_DIR).uri
+
+
+if __name__ == "__main__":
+    sys.exit(main())
