@@ -1,40 +1,30 @@
-"""vLLM behind the Engine protocol: a request a sample, a request a score. The only vllm import.
+"""vLLM behind the Engine protocol: a session a sample. With edt_plugin.py, the only vllm import."""
 
-`EDTLogitsProcessor` puts EDT (pipelines/edt.py) inside vLLM's sampler, in both of its
-interfaces; it is also an entry point, so a plain server takes it as a request argument:
-
-    vllm serve MODEL      then      {"temperature": 1.0, "vllm_xargs": {"edt_t0": 0.8}, ...}
-"""
-
+import asyncio
 import os
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import entry_points
 from typing import Any, cast
 
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # read when vllm is imported
 
-import torch
 from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.inputs import TokensPrompt
+from vllm.engine.protocol import StreamingInput
+from vllm.inputs import tokens_input
+from vllm.outputs import RequestOutput
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
-from vllm.v1.sample.logits_processor.builtin import process_dict_updates
-from vllm.v1.sample.logits_processor.interface import LogitsProcessor as V1LogitsProcessor
-from vllm.v1.worker.gpu.sample.logits_processor.interface import (
-    LogitsProcessor as V2LogitsProcessor,
-)
 
 from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
-from pipelines.edt import edt_temperature, inverse_cdf, uniforms
+from pipelines.edt_plugin import EDTLogitsProcessor
 from pipelines.engine_protocol import Generated, Scored
-from pipelines.prompts import Prompts, confidence
+from pipelines.prompts import ConfidenceKind, Prompts, confidence
 
-_ROWS_AT_ONCE = 16  # rows of logits handled together: what fits a core's cache
+_NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
 
 
 class VLLMEngine:
@@ -76,49 +66,10 @@ class VLLMEngine:
         )
         self.prompts = Prompts.from_tokenizer(self._llm.get_tokenizer(), scoring.question)
 
-    async def sample(self, prompt_ids: Sequence[int], key: int) -> Generated:
-        config = self._sampling
-        params = SamplingParams(
-            temperature=0.0,
-            max_tokens=config.max_tokens,
-            extra_args={
-                "edt_t0": config.temperature,
-                "edt_base": config.edt_base,
-                "edt_theta": config.edt_theta if config.method == "edt" else 0.0,
-                "edt_paper_code": int(config.compat == "paper_code"),
-                "edt_key": key,
-            },
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
-        result = await self._run(prompt_ids, params)
-        output = result.outputs[0]
-        ids = self.prompts.response_ids(output.token_ids)
-        return Generated(
-            token_ids=ids,
-            text=self.prompts.tokenizer.decode(ids, skip_special_tokens=True),
-            num_tokens=len(output.token_ids),
-            finish_reason=output.finish_reason or "unknown",
-            prompt_tokens=len(prompt_ids),
-            cached_tokens=result.num_cached_tokens or 0,
-        )
-
-    async def score(self, prompt_ids: Sequence[int], response_ids: Sequence[int]) -> Scored:
-        ids = self.prompts.scoring_ids(prompt_ids, response_ids)
-        wanted: dict[str, Any] = {"logprob_token_ids": [self.prompts.yes_id, self.prompts.no_id]}
-        if self._kind == "yes_top20":
-            wanted = {"logprobs": 20}
-        params = SamplingParams(
-            temperature=0.0, max_tokens=1, output_kind=RequestOutputKind.FINAL_ONLY, **wanted
-        )
-        result = await self._run(ids, params)
-        logprobs = result.outputs[0].logprobs
-        assert logprobs, "the engine returned no log-probabilities"
-        by_id = {token: entry.logprob for token, entry in logprobs[0].items()}
-        return Scored(
-            p_true=confidence(by_id, self._kind, self.prompts),
-            tokens=len(ids),
-            cached_tokens=result.num_cached_tokens or 0,
-        )
+    async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
+        draw = VLLMDraw(self._llm, self.prompts, self._kind)
+        await draw.respond(prompt_ids, self._sampling, key)
+        return draw
 
     def shutdown(self) -> None:
         """Ends the engine and its process; it takes no more requests."""
@@ -129,18 +80,114 @@ class VLLMEngine:
             reader.get_loop().call_soon_threadsafe(reader.cancel)
         llm.shutdown()
 
-    async def _run(self, ids: Sequence[int], params: SamplingParams) -> Any:
-        final = None
-        prompt = TokensPrompt(prompt_token_ids=list(ids))
+
+class VLLMDraw:
+    """A sample and its score as one session: vLLM's streaming input, a part of it at a time.
+
+    The session keeps its KV blocks from part to part, so P(True) costs the tokens of its turn
+    and no others, whatever the block size; a request of its own would compute again what lies
+    past the last whole block. vLLM drops the last token that a part sampled, which it did not
+    run the model on: the end token, which the turn brings itself, or the last of a response
+    that was cut at max_tokens, which is sent again.
+    """
+
+    generated: Generated
+
+    def __init__(self, llm: AsyncLLM, prompts: Prompts, kind: ConfidenceKind):
+        self._llm, self._prompts, self._kind = llm, prompts, kind
+        # The part that asks for the score; None ends the session without one.
+        self._turn: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
+
+    async def respond(self, prompt_ids: Sequence[int], sampling: SamplingConfig, key: int) -> None:
+        """Samples the response: sets `generated`."""
+        score = _score_params(self._kind, self._prompts)
+
+        async def parts() -> AsyncGenerator[StreamingInput, None]:
+            # vLLM learns from the first part whether a session reports log-probabilities, and
+            # a response's own are not wanted: so the first part is all but one of the prompt.
+            yield _part(prompt_ids[:-1], score)
+            yield _part(prompt_ids[-1:], _respond_params(sampling, key))
+            if (turn := await self._turn) is not None:
+                yield _part(turn, score)
+
+        self._outputs = self._llm.generate(parts(), score, uuid.uuid4().hex)
+        first = await self._next()
+        sampled = [*first.outputs[0].token_ids]
+        reason = None
+        while len(sampled) < 2 or reason is None:
+            completion = (await self._next()).outputs[0]
+            sampled += completion.token_ids
+            reason = completion.finish_reason
+        del sampled[0]  # of the first part
+        ids = self._prompts.response_ids(sampled)
+        self._left = ids[len(sampled) - 1 :]
+        self.generated = Generated(
+            token_ids=ids,
+            text=self._prompts.tokenizer.decode(ids, skip_special_tokens=True),
+            num_tokens=len(sampled),
+            finish_reason=reason,
+            prompt_tokens=len(prompt_ids),
+            cached_tokens=first.num_cached_tokens or 0,
+        )
+
+    async def score(self) -> Scored:
+        turn = [*self._left, *self._prompts.turn_ids]
+        self._turn.set_result(turn)
+        logprobs = (await self._next()).outputs[0].logprobs
+        assert logprobs, "the engine returned no log-probabilities"
+        by_id = {token: entry.logprob for token, entry in logprobs[-1].items()}
+        generated = self.generated
+        tokens = generated.prompt_tokens + len(generated.token_ids) + len(self._prompts.turn_ids)
+        return Scored(
+            p_true=confidence(by_id, self._kind, self._prompts),
+            tokens=tokens,
+            cached_tokens=tokens - len(turn),
+        )
+
+    def release(self) -> None:
+        self._turn.set_result(None)
+
+    async def _next(self) -> RequestOutput:
         try:
-            async for output in self._llm.generate(prompt, params, uuid.uuid4().hex):
-                final = output
+            return await anext(self._outputs)
         except EngineDeadError:
             # Nothing in this process can revive the engine's. Leaving makes Ray start another
             # actor and hand it the rows that this one held.
             os._exit(1)
-        assert final is not None
-        return final
+
+
+def _part(ids: Sequence[int], params: SamplingParams) -> StreamingInput:
+    return StreamingInput(tokens_input(list(ids)), params)
+
+
+def _respond_params(sampling: SamplingConfig, key: int) -> SamplingParams:
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=sampling.max_tokens,
+        extra_args={
+            "edt_t0": sampling.temperature,
+            "edt_base": sampling.edt_base,
+            "edt_theta": sampling.edt_theta if sampling.method == "edt" else 0.0,
+            "edt_paper_code": int(sampling.compat == "paper_code"),
+            "edt_key": key,
+        },
+        output_kind=RequestOutputKind.DELTA,
+        detokenize=False,
+    )
+
+
+def _score_params(kind: ConfidenceKind, prompts: Prompts) -> SamplingParams:
+    wanted: dict[str, Any] = {"logprob_token_ids": [prompts.yes_id, prompts.no_id]}
+    if kind == "yes_top20":
+        wanted = {"logprobs": 20}
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=1,
+        output_kind=RequestOutputKind.DELTA,
+        detokenize=False,
+        stream_interval=_NEVER,
+        **wanted,
+    )
 
 
 def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
@@ -167,126 +214,6 @@ def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
 def _is_installed_plugin() -> bool:
     """vLLM loads the class by itself where the project is installed; twice would sample twice."""
     return any(
-        point.value == f"{__name__}:{EDTLogitsProcessor.__name__}"
+        point.value == f"{EDTLogitsProcessor.__module__}:{EDTLogitsProcessor.__name__}"
         for point in entry_points(group="vllm.logits_processors")
     )
-
-
-@dataclass(frozen=True)
-class _Request:
-    """The EDT arguments of one request, from its `extra_args` (`vllm_xargs` over HTTP)."""
-
-    t0: float
-    base: float
-    theta: float
-    paper_code: bool
-    key: int | None  # draws by (key, position); None leaves the draw to the engine
-
-    @classmethod
-    def parse(cls, params: SamplingParams) -> "_Request | None":
-        given: Mapping[str, Any] = params.extra_args or {}
-        if "edt_t0" not in given:
-            return None
-        try:
-            request = cls(
-                t0=float(given["edt_t0"]),
-                base=float(given.get("edt_base", 0.8)),
-                theta=float(given.get("edt_theta", 1.0)),
-                paper_code=bool(given.get("edt_paper_code", 0)),
-                key=int(given["edt_key"]) if "edt_key" in given else None,
-            )
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"edt_*: expected numbers ({error})") from None
-        if not (request.t0 > 0 and 0 < request.base <= 1 and request.theta >= 0):
-            raise ValueError("edt_t0 must be > 0, edt_base in (0, 1], edt_theta >= 0")
-        if request.key is not None and not 0 <= request.key < 2**63:
-            raise ValueError("edt_key must be a whole number in [0, 2**63)")
-        if request.key is None and params.temperature != 1.0:
-            raise ValueError("EDT sets the temperature: leave the request's own at 1.0")
-        if request.key is not None and params.temperature != 0.0:
-            raise ValueError("edt_key makes the draw: set the request's temperature to 0")
-        return request
-
-
-class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
-    """EDT in the sampler, for the requests that carry `edt_t0`.
-
-    Without `edt_key` it divides a row by its temperature and the engine draws. With it, it
-    draws the token itself, exactly, and leaves the engine's argmax only that one: the draw
-    depends on (key, position), not on the batch, and the engine's own sampler is skipped.
-    P(True) reads raw log-probabilities, which the engine takes before any processor.
-    """
-
-    def __init__(self, vllm_config: Any, device_or_states: Any, is_pin_memory: bool = False):
-        self._requests: dict[int, tuple[_Request, Any]] = {}
-        self._states = None if isinstance(device_or_states, torch.device) else device_or_states
-
-    @classmethod
-    def validate_params(cls, sampling_params: SamplingParams) -> None:
-        _Request.parse(sampling_params)
-
-    def is_argmax_invariant(self) -> bool:
-        return False
-
-    def update_state(self, batch_update: Any) -> None:
-        """V1: keeps each row's request, with the engine's own running list of its tokens."""
-
-        def new_state(params: SamplingParams, _: Any, tokens: list[int]) -> Any:
-            request = _Request.parse(params)
-            return None if request is None else (request, tokens)
-
-        process_dict_updates(self._requests, batch_update, new_state)
-
-    def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
-        """V2: slots are recycled, so a request without EDT clears what stood there."""
-        request = _Request.parse(sampling_params)
-        self._requests.pop(req_idx, None)
-        if request is not None:
-            self._requests[req_idx] = (request, None)
-        return request is not None
-
-    def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
-        if not self._requests:
-            return logits
-        if ctx is None:  # V1: a row is a batch index
-            rows = list(self._requests)
-            requests = [request for request, _ in self._requests.values()]
-            positions = torch.tensor([len(tokens) for _, tokens in self._requests.values()])
-        else:  # V2: a row is a slot, in an order of this step's own
-            slots = ctx.expanded_idx_mapping.tolist()
-            rows = [row for row, slot in enumerate(slots) if slot in self._requests]
-            requests = [self._requests[slots[row]][0] for row in rows]
-            assert self._states is not None
-            prompt_len = self._states.prompt_len.gpu[ctx.expanded_idx_mapping]
-            positions = (ctx.pos + 1 - prompt_len)[rows].cpu()
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            _apply(logits, rows[part], requests[part], positions[part].long())
-        return logits
-
-
-def _apply(
-    logits: torch.Tensor, rows: list[int], requests: list[_Request], positions: torch.Tensor
-) -> None:
-    """Rewrites these rows of logits [batch, vocab] in place; positions [rows] on the host."""
-    device = logits.device
-    index = torch.tensor(rows, device=device)
-    scores = logits[index]
-
-    def column(name: str) -> torch.Tensor:
-        return torch.tensor([getattr(one, name) for one in requests], device=device)
-
-    t0, base, theta = column("t0"), column("base"), column("theta")
-    temperature = edt_temperature(scores, t0, base, theta)
-    if any(request.paper_code for request in requests):
-        compat = edt_temperature(scores, t0, base, theta, paper_code=True)
-        temperature = torch.where(column("paper_code"), compat, temperature)
-    keyed = [i for i, request in enumerate(requests) if request.key is not None]
-    free = [i for i, request in enumerate(requests) if request.key is None]
-    if free:
-        logits[index[free]] = scores[free] / temperature[free].clamp_min(1e-5)[:, None]
-    if keyed:
-        keys = torch.tensor([requests[i].key for i in keyed], dtype=torch.int64)
-        u = uniforms(keys, positions[keyed]).to(device)
-        tokens = inverse_cdf(scores[keyed], temperature[keyed], u)
-        logits[index[keyed], tokens] = torch.finfo(logits.dtype).max

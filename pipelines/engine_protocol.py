@@ -19,22 +19,32 @@ class Generated:
 
 @dataclass(frozen=True)
 class Scored:
-    """One P(True): c in [0, 1], tokens of the scored sequence, and how many came from the cache."""
+    """One P(True): c in [0, 1], tokens of the scored sequence, and how many were not computed."""
 
     p_true: float
     tokens: int
     cached_tokens: int
 
 
-class Engine(Protocol):
-    """Samples and scores. Both are one request; cancelling the awaiting task aborts it."""
+class Draw(Protocol):
+    """A response whose KV blocks the engine still holds. Ends with one of `score`, `release`."""
 
-    async def sample(self, prompt_ids: Sequence[int], key: int) -> Generated:
-        """A response to prompt_ids whose draws depend on (key, position) alone."""
+    generated: Generated
+
+    async def score(self) -> Scored:
+        """P(True), asked as a turn after the response, on the blocks that are there."""
         ...
 
-    async def score(self, prompt_ids: Sequence[int], response_ids: Sequence[int]) -> Scored:
-        """P(True) of a response, asked as a turn of its own after it."""
+    def release(self) -> None:
+        """Gives the blocks back without a score."""
+        ...
+
+
+class Engine(Protocol):
+    """Draws samples and scores them; cancelling the awaiting task aborts the request."""
+
+    async def draw(self, prompt_ids: Sequence[int], key: int) -> Draw:
+        """A response to prompt_ids whose random numbers depend on (key, position) alone."""
         ...
 
     def shutdown(self) -> None:

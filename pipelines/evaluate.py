@@ -47,7 +47,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     cluster.connect()
     rows: list[dict[str, Any]] = []
     for role in ("calibration", "test"):
-        rows += inputs["queries"].read_table(role).to_pylist()
+        rows += inputs["held_out"].read_table(role).to_pylist()
     sources = {"base": config.model.source, "calibrated": (inputs["export"] / MODEL_DIR).uri}
     live: dict[str, Any] = {}
     for name, source in sources.items():

@@ -1,12 +1,14 @@
 """The DAG, top to bottom: the one file that knows all stages.
 
     queries -> label -> examples -> train -> export -> evaluate -> report
+                                             held_out --^
 
 A stage is a module with `spec(config)`, what decides its content, and
 `run(config, inputs, out)`, which reads the artifacts of its inputs and fills a directory.
 """
 
 from functools import partial
+from typing import Any
 
 from pipelines import (
     cluster,
@@ -22,34 +24,31 @@ from pipelines import (
 from pipelines.config import Config
 from pipelines.dag import Step
 
-STAGES = {
-    "queries": (queries, ()),
-    "label": (label, ("queries",)),
-    "examples": (examples, ("label",)),
-    "train": (train, ("examples",)),
-    "export": (export, ("train",)),
-    "evaluate": (evaluate, ("queries", "export")),
-    "report": (report, ("queries", "label", "examples", "train", "evaluate")),
-}
+NEEDS_NO_TEST_SETS = ("queries", "held_out", "label", "examples", "train", "export")
 
 
 def steps(config: Config, until: str | None = None) -> list[Step]:
     """The steps of a run, up to and with stage `until`; ValueError where there is no such stage."""
-    if until is not None and until not in STAGES:
-        raise ValueError(f"--until: {until!r} is none of {', '.join(STAGES)}")
-    if until not in ("queries", "label", "examples", "train", "export") and not config.data.eval:
-        raise ValueError("config: data.eval is empty; name test sets, or stop with --until export")
-    names = list(STAGES)
-    chosen = names[: names.index(until) + 1] if until else names
-    return [
-        Step(
-            name,
-            partial(STAGES[name][0].run, config),
-            STAGES[name][0].spec(config),
-            STAGES[name][1],
-        )
-        for name in chosen
+
+    def step(name: str, stage: Any, *inputs: str, **more: Any) -> Step:
+        return Step(name, partial(stage.run, config, **more), stage.spec(config, **more), inputs)
+
+    every = [
+        step("queries", queries, roles=("train",)),
+        step("held_out", queries, roles=("calibration", "test")),
+        step("label", label, "queries"),
+        step("examples", examples, "label"),
+        step("train", train, "examples"),
+        step("export", export, "train"),
+        step("evaluate", evaluate, "held_out", "export"),
+        step("report", report, "held_out", "label", "examples", "train", "evaluate"),
     ]
+    names = [one.name for one in every]
+    if until is not None and until not in names:
+        raise ValueError(f"--until: {until!r} is none of {', '.join(names)}")
+    if until not in NEEDS_NO_TEST_SETS and not config.data.eval:
+        raise ValueError("config: data.eval is empty; name test sets, or stop with --until export")
+    return every[: names.index(until) + 1] if until else every
 
 
 def check(config: Config) -> None:

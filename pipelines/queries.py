@@ -1,13 +1,13 @@
-"""Stage `queries`: data sets into one artifact of queries, a Parquet file for each role.
+"""Stages `queries` and `held_out`: data sets into queries, a Parquet file for each role.
 
-Roles are `train` (labeled and trained on), `calibration` (thresholds are chosen on it) and
-`test` (reported). Ids are hashes of data set and question, so they stay the same however the
-config around them changes.
+Roles are `train` (stage `queries`: labeled and trained on), `calibration` and `test` (stage
+`held_out`: thresholds are chosen on the one, and results reported on the other). Ids are hashes
+of data set and question, so they stay the same however the config around them changes.
 """
 
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -24,12 +24,11 @@ from pipelines.storage import Location
 ROLES = ("train", "calibration", "test")
 
 
-def spec(config: Config) -> dict[str, Any]:
-    return {
-        "data": config.data.model_dump(mode="json"),
-        "seed": config.seed,
-        "model": config.model.source,
+def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
+    data = {
+        role: [entry.model_dump(mode="json") for entry in _entries(config, role)] for role in roles
     }
+    return {"data": data, "seed": config.seed, "model": config.model.source}
 
 
 def check(config: Config) -> None:
@@ -48,18 +47,21 @@ def check(config: Config) -> None:
         _check_lengths(rows, [len(one.ids) for one in encoded], room)
 
 
-def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
-    rows = read(config)
+def run(
+    config: Config, inputs: Mapping[str, Location], out: Location, roles: Sequence[str]
+) -> Result:
+    """Writes the queries of some roles, each to a file of its own."""
+    rows = [row for row in read(config) if row["role"] in roles]
     prompts = Prompts.load(fetch(config.model.source), config.confidence.question)
     for row in rows:
         row["prompt"] = prompts.sampling_text(row["question"])
         row["prompt_ids"] = prompts.sampling_ids(row["question"])
     room = config.engine.max_model_len - config.sampling.max_tokens - len(prompts.turn_ids)
     _check_lengths(rows, [len(row["prompt_ids"]) for row in rows], room)
-    for role in ROLES:
+    for role in roles:
         table = pa.Table.from_pylist([row for row in rows if row["role"] == role], schema=QUERIES)
         pq.write_table(table, (out / f"{role}.parquet").path, filesystem=out.filesystem)
-    counts = {role: sum(row["role"] == role for row in rows) for role in ROLES}
+    counts = {role: sum(row["role"] == role for row in rows) for role in roles}
     return Result(len(rows), str(QUERIES), {"queries": counts})
 
 
@@ -78,9 +80,8 @@ def read(config: Config) -> list[dict[str, Any]]:
     """The rows of all data sets, unrendered; ValueError names the entry, the file or the row."""
     rows: list[dict[str, Any]] = []
     seen: dict[str, str] = {}
-    data = config.data
-    for role, entries in zip(ROLES, (data.train, data.calibration, data.eval), strict=True):
-        for number, entry in enumerate(entries):
+    for role in ROLES:
+        for number, entry in enumerate(_entries(config, role)):
             key = f"data.{'eval' if role == 'test' else role}.{number}"
             if entry.name not in LOADERS:
                 raise ValueError(f"{key}.name: {entry.name!r} is none of {', '.join(LOADERS)}")
@@ -94,6 +95,11 @@ def read(config: Config) -> list[dict[str, Any]]:
                 seen[row["question"]] = where
                 rows.append(row)
     return rows
+
+
+def _entries(config: Config, role: str) -> tuple[DatasetConfig, ...]:
+    data = config.data
+    return {"train": data.train, "calibration": data.calibration, "test": data.eval}[role]
 
 
 def _entry_rows(entry: DatasetConfig, role: str, seed: int, key: str) -> list[dict[str, Any]]:

@@ -241,7 +241,7 @@ def _cost(
 
 
 def _query_count(inputs: Mapping[str, Location]) -> int:
-    counts = (inputs["queries"] / MANIFEST).read_json()["metrics"]["queries"]
+    counts = (inputs["held_out"] / MANIFEST).read_json()["metrics"]["queries"]
     return counts["calibration"] + counts["test"]
 
 

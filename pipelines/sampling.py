@@ -1,8 +1,8 @@
 """One query's samples: drawn, read for an answer, scored. The same for label and the service.
 
-A sample is scored the moment it ends, while its KV blocks are hot; identical responses of a
-query are scored once. Everything waits on the engine alone, so the engine sees samples and
-scores of many queries at once.
+A sample is scored the moment it ends, on the KV blocks that it was drawn with; identical
+responses of a query are scored once. Everything waits on the engine alone, so the engine sees
+samples and scores of many queries at once.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 
 from pipelines.answers import Kind, extract
 from pipelines.consistency import soft_self_consistency
-from pipelines.engine_protocol import Engine, Generated, Scored
+from pipelines.engine_protocol import Draw, Engine, Generated, Scored
 from pipelines.policies import Policy
 
 
@@ -55,23 +55,23 @@ class QuerySampler:
     async def sample(self, index: int) -> Sample:
         """Sample `index`: a function of (seed, query_id, index) up to the engine's arithmetic."""
         key = request_key(self.seed, self.query_id, index)
-        generated = await self.engine.sample(self.prompt_ids, key)
+        draw = await self.engine.draw(self.prompt_ids, key)
+        generated = draw.generated
         self.counters.generated_tokens += generated.num_tokens
         self.counters.prompt_tokens += generated.prompt_tokens - generated.cached_tokens
         self.counters.cached_tokens += generated.cached_tokens
-        scored = await self._score(generated.token_ids)
+        same = tuple(generated.token_ids)
+        if same in self._scores:
+            draw.release()
+        else:
+            self._scores[same] = asyncio.ensure_future(self._score(draw))
+        # A caller that is cancelled must not cancel the score that others wait for.
+        scored = await asyncio.shield(self._scores[same])
         answer = extract(generated.text, self.kind)
         return Sample(index, generated, answer, scored.p_true)
 
-    async def _score(self, response_ids: Sequence[int]) -> Scored:
-        same = tuple(response_ids)
-        if same not in self._scores:
-            self._scores[same] = asyncio.ensure_future(self._score_new(same))
-        # A caller that is cancelled must not cancel the score that others wait for.
-        return await asyncio.shield(self._scores[same])
-
-    async def _score_new(self, response_ids: tuple[int, ...]) -> Scored:
-        scored = await self.engine.score(self.prompt_ids, response_ids)
+    async def _score(self, draw: Draw) -> Scored:
+        scored = await draw.score()
         self.counters.scored_responses += 1
         self.counters.scored_tokens += scored.tokens - scored.cached_tokens
         self.counters.cached_tokens += scored.cached_tokens

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import cluster
@@ -43,19 +44,28 @@ def spec(config: Config) -> dict[str, Any]:
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
     import ray.data
+    from ray.data import DataContext
     from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from pipelines.train_loop import train_loop
+    from pipelines.train_loop import STATE_FILE, train_loop
 
     cluster.connect()
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     train = config.train
     examples = inputs["examples"] / EXAMPLES_FILE
-    rows = pq.ParquetFile(examples.filesystem.open_input_file(examples.path)).metadata.num_rows
-    kept = ray.data.read_parquet(examples.path, filesystem=examples.filesystem).filter(
-        partial(_fits, max_length=train.max_length)
-    )
+    rows, fitting = count(examples, train.max_length)
+    if fitting < train.workers:
+        raise ValueError(
+            f"{fitting} of {rows} examples fit train.max_length ({train.max_length}), which is "
+            f"not one for each of {train.workers} workers; raise it"
+        )
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False  # the loop says how far it is
+    with DataContext.current(context):
+        dataset = ray.data.read_parquet(examples.path, filesystem=examples.filesystem).filter(
+            partial(_fits, max_length=train.max_length)
+        )
     options = ray.data.ExecutionOptions(preserve_order=True)  # the same batches on every run
     per_worker: dict[str, float] = {"CPU": train.cpus}
     environment = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}  # it prints every line twice
@@ -65,8 +75,8 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         environment["DS_ACCELERATOR"] = "cpu"
     trainer = TorchTrainer(
         train_loop,
-        train_loop_config={"config": config.model_dump(mode="json"), "rows": rows},
-        datasets={"train": kept},
+        train_loop_config={"config": config.model_dump(mode="json"), "rows": fitting},
+        datasets={"train": dataset},
         dataset_config=DataConfig(execution_options=options),
         torch_config=TorchConfig(backend="nccl" if train.gpus else "gloo"),
         scaling_config=ScalingConfig(
@@ -85,7 +95,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
     with result.checkpoint.as_directory() as directory:
         local = Location.of(directory)
-        state = (local / "state.json").read_json()
+        losses = (local / STATE_FILE).read_json()
         (out / ADAPTER_DIR).clear()
         for name in ("adapter_config.json", "adapter_model.safetensors"):
             with (
@@ -93,17 +103,29 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
                 out.filesystem.open_output_stream((out / ADAPTER_DIR / name).path) as target,
             ):
                 target.write(source.read())
-    steps = state["losses"]
-    (out / LOSSES_FILE).write_text("".join(json.dumps(step) + "\n" for step in steps))
+    (out / LOSSES_FILE).write_text("".join(json.dumps(step) + "\n" for step in losses))
     (out / CHECKPOINTS).delete()
+    seen = sum(step["rows"] for step in losses)
     metrics = {
-        "steps": len(steps),
-        "examples": state["examples"],
-        "dropped_too_long": rows - state["examples"] // train.epochs,
-        "tokens": sum(step["tokens"] for step in steps),
-        "last": steps[-1] if steps else {},
+        "steps": len(losses),
+        "examples": seen,
+        "tokens": sum(step["tokens"] for step in losses),
+        "dropped_too_long": rows - fitting,
+        "last": losses[-1],
     }
-    return Result(state["examples"], "", metrics)
+    return Result(seen, "", metrics)
+
+
+def count(examples: Location, max_length: int) -> tuple[int, int]:
+    """(rows, rows whose sequence is at most max_length tokens) of an examples file."""
+    rows = fitting = 0
+    with examples.filesystem.open_input_file(examples.path) as file:
+        parts = ("prompt_ids", "response_ids", "turn_ids")
+        for batch in pq.ParquetFile(file).iter_batches(columns=list(parts)):
+            lengths = sum(pc.list_value_length(batch[part]).to_numpy() for part in parts)
+            rows += len(lengths)
+            fitting += int((lengths <= max_length).sum())
+    return rows, fitting
 
 
 def _fits(row: dict[str, Any], max_length: int) -> bool:

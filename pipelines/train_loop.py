@@ -30,10 +30,11 @@ from pipelines.models import fetch
 from pipelines.prompts import Prompts
 
 Row = dict[str, Any]
+STATE_FILE = "losses.json"  # of a checkpoint: a mapping for each optimizer step so far
 
 
 def train_loop(arguments: dict[str, Any]) -> None:
-    """arguments: the resolved config, and `rows` of the examples artifact."""
+    """arguments: the resolved config, and `rows`, the examples of an epoch over all workers."""
     config = Config.model_validate(arguments["config"])
     train = config.train
     context = ray.train.get_context()
@@ -41,10 +42,12 @@ def train_loop(arguments: dict[str, Any]) -> None:
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     if not torch.cuda.is_available():  # Ray leaves a worker one thread
         here = os.cpu_count() or 1
+        # DeepSpeed would compile a helper for what gloo does; a machine may have no compiler.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         torch.set_num_threads(train.threads or max(1, here // context.get_local_world_size()))
     torch.manual_seed(config.seed)
     share = max(1, train.batch_size // world)
-    steps = train.epochs * math.ceil(arguments["rows"] / (share * world))
+    steps = train.epochs * math.ceil(arguments["rows"] // world / share)
 
     model_dir = fetch(config.model.source)
     prompts = Prompts.load(model_dir, config.confidence.question)
@@ -62,11 +65,9 @@ def train_loop(arguments: dict[str, Any]) -> None:
         dist_init_required=False,
     )
     losses: list[dict[str, float]] = []
-    examples = 0
     if (checkpoint := ray.train.get_checkpoint()) is not None:
         with checkpoint.as_directory() as directory:
-            state = json.loads((Path(directory) / "state.json").read_text())
-            losses, examples = state["losses"], state["examples"]
+            losses = json.loads((Path(directory) / STATE_FILE).read_text())
             engine.load_checkpoint(directory, tag="engine")
 
     shard = ray.train.get_dataset_shard("train")
@@ -77,16 +78,13 @@ def train_loop(arguments: dict[str, Any]) -> None:
             if step <= len(losses):
                 continue  # done before the restart
             facts = optimizer_step(engine, rows, train.micro_tokens)
-            examples += int(facts.pop("rows"))
             losses.append({"step": step, "epoch": epoch, **facts})
             last = step == steps
             if step % train.checkpoint_every == 0 or last:
-                report_checkpoint(engine, losses, examples, context.get_world_rank())
+                report_checkpoint(engine, losses, context.get_world_rank())
             if context.get_world_rank() == 0 and (step % 10 == 0 or last):
                 print(progress(step, steps, facts), flush=True)
-    if step % train.checkpoint_every != 0 and step != steps:
-        # Dropped rows make fewer steps than were planned.
-        report_checkpoint(engine, losses, examples, context.get_world_rank())
+    assert step == steps, "the schedule and the last checkpoint count on it"
 
 
 def progress(step: int, steps: int, facts: dict[str, float]) -> str:
@@ -146,26 +144,32 @@ class JointModel(nn.Module):
 
 
 def optimizer_step(engine: Any, rows: Sequence[Row], micro_tokens: int) -> dict[str, float]:
-    """Forward and backward by micro-batch, one optimizer step; means over this worker's rows."""
-    micros = micro_batches(rows, micro_tokens, at_least=1)
-    count = torch.tensor([len(micros)])
-    if torch.distributed.get_world_size() > 1:
-        # ZeRO reduces in every backward: all workers must make equally many.
-        count = count.to(engine.device)
-        torch.distributed.all_reduce(count, op=torch.distributed.ReduceOp.MAX)
-        micros = micro_batches(rows, micro_tokens, at_least=int(count))
+    """Forward and backward by micro-batch, then one step; means and sums over all workers."""
+    # ZeRO reduces in every backward, so all workers must make equally many.
+    least = len(micro_batches(rows, micro_tokens, at_least=1))
+    (least_of_all,) = all_reduce(engine, [least], torch.distributed.ReduceOp.MAX)
+    micros = micro_batches(rows, micro_tokens, at_least=int(least_of_all))
     sums = {"loss": 0.0, "calibration": 0.0, "generation": 0.0}
-    tokens = 0
     for number, micro in enumerate(micros, start=1):
         engine.set_gradient_accumulation_boundary(number == len(micros))
         loss = engine(collate(micro, engine.device))
-        weight = len(micro) / len(rows)
-        engine.backward(loss.total * weight)
-        tokens += sum(map(length_of, micro))
+        engine.backward(loss.total * (len(micro) / len(rows)))
         for name, value in zip(sums, (loss.total, loss.calibration, loss.generation), strict=True):
-            sums[name] += float(value.detach()) * weight
+            sums[name] += float(value.detach()) * len(micro)
+    learning_rate = engine.get_lr()[0]
     engine.step()
-    return {**sums, "lr": engine.get_lr()[0], "tokens": tokens, "rows": len(rows)}
+    tokens = sum(map(length_of, rows))
+    *totals, all_tokens, all_rows = all_reduce(
+        engine, [*sums.values(), tokens, len(rows)], torch.distributed.ReduceOp.SUM
+    )
+    means = {name: total / all_rows for name, total in zip(sums, totals, strict=True)}
+    return {**means, "lr": learning_rate, "tokens": int(all_tokens), "rows": int(all_rows)}
+
+
+def all_reduce(engine: Any, values: list[float], operation: Any) -> list[float]:
+    tensor = torch.tensor(values, dtype=torch.float64, device=engine.device)
+    torch.distributed.all_reduce(tensor, op=operation)
+    return tensor.tolist()
 
 
 def batches(tables: Iterator[Any]) -> Iterator[list[Row]]:
@@ -219,14 +223,11 @@ def collate(rows: Sequence[Row], device: Any) -> dict[str, Tensor]:
     return {name: tensor.to(device) for name, tensor in made.items()}
 
 
-def report_checkpoint(
-    engine: Any, losses: list[dict[str, float]], examples: int, rank: int
-) -> None:
+def report_checkpoint(engine: Any, losses: list[dict[str, float]], rank: int) -> None:
     """Every worker saves its part of the engine's state; the first adds adapter and losses."""
     with tempfile.TemporaryDirectory() as directory:
         engine.save_checkpoint(directory, tag="engine", exclude_frozen_parameters=True)
         if rank == 0:
             engine.module.model.save_pretrained(directory, safe_serialization=True)
-            state = {"losses": losses, "examples": examples}
-            (Path(directory) / "state.json").write_text(json.dumps(state))
+            (Path(directory) / STATE_FILE).write_text(json.dumps(losses))
         ray.train.report(losses[-1], checkpoint=Checkpoint.from_directory(directory))

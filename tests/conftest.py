@@ -46,8 +46,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, smollm: Path) -> Path:
     config.num_attention_heads, config.num_key_value_heads, config.head_dim = 2, 1, 32
     config.initializer_range = 0.2
     config.dtype = "float32"
+    config.tie_word_embeddings = False
     torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(directory)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():  # so that some responses end by themselves
+        model.lm_head.weight[config.eos_token_id] *= 4
+    model.save_pretrained(directory)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(smollm / name, directory / name)
     return directory

@@ -13,14 +13,15 @@ class FakeEngine:
 
     def __init__(self, answers: Sequence[str], p_true: dict[str, float], delays: bool = False):
         self.answers, self.p_true, self.delays = answers, p_true, delays
-        self.sampled: list[int] = []  # keys, in the order of the calls
+        self.drawn: list[int] = []  # keys, in the order of the calls
         self.scored: list[str] = []
+        self.released = 0
         self.cancelled = 0
         self.running = 0
         self.most_running = 0
 
-    async def sample(self, prompt_ids: Sequence[int], key: int) -> Generated:
-        self.sampled.append(key)
+    async def draw(self, prompt_ids: Sequence[int], key: int) -> "FakeDraw":
+        self.drawn.append(key)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
@@ -33,14 +34,22 @@ class FakeEngine:
             self.running -= 1
         text = self.answers[key % len(self.answers)]
         ids = [ord(c) for c in text]
-        return Generated(ids, text, len(ids) + 1, "stop", len(prompt_ids), 1)
-
-    async def score(self, prompt_ids: Sequence[int], response_ids: Sequence[int]) -> Scored:
-        text = "".join(map(chr, response_ids))
-        self.scored.append(text)
-        await asyncio.sleep(0)
-        total = len(prompt_ids) + len(response_ids) + PROMPT_TURN
-        return Scored(self.p_true[text], total, 2)
+        return FakeDraw(self, Generated(ids, text, len(ids) + 1, "stop", len(prompt_ids), 1))
 
     def shutdown(self) -> None:
         pass
+
+
+class FakeDraw:
+    def __init__(self, engine: FakeEngine, generated: Generated):
+        self.engine, self.generated = engine, generated
+
+    async def score(self) -> Scored:
+        text = self.generated.text
+        self.engine.scored.append(text)
+        await asyncio.sleep(0)
+        total = self.generated.prompt_tokens + len(self.generated.token_ids) + PROMPT_TURN
+        return Scored(self.engine.p_true[text], total, 2)
+
+    def release(self) -> None:
+        self.engine.released += 1

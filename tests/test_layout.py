@@ -14,7 +14,7 @@ STAGES = {"queries", "label", "examples", "train", "export", "evaluate", "report
 LAYERS = [
     {"answers", "edt", "consistency", "policies", "metrics", "prompts"},
     {"config", "schemas", "storage", "losses", "engine_protocol"},
-    {"models", "dag", "sampling", "cluster", "datasets.base"},
+    {"models", "dag", "sampling", "cluster", "datasets.base", "edt_plugin"},
     {"datasets.arithmetic", "datasets.capitals", "datasets.elements", "datasets.files"},
     {"datasets", "engine", "lora", "page"},
     {"train_loop", "service"},
@@ -22,7 +22,7 @@ LAYERS = [
     {"pipeline"},
 ]
 PURE = {"answers", "edt", "consistency", "policies", "losses", "metrics", "prompts"}
-ONLY_IMPORT = {"vllm": {"engine"}, "deepspeed": {"train_loop"}, "peft": {"lora"}}
+ONLY_IMPORT = {"vllm": {"engine", "edt_plugin"}, "deepspeed": {"train_loop"}, "peft": {"lora"}}
 NO_RAY = {"dag", "storage", "config", "schemas", "models", "sampling", "engine", "examples"}
 
 

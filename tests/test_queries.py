@@ -156,7 +156,7 @@ def test_the_artifact(tmp_path, smollm):
     made = config(
         [{"name": "capitals", "limit": 3}], [{"name": "elements", "split": "test", "limit": 2}]
     )
-    result = queries.run(made, {}, Location.of(str(tmp_path)))
+    result = queries.run(made, {}, Location.of(str(tmp_path)), queries.ROLES)
     assert result.rows == 5
     train = pq.read_table(tmp_path / "train.parquet")
     assert train.schema.equals(QUERIES)
@@ -180,7 +180,10 @@ def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):
         engine={"max_model_len": 256},
         sampling={"max_tokens": 16},
     )
-    for stage in (queries.check, lambda c: queries.run(c, {}, Location.of(str(tmp_path)))):
+    for stage in (
+        queries.check,
+        lambda c: queries.run(c, {}, Location.of(str(tmp_path)), ("train",)),
+    ):
         with pytest.raises(ValueError, match=r"1 prompts? .* engine.max_model_len") as caught:
             stage(made)
         assert queries.query_id("jsonl", "long " * 299 + "long") in str(caught.value)

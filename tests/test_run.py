@@ -56,7 +56,7 @@ def fails_with(tmp_path, says, *arguments, **changes):
     [
         (["--set", "sampling.num_sample=3"], "did you mean num_samples?"),
         (["--set", "train.omega=-1"], "train.omega"),
-        (["--until", "lable"], "--until: 'lable' is none of queries, label"),
+        (["--until", "lable"], "--until: 'lable' is none of queries, held_out, label"),
         (["--set", "data.train.0.name=jsonl"], "path is missing"),
         (["--set", "model.source=/nowhere/model"], "there is no directory /nowhere/model"),
         (["--set", "model.source=builtin:gpt"], "is not built in; there is builtin:smollm2-135m"),
@@ -102,7 +102,7 @@ def test_help_and_plan_run_nothing(tmp_path):
     assert done.returncode == 0
     lines = done.stdout.splitlines()[:-1]
     assert [line.split()[2] for line in lines] == [
-        "queries", "label", "examples", "train", "export", "evaluate", "report",
+        "queries", "held_out", "label", "examples", "train", "export", "evaluate", "report",
     ]  # fmt: skip
     assert all(line.startswith("to do") for line in lines)
     assert lines[0].split()[3].startswith(f"{tmp_path}/root/queries-")
@@ -123,4 +123,4 @@ def test_the_queries_stage_needs_no_ray(tmp_path):
     assert "Nothing to do" in again.stdout
     (artifact,) = (tmp_path / "root").glob("queries-*")
     manifest = json.loads((artifact / "_MANIFEST.json").read_text())
-    assert manifest["rows"] == 105 + 58
+    assert manifest["rows"] == 105

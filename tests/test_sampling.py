@@ -27,6 +27,7 @@ def test_identical_responses_are_scored_once():
     assert len(row["samples"]) == 40
     assert Counter(fake.scored) == Counter(set(fake.scored))
     assert row["counters"]["scored_responses"] == len(set(fake.scored)) == 3
+    assert fake.released == 40 - 3  # no draw keeps its blocks
 
 
 def test_counters_add_up():
@@ -108,9 +109,6 @@ def test_a_cancelled_caller_leaves_a_shared_score_to_the_others():
 
 
 def test_an_engine_error_reaches_the_caller():
-    class Broken(FakeEngine):
-        async def score(self, prompt_ids, response_ids):
-            raise RuntimeError("no room")
-
-    with pytest.raises(RuntimeError, match="no room"):
-        asyncio.run(label_query(Broken(["It is 4."], P_TRUE), 0, QUERY, 3))
+    fake = FakeEngine(["It is 4."], {})  # a KeyError, when it scores
+    with pytest.raises(KeyError, match="It is 4"):
+        asyncio.run(label_query(fake, 0, QUERY, 3))

@@ -1,0 +1,142 @@
+"""EDT in vLLM's sampler, in both of its logits-processor interfaces; an entry point of vLLM's.
+
+Where the project is installed, a plain server takes it as a request argument:
+
+    vllm serve MODEL      then      {"temperature": 1.0, "vllm_xargs": {"edt_t0": 0.8}, ...}
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from vllm import SamplingParams
+from vllm.v1.sample.logits_processor.builtin import process_dict_updates
+from vllm.v1.sample.logits_processor.interface import LogitsProcessor as V1LogitsProcessor
+from vllm.v1.worker.gpu.sample.logits_processor.interface import (
+    LogitsProcessor as V2LogitsProcessor,
+)
+
+from pipelines.edt import edt_temperature, inverse_cdf, uniforms
+
+_ROWS_AT_ONCE = 16  # rows of logits handled together: what fits a core's cache
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The EDT arguments of one request, from its `extra_args` (`vllm_xargs` over HTTP)."""
+
+    t0: float
+    base: float
+    theta: float
+    paper_code: bool
+    key: int | None  # draws by (key, position); None leaves the draw to the engine
+
+    @classmethod
+    def parse(cls, params: SamplingParams) -> "_Request | None":
+        given: Mapping[str, Any] = params.extra_args or {}
+        if "edt_t0" not in given:
+            return None
+        try:
+            request = cls(
+                t0=float(given["edt_t0"]),
+                base=float(given.get("edt_base", 0.8)),
+                theta=float(given.get("edt_theta", 1.0)),
+                paper_code=bool(given.get("edt_paper_code", 0)),
+                key=int(given["edt_key"]) if "edt_key" in given else None,
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"edt_*: expected numbers ({error})") from None
+        if not (request.t0 > 0 and 0 < request.base <= 1 and request.theta >= 0):
+            raise ValueError("edt_t0 must be > 0, edt_base in (0, 1], edt_theta >= 0")
+        if request.key is not None and not 0 <= request.key < 2**63:
+            raise ValueError("edt_key must be a whole number in [0, 2**63)")
+        if request.key is None and params.temperature != 1.0:
+            raise ValueError("EDT sets the temperature: leave the request's own at 1.0")
+        if request.key is not None and params.temperature != 0.0:
+            raise ValueError("edt_key makes the draw: set the request's temperature to 0")
+        return request
+
+
+class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
+    """EDT in the sampler, for the requests that carry `edt_t0`.
+
+    Without `edt_key` it divides a row by its temperature and the engine draws. With it, it
+    draws the token itself, exactly, and leaves the engine's argmax only that one: the draw
+    depends on (key, position), not on the batch, and the engine's own sampler is skipped.
+    P(True) reads raw log-probabilities, which the engine takes before any processor.
+    """
+
+    def __init__(self, vllm_config: Any, device_or_states: Any, is_pin_memory: bool = False):
+        self._requests: dict[int, tuple[_Request, Any]] = {}
+        self._states = None if isinstance(device_or_states, torch.device) else device_or_states
+
+    @classmethod
+    def validate_params(cls, sampling_params: SamplingParams) -> None:
+        _Request.parse(sampling_params)
+
+    def is_argmax_invariant(self) -> bool:
+        return False
+
+    def update_state(self, batch_update: Any) -> None:
+        """V1: keeps each row's request, with the engine's own running list of its tokens."""
+
+        def new_state(params: SamplingParams, _: Any, tokens: list[int]) -> Any:
+            request = _Request.parse(params)
+            return None if request is None else (request, tokens)
+
+        process_dict_updates(self._requests, batch_update, new_state)
+
+    def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
+        """V2: slots are recycled, so a request without EDT clears what stood there."""
+        request = _Request.parse(sampling_params)
+        self._requests.pop(req_idx, None)
+        if request is not None:
+            self._requests[req_idx] = (request, None)
+        return request is not None
+
+    def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
+        if not self._requests:
+            return logits
+        if ctx is None:  # V1: a row is a batch index
+            rows = list(self._requests)
+            requests = [request for request, _ in self._requests.values()]
+            positions = torch.tensor([len(tokens) for _, tokens in self._requests.values()])
+        else:  # V2: a row is a slot, in an order of this step's own
+            slots = ctx.expanded_idx_mapping.tolist()
+            rows = [row for row, slot in enumerate(slots) if slot in self._requests]
+            requests = [self._requests[slots[row]][0] for row in rows]
+            assert self._states is not None
+            prompt_len = self._states.prompt_len.gpu[ctx.expanded_idx_mapping]
+            positions = (ctx.pos + 1 - prompt_len)[rows].cpu()
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            _apply(logits, rows[part], requests[part], positions[part].long())
+        return logits
+
+
+def _apply(
+    logits: torch.Tensor, rows: list[int], requests: list[_Request], positions: torch.Tensor
+) -> None:
+    """Rewrites these rows of logits [batch, vocab] in place; positions [rows] on the host."""
+    device = logits.device
+    index = torch.tensor(rows, device=device)
+    scores = logits[index]
+
+    def column(name: str) -> torch.Tensor:
+        return torch.tensor([getattr(one, name) for one in requests], device=device)
+
+    t0, base, theta = column("t0"), column("base"), column("theta")
+    temperature = edt_temperature(scores, t0, base, theta)
+    if any(request.paper_code for request in requests):
+        compat = edt_temperature(scores, t0, base, theta, paper_code=True)
+        temperature = torch.where(column("paper_code"), compat, temperature)
+    keyed = [i for i, request in enumerate(requests) if request.key is not None]
+    free = [i for i, request in enumerate(requests) if request.key is None]
+    if free:
+        logits[index[free]] = scores[free] / temperature[free].clamp_min(1e-5)[:, None]
+    if keyed:
+        keys = torch.tensor([requests[i].key for i in keyed], dtype=torch.int64)
+        u = uniforms(keys, positions[keyed]).to(device)
+        tokens = inverse_cdf(scores[keyed], temperature[keyed], u)
+        logits[index[keyed], tokens] = torch.finfo(logits.dtype).max

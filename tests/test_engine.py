@@ -1,0 +1,378 @@
+"""The real engine on a tiny model: exact sampling, P(True), seeds, aborts, both plugin routes."""
+
+import asyncio
+import importlib.metadata
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from types import SimpleNamespace
+
+import pytest
+import torch
+from scipy.stats import chisquare
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
+from pipelines.sampling import request_key
+
+TOKENS = 8
+QUESTIONS = ("What is 2 + 2?", "Name a colour.", "What is the capital of France?")
+ENGINE = EngineConfig(
+    dtype="float32", block_size=32, kv_cache_gib=1, max_model_len=512, enforce_eager=True
+)
+
+
+class Driven:
+    """An engine and the event loop that it lives in."""
+
+    def __init__(self, model, sampling, scoring="yes"):
+        from pipelines.engine import VLLMEngine
+
+        self.runner = asyncio.Runner()
+        self.engine = self.runner.run(
+            self._make(VLLMEngine, str(model), sampling, ConfidenceConfig(kind=scoring))
+        )
+        self.prompts = self.engine.prompts
+
+    async def _make(self, kind, model, sampling, scoring):
+        return kind(model, ENGINE, sampling, scoring)
+
+    def draw(self, *requests):
+        """(prompt_ids, key) each -> what was generated, all at once and in this order."""
+
+        async def one(ids, key):
+            draw = await self.engine.draw(ids, key)
+            draw.release()
+            return draw.generated
+
+        return self.runner.run(gather(one(ids, key) for ids, key in requests))
+
+    def score(self, *requests):
+        """The same, with their scores."""
+
+        async def one(ids, key):
+            draw = await self.engine.draw(ids, key)
+            return draw.generated, await draw.score()
+
+        return self.runner.run(gather(one(ids, key) for ids, key in requests))
+
+    def close(self):
+        self.engine.shutdown()
+        self.runner.close()
+
+
+async def gather(coroutines):
+    return await asyncio.gather(*coroutines)
+
+
+@pytest.fixture(scope="module")
+def driven(tiny):
+    made = Driven(tiny, SamplingConfig(max_tokens=TOKENS))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def reference(tiny):
+    """The same weights in transformers: ids -> the next token's logits, in float64."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
+
+    def logits(ids):
+        with torch.no_grad():
+            return model(torch.tensor([ids])).logits[0, -1].double()
+
+    return logits
+
+
+def test_p_true_is_the_models_probability_of_yes(driven, reference):
+    """Of responses that ended and of ones cut at max_tokens; the turn alone is computed."""
+    asked = [(driven.prompts.sampling_ids(QUESTIONS[i % 3]), 100 + i) for i in range(24)]
+    drawn = driven.score(*asked)
+    assert {one.finish_reason for one, _ in drawn} == {"stop", "length"}
+    for (ids, _), (one, scored) in zip(asked, drawn, strict=True):
+        whole = [*ids, *one.token_ids, *driven.prompts.turn_ids]
+        expected = reference(whole).softmax(-1)[driven.prompts.yes_id]
+        assert scored.p_true == pytest.approx(float(expected), rel=1e-3)
+        assert scored.tokens == len(whole)
+        cut = one.finish_reason == "length"
+        assert scored.tokens - scored.cached_tokens == len(driven.prompts.turn_ids) + cut
+
+
+@pytest.mark.parametrize("kind", ["yes_no", "yes_top20"])
+def test_other_confidences(tiny, reference, kind):
+    driven = Driven(tiny, SamplingConfig(max_tokens=4), kind)
+    try:
+        ids = driven.prompts.sampling_ids(QUESTIONS[0])
+        ((one, scored),) = driven.score((ids, 1))
+        p = reference([*ids, *one.token_ids, *driven.prompts.turn_ids]).softmax(-1)
+        if kind == "yes_no":
+            yes, no = p[driven.prompts.yes_id], p[driven.prompts.no_id]
+            expected = float(yes / (yes + no))
+        else:
+            decode = driven.prompts.tokenizer.decode
+            expected = sum(float(p[i]) for i in p.topk(20).indices if "Yes" in decode([int(i)]))
+        assert scored.p_true == pytest.approx(expected, rel=1e-3, abs=1e-12)
+    finally:
+        driven.close()
+
+
+def edt_distribution(logits, t0=0.8, base=0.8, theta=1.0):
+    """softmax(logits / T), T by the definition, with math on the side of the implementation."""
+    p = logits.softmax(-1)
+    entropy = -sum(float(v) * math.log(float(v)) for v in p if v > 0)
+    return (logits / (t0 * base ** (theta / entropy))).softmax(-1)
+
+
+def test_the_sampled_distribution_is_the_intended_one(driven, reference):
+    """Chi-square of 3,000 first tokens; then of second tokens after the commonest first."""
+    ids = driven.prompts.sampling_ids(QUESTIONS[1])
+    keys = [request_key(7, "chi", i) for i in range(3000)]
+    drawn = driven.draw(*((ids, key) for key in keys))
+    tokens = [driven_ids(one)[0] for one in drawn]
+    assert fits(tokens, edt_distribution(reference(ids)))
+    first = max(set(tokens), key=tokens.count)
+    second = [driven_ids(one)[1] for one in drawn if driven_ids(one)[0] == first]
+    assert len(second) > 30
+    assert fits(second, edt_distribution(reference([*ids, first])))
+
+
+def driven_ids(generated):
+    return [*generated.token_ids, -1, -1]  # -1: the end token, or a response that ended
+
+
+def fits(tokens, p):
+    """Whether tokens are drawn from p: expected counts of 5 and more alone, the rest together."""
+    n = len(tokens)
+    common = [i for i in range(len(p)) if float(p[i]) * n >= 5]
+    seen = [tokens.count(i) for i in common]
+    expected = [float(p[i]) * n for i in common]
+    seen.append(n - sum(seen))
+    expected.append(n - sum(expected))
+    if expected[-1] < 1e-9:
+        seen.pop(), expected.pop()
+    return chisquare(seen, expected).pvalue > 1e-3
+
+
+def test_fixed_temperature(tiny, reference):
+    driven = Driven(tiny, SamplingConfig(max_tokens=1, method="fixed", temperature=0.5))
+    try:
+        ids = driven.prompts.sampling_ids(QUESTIONS[2])
+        drawn = driven.draw(*((ids, key * 977) for key in range(2000)))
+        tokens = [driven_ids(one)[0] for one in drawn]
+        assert fits(tokens, (reference(ids) / 0.5).softmax(-1))
+    finally:
+        driven.close()
+
+
+def test_draws_depend_on_the_key_alone(driven):
+    """The same keys alone, together, and in another order among others: the same tokens."""
+    ids = [driven.prompts.sampling_ids(question) for question in QUESTIONS]
+    wanted = [(ids[i % 3], request_key(1, f"q{i}", 0)) for i in range(12)]
+    together = driven.draw(*wanted)
+    alone = [driven.draw(one)[0] for one in wanted]
+    mixed = driven.draw(*((ids[i % 3], 10_000 + i) for i in range(40)), *wanted[::-1])
+    expected = [one.token_ids for one in together]
+    assert [one.token_ids for one in alone] == expected
+    assert [one.token_ids for one in mixed[:39:-1]] == expected
+    assert len({tuple(one) for one in expected}) == len(expected)
+
+
+def test_responses_are_decoded_and_counted(driven):
+    ids = driven.prompts.sampling_ids(QUESTIONS[0])
+    for one in driven.draw(*((ids, key) for key in range(20))):
+        assert one.text == driven.prompts.tokenizer.decode(one.token_ids, skip_special_tokens=True)
+        assert one.prompt_tokens == len(ids)
+        ended = one.finish_reason == "stop"
+        assert one.num_tokens == len(one.token_ids) + ended
+        assert ended or one.num_tokens == TOKENS
+
+
+def test_a_cancelled_sample_is_aborted(tiny):
+    """With room for one sequence, the next request would wait for one that went on."""
+    config = ENGINE.model_copy(update={"max_num_seqs": 1})
+    driven = Driven.__new__(Driven)
+    from pipelines.engine import VLLMEngine
+
+    driven.runner = asyncio.Runner()
+
+    async def start():
+        long = SamplingConfig(max_tokens=400, method="fixed", temperature=1.0)
+        return VLLMEngine(str(tiny), config, long, ConfidenceConfig())
+
+    engine = driven.engine = driven.runner.run(start())
+
+    async def timed(ids, key):
+        started = time.monotonic()
+        draw = await engine.draw(ids, key)
+        draw.release()
+        return time.monotonic() - started, draw.generated.num_tokens
+
+    async def run():
+        ids = engine.prompts.sampling_ids(QUESTIONS[0])
+        keys = iter(range(1000))
+        whole, tokens = await timed(ids, next(keys))
+        while tokens < 300:
+            whole, tokens = await timed(ids, next(keys))
+        tasks = [asyncio.create_task(engine.draw(ids, 5000 + i)) for i in range(30)]
+        for _ in range(50):  # the engine has them
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return (await timed(ids, 1))[0], whole
+
+    try:
+        waited, whole = driven.runner.run(run())
+        assert waited < 5 * whole  # else it stood behind thirty
+    finally:
+        driven.close()
+
+
+def v2(processor_class, requests, prompt_lengths):
+    """A processor as vLLM's V2 runner makes it; that runner needs a GPU, so its states are ours."""
+    states = SimpleNamespace(prompt_len=SimpleNamespace(gpu=torch.tensor(prompt_lengths)))
+    processor = processor_class(None, states)
+    for slot, params in requests.items():
+        processor.add_request(slot, params)
+    return processor
+
+
+def test_both_interfaces_make_the_same_choice():
+    from vllm import SamplingParams
+    from vllm.v1.sample.logits_processor.interface import BatchUpdate
+
+    from pipelines.edt_plugin import EDTLogitsProcessor
+
+    torch.manual_seed(0)
+    logits = torch.randn(4, 1000) * 3
+    params = [
+        SamplingParams(temperature=0.0, extra_args={"edt_t0": 0.8, "edt_key": 11}),
+        SamplingParams(temperature=1.0, extra_args={"edt_t0": 0.5}),
+        SamplingParams(temperature=0.7),
+        SamplingParams(temperature=0.0, extra_args={"edt_t0": 0.8, "edt_key": 12}),
+    ]
+    so_far = [[1, 2, 3], [4], [], [5, 6]]
+    first = EDTLogitsProcessor(None, torch.device("cpu"))
+    added = [(i, params[i], [9] * 7, so_far[i]) for i in range(4)]
+    first.update_state(BatchUpdate(batch_size=4, removed=[], added=added, moved=[]))
+    one = first.apply(logits.clone())
+    # V2: slots 5, 2, 7, 0 hold the rows; each row's position counts its prompt of 7.
+    slots = [5, 2, 7, 0]
+    second = v2(EDTLogitsProcessor, dict(zip(slots, params, strict=True)), [7] * 8)
+    context = SimpleNamespace(
+        expanded_idx_mapping=torch.tensor(slots),
+        pos=torch.tensor([7 + len(tokens) - 1 for tokens in so_far]),
+    )
+    two = second.apply(logits.clone(), context)
+    torch.testing.assert_close(one, two)
+    assert torch.equal(one[2], logits[2])  # a request without EDT is left alone
+    torch.testing.assert_close(one[1].softmax(-1), edt_distribution(logits[1], t0=0.5).float())
+    assert one[0].argmax() != logits[0].argmax() or one[3].argmax() != logits[3].argmax()
+    # A slot that is taken by a request without EDT forgets the one before.
+    second.add_request(5, params[2])
+    assert torch.equal(second.apply(logits.clone(), context)[0], logits[0])
+
+
+@pytest.mark.parametrize(
+    ("temperature", "extra", "says"),
+    [
+        (1.0, {"edt_t0": "warm"}, "expected numbers"),
+        (1.0, {"edt_t0": -1}, "edt_t0 must be > 0"),
+        (1.0, {"edt_t0": 0.8, "edt_base": 2}, "edt_base in"),
+        (0.5, {"edt_t0": 0.8}, "leave the request's own at 1.0"),
+        (1.0, {"edt_t0": 0.8, "edt_key": 3}, "set the request's temperature to 0"),
+        (0.0, {"edt_t0": 0.8, "edt_key": -3}, "edt_key must be"),
+    ],
+)
+def test_bad_arguments_are_refused(temperature, extra, says):
+    from vllm import SamplingParams
+
+    from pipelines.edt_plugin import EDTLogitsProcessor
+
+    with pytest.raises(ValueError, match=says):
+        EDTLogitsProcessor.validate_params(
+            SamplingParams(temperature=temperature, extra_args=extra)
+        )
+
+
+def test_without_the_entry_point_the_class_is_passed_by_name(tiny, driven, monkeypatch):
+    """As under `ray job submit --working-dir`, where the project is not installed."""
+    ids = driven.prompts.sampling_ids(QUESTIONS[0])
+    wanted = [(ids, key) for key in range(8)]
+    expected = [one.token_ids for one in driven.draw(*wanted)]
+    found = importlib.metadata.entry_points
+
+    def hidden(**query):
+        return () if query.get("group") == "vllm.logits_processors" else found(**query)
+
+    monkeypatch.setattr("importlib.metadata.entry_points", hidden)
+    monkeypatch.setattr("pipelines.engine.entry_points", hidden)
+    bare = Driven(tiny, SamplingConfig(max_tokens=TOKENS))
+    try:
+        assert [one.token_ids for one in bare.draw(*wanted)] == expected
+    finally:
+        bare.close()
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
+    port = free_port()
+    log = (tmp_path / "log").open("w")
+    environment = os.environ | {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "TORCHDYNAMO_DISABLE": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+    }
+    environment.pop("VLLM_ENABLE_V1_MULTIPROCESSING", None)
+    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(tiny)]
+    command += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "512"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tiny"]
+    server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", server, tmp_path / "log")
+
+        def ask(**more):
+            body = {"model": "tiny", "prompt": "One", "max_tokens": 8, "n": 1} | more
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/v1/completions",
+                json.dumps(body).encode(),
+                {"content-type": "application/json"},
+            )
+            with urllib.request.urlopen(request, timeout=120) as response:
+                return json.load(response)["choices"][0]["text"]
+
+        def keyed(key):
+            return ask(temperature=0, vllm_xargs={"edt_t0": 0.8, "edt_key": key})
+
+        assert keyed(1) == keyed(1)
+        assert len({keyed(key) for key in range(6)}) > 1
+        # So cold that it is greedy, though the request says 1.0: the processor divides.
+        cold = {ask(temperature=1.0, vllm_xargs={"edt_t0": 0.001}) for _ in range(4)}
+        assert cold == {ask(temperature=0)}
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(temperature=0.3, vllm_xargs={"edt_t0": 0.8})
+        assert refused.value.code == 400
+        assert "leave the request's own at 1.0" in refused.value.read().decode()
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+@retry(retry=retry_if_exception_type(OSError), wait=wait_fixed(0.5), stop=stop_after_delay(300))
+def wait_for(url, server, log):
+    assert server.poll() is None, log.read_text()[-3000:]
+    urllib.request.urlopen(url, timeout=5)
