@@ -1,6 +1,7 @@
 """vLLM behind the Engine protocol: a session a sample. With edt_plugin.py, the only vllm import."""
 
 import asyncio
+import atexit
 import os
 import uuid
 from collections.abc import AsyncGenerator, Sequence
@@ -65,6 +66,8 @@ class VLLMEngine:
             )
         )
         self.prompts = Prompts.from_tokenizer(self._llm.get_tokenizer(), scoring.question)
+        # A process that ends takes its children with it first: vLLM would report a crash.
+        atexit.register(self.shutdown)
 
     async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
         draw = VLLMDraw(self._llm, self.prompts, self._kind)
@@ -73,12 +76,12 @@ class VLLMEngine:
 
     def shutdown(self) -> None:
         """Ends the engine and its process; it takes no more requests."""
-        llm = self._llm
-        del self._llm
+        atexit.unregister(self.shutdown)
         # Its reader would take the process's end for a crash and report one.
-        if (reader := llm.output_handler) is not None:
+        reader = self._llm.output_handler
+        if reader is not None and not reader.get_loop().is_closed():
             reader.get_loop().call_soon_threadsafe(reader.cancel)
-        llm.shutdown()
+        self._llm.shutdown()
 
 
 class VLLMDraw:
@@ -111,13 +114,15 @@ class VLLMDraw:
                 yield _part(turn, score)
 
         self._outputs = self._llm.generate(parts(), score, uuid.uuid4().hex)
-        first = await self._next()
-        sampled = [*first.outputs[0].token_ids]
+        sampled: list[int] = []
+        cached: int | None = None
         reason = None
+        # The first part samples one token. What a slow reader has not read yet comes merged.
         while len(sampled) < 2 or reason is None:
-            completion = (await self._next()).outputs[0]
-            sampled += completion.token_ids
-            reason = completion.finish_reason
+            output = await self._next()
+            cached = output.num_cached_tokens if cached is None else cached
+            sampled += output.outputs[0].token_ids
+            reason = output.outputs[0].finish_reason
         del sampled[0]  # of the first part
         ids = self._prompts.response_ids(sampled)
         self._left = ids[len(sampled) - 1 :]
@@ -127,7 +132,7 @@ class VLLMDraw:
             num_tokens=len(sampled),
             finish_reason=reason,
             prompt_tokens=len(prompt_ids),
-            cached_tokens=first.num_cached_tokens or 0,
+            cached_tokens=cached or 0,
         )
 
     async def score(self) -> Scored:

@@ -71,8 +71,11 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
                 ),
                 num_cpus=engine.cpus,
                 num_gpus=engine.gpus * engine.tensor_parallel_size or None,
-                max_restarts=engine.max_restarts,
-                max_task_retries=engine.max_restarts,
+                # Ray Data's own are without end: an engine that keeps dying would never be told.
+                ray_remote_args_fn=lambda: {
+                    "max_restarts": engine.max_restarts,
+                    "max_task_retries": engine.max_restarts,
+                },
             )
             .map_batches(_typed, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
             .write_parquet(out.path, filesystem=out.filesystem)
@@ -135,7 +138,3 @@ class QueryLabeler:
                 flush=True,
             )
         return labeled
-
-    def __del__(self) -> None:  # Ray Data's hook for an actor that is about to leave
-        if hasattr(self, "_engine"):
-            self._engine.shutdown()

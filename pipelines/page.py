@@ -26,7 +26,6 @@ _STYLE: Any = {
     "axes.grid": True,
     "grid.alpha": 0.25,
     "legend.frameon": False,
-    "font.family": ["system-ui", "sans-serif"],
 }
 
 Responses = Mapping[str, tuple[Array, Array]]  # model -> (confidence, correct) of all responses

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import math
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from scipy.stats import chisquare
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
+from pipelines.edt import uniforms
 from pipelines.sampling import request_key
 
 TOKENS = 8
@@ -31,17 +33,17 @@ ENGINE = EngineConfig(
 class Driven:
     """An engine and the event loop that it lives in."""
 
-    def __init__(self, model, sampling, scoring="yes"):
-        from pipelines.engine import VLLMEngine
-
+    def __init__(self, model, sampling, scoring="yes", engine=ENGINE):
         self.runner = asyncio.Runner()
         self.engine = self.runner.run(
-            self._make(VLLMEngine, str(model), sampling, ConfidenceConfig(kind=scoring))
+            self._make(str(model), engine, sampling, ConfidenceConfig(kind=scoring))
         )
         self.prompts = self.engine.prompts
 
-    async def _make(self, kind, model, sampling, scoring):
-        return kind(model, ENGINE, sampling, scoring)
+    async def _make(self, *arguments):
+        from pipelines.engine import VLLMEngine
+
+        return VLLMEngine(*arguments)
 
     def draw(self, *requests):
         """(prompt_ids, key) each -> what was generated, all at once and in this order."""
@@ -131,34 +133,44 @@ def edt_distribution(logits, t0=0.8, base=0.8, theta=1.0):
     return (logits / (t0 * base ** (theta / entropy))).softmax(-1)
 
 
-def test_the_sampled_distribution_is_the_intended_one(driven, reference):
+def test_the_sampled_distribution_is_the_intended_one(tiny, reference):
     """Chi-square of 3,000 first tokens; then of second tokens after the commonest first."""
-    ids = driven.prompts.sampling_ids(QUESTIONS[1])
-    keys = [request_key(7, "chi", i) for i in range(3000)]
-    drawn = driven.draw(*((ids, key) for key in keys))
-    tokens = [driven_ids(one)[0] for one in drawn]
-    assert fits(tokens, edt_distribution(reference(ids)))
-    first = max(set(tokens), key=tokens.count)
-    second = [driven_ids(one)[1] for one in drawn if driven_ids(one)[0] == first]
-    assert len(second) > 30
-    assert fits(second, edt_distribution(reference([*ids, first])))
+    driven = Driven(tiny, SamplingConfig(max_tokens=2))
+    try:
+        ids = driven.prompts.sampling_ids(QUESTIONS[1])
+        keys = [request_key(7, "chi", i) for i in range(3000)]
+        drawn = [with_end(driven, one) for one in driven.draw(*((ids, key) for key in keys))]
+    finally:
+        driven.close()
+    first = [tokens[0] for tokens in drawn]
+    assert fits(first, edt_distribution(reference(ids)))
+    end = driven.prompts.tokenizer.eos_token_id
+    common = max(set(first) - {end}, key=first.count)
+    second = [tokens[1] for tokens in drawn if tokens[0] == common]
+    assert len(second) > 100
+    assert fits(second, edt_distribution(reference([*ids, common])))
 
 
-def driven_ids(generated):
-    return [*generated.token_ids, -1, -1]  # -1: the end token, or a response that ended
+def with_end(driven, generated):
+    """The tokens as they were drawn: responses are kept without their end token."""
+    ended = generated.finish_reason == "stop"
+    return [*generated.token_ids, *[driven.prompts.tokenizer.eos_token_id] * ended]
 
 
 def fits(tokens, p):
-    """Whether tokens are drawn from p: expected counts of 5 and more alone, the rest together."""
-    n = len(tokens)
-    common = [i for i in range(len(p)) if float(p[i]) * n >= 5]
-    seen = [tokens.count(i) for i in common]
-    expected = [float(p[i]) * n for i in common]
-    seen.append(n - sum(seen))
-    expected.append(n - sum(expected))
-    if expected[-1] < 1e-9:
-        seen.pop(), expected.pop()
-    return chisquare(seen, expected).pvalue > 1e-3
+    """Whether tokens are drawn from p: chi-square over groups of the shuffled vocabulary.
+
+    Groups of about equal mass serve flat and peaked distributions alike.
+    """
+    groups = min(50, len(tokens) // 10)
+    shuffled = torch.randperm(len(p), generator=torch.Generator().manual_seed(0))
+    before = torch.zeros_like(p)
+    before[shuffled] = p[shuffled].cumsum(0) - p[shuffled]
+    group = (before * groups).long().clamp_max(groups - 1)
+    expected = torch.zeros(groups, dtype=p.dtype).index_add(0, group, p) * len(tokens)
+    seen = torch.bincount(group[torch.tensor(tokens)], minlength=groups)
+    filled = expected > 0  # a common token may span several groups
+    return chisquare(seen[filled], expected[filled]).pvalue > 1e-3
 
 
 def test_fixed_temperature(tiny, reference):
@@ -166,7 +178,7 @@ def test_fixed_temperature(tiny, reference):
     try:
         ids = driven.prompts.sampling_ids(QUESTIONS[2])
         drawn = driven.draw(*((ids, key * 977) for key in range(2000)))
-        tokens = [driven_ids(one)[0] for one in drawn]
+        tokens = [with_end(driven, one)[0] for one in drawn]
         assert fits(tokens, (reference(ids) / 0.5).softmax(-1))
     finally:
         driven.close()
@@ -195,45 +207,48 @@ def test_responses_are_decoded_and_counted(driven):
         assert ended or one.num_tokens == TOKENS
 
 
-def test_a_cancelled_sample_is_aborted(tiny):
+@pytest.fixture
+def endless(tiny, tmp_path):
+    """The tiny model, seldom ending a response: its end token's logit is always 0."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(tiny, tmp_path / "endless")
+    weights = tmp_path / "endless" / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["lm_head.weight"][json.loads((tiny / "config.json").read_text())["eos_token_id"]] = 0
+    save_file(tensors, weights, metadata={"format": "pt"})
+    return tmp_path / "endless"
+
+
+def test_a_cancelled_sample_is_aborted(endless):
     """With room for one sequence, the next request would wait for one that went on."""
     config = ENGINE.model_copy(update={"max_num_seqs": 1})
-    driven = Driven.__new__(Driven)
-    from pipelines.engine import VLLMEngine
+    driven = Driven(endless, SamplingConfig(max_tokens=400), engine=config)
+    engine, ids = driven.engine, driven.prompts.sampling_ids(QUESTIONS[0])
 
-    driven.runner = asyncio.Runner()
-
-    async def start():
-        long = SamplingConfig(max_tokens=400, method="fixed", temperature=1.0)
-        return VLLMEngine(str(tiny), config, long, ConfidenceConfig())
-
-    engine = driven.engine = driven.runner.run(start())
-
-    async def timed(ids, key):
+    async def timed(key):
         started = time.monotonic()
         draw = await engine.draw(ids, key)
         draw.release()
         return time.monotonic() - started, draw.generated.num_tokens
 
     async def run():
-        ids = engine.prompts.sampling_ids(QUESTIONS[0])
-        keys = iter(range(1000))
-        whole, tokens = await timed(ids, next(keys))
-        while tokens < 300:
-            whole, tokens = await timed(ids, next(keys))
+        await timed(0)
+        whole, tokens = await timed(1)
         tasks = [asyncio.create_task(engine.draw(ids, 5000 + i)) for i in range(30)]
-        for _ in range(50):  # the engine has them
-            await asyncio.sleep(0)
-        for task in tasks:
+        (first,), others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        first.result().release()
+        for task in others:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return (await timed(ids, 1))[0], whole
+        await asyncio.gather(*others, return_exceptions=True)
+        return whole, tokens, (await timed(2))[0]
 
     try:
-        waited, whole = driven.runner.run(run())
-        assert waited < 5 * whole  # else it stood behind thirty
+        whole, tokens, waited = driven.runner.run(run())
     finally:
         driven.close()
+    assert tokens == 400
+    assert waited < 10 * whole  # else it stood behind twenty-nine
 
 
 def v2(processor_class, requests, prompt_lengths):
@@ -275,7 +290,10 @@ def test_both_interfaces_make_the_same_choice():
     torch.testing.assert_close(one, two)
     assert torch.equal(one[2], logits[2])  # a request without EDT is left alone
     torch.testing.assert_close(one[1].softmax(-1), edt_distribution(logits[1], t0=0.5).float())
-    assert one[0].argmax() != logits[0].argmax() or one[3].argmax() != logits[3].argmax()
+    for row, key in ((0, 11), (3, 12)):
+        u = uniforms(torch.tensor([key]), torch.tensor([len(so_far[row])]))
+        drawn = torch.searchsorted(edt_distribution(logits[row].double()).cumsum(0), u)
+        assert one[row].argmax() == drawn
     # A slot that is taken by a request without EDT forgets the one before.
     second.add_request(5, params[2])
     assert torch.equal(second.apply(logits.clone(), context)[0], logits[0])
