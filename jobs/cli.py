@@ -18,12 +18,18 @@ def parser(module: str, description: str) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace, job: Callable[[Config], int]) -> int:
-    """job's exit status; 2 and one line on standard error where config or data are wrong."""
+    """job's exit status; 2 and one line on standard error where config or data are wrong.
+
+    130 where it was interrupted: what was finished stays, and a rerun goes on from there.
+    """
     try:
         return job(load(options.config, options.set))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
 
 
 def say(line: str) -> None:

@@ -77,6 +77,10 @@ class Prompts:
         """The same as token ids."""
         return self.tokenizer.encode(self.sampling_text(question), add_special_tokens=False)
 
+    def room(self, max_model_len: int, max_tokens: int) -> int:
+        """The most tokens of a prompt whose longest response can still be scored."""
+        return max_model_len - max_tokens - len(self.turn_ids)
+
     def response_ids(self, sampled: Sequence[int]) -> list[int]:
         """The sampled ids without the end token (the turn brings its own)."""
         ids = list(sampled)

@@ -56,7 +56,7 @@ def run(
     for row in rows:
         row["prompt"] = prompts.sampling_text(row["question"])
         row["prompt_ids"] = prompts.sampling_ids(row["question"])
-    room = config.engine.max_model_len - config.sampling.max_tokens - len(prompts.turn_ids)
+    room = prompts.room(config.engine.max_model_len, config.sampling.max_tokens)
     _check_lengths(rows, [len(row["prompt_ids"]) for row in rows], room)
     for role in roles:
         table = pa.Table.from_pylist([row for row in rows if row["role"] == role], schema=QUERIES)

@@ -5,7 +5,7 @@ listed alone and together: `in_domain` (those that were trained on) and `out_of_
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -251,25 +251,29 @@ def _arrays_of(rows: Sequence[dict[str, Any]], members: set[str]) -> tuple[Array
     return np.concatenate(confidence), np.concatenate(correct)
 
 
-def print_table(report: Location, say: Callable[[str], None] = print) -> None:
+def print_table(report: Location) -> None:
     """The table of results, in the terminal."""
     from rich.console import Console
     from rich.table import Table
 
     results = (report / "metrics.json").read_json()
-    table = Table(title="Held-out queries: base -> calibrated [95% interval]")
-    for column in ("data set", "queries", "accuracy", "ECE", "AUROC", "Brier"):
-        table.add_column(column)
+    table = Table(title="Held-out queries [95% interval]")
+    for column in ("data set", "model", "accuracy", "ECE", "AUROC", "Brier"):
+        table.add_column(column, no_wrap=True)
     for title, models in results["datasets"].items():
-        cells = [title, str(models["base"]["queries"])]
-        for name in STATISTICS:
-            cells.append("\n".join(show(models[m][name], models[m]["ci95"][name]) for m in MODELS))
-        table.add_row(*cells, end_section=True)
-    Console(width=100).print(table)
+        for model, measured in models.items():
+            heading = f"{title}, {measured['queries']}" if model == MODELS[0] else ""
+            table.add_row(
+                heading,
+                model,
+                *(show(measured[name], measured["ci95"][name]) for name in STATISTICS),
+                end_section=model == MODELS[-1],
+            )
+    Console(width=120).print(table)
 
 
 def show(value: float | None, interval: Sequence[float] | None) -> str:
-    """0.71 [0.65, 0.76]; a dash where the figure is undefined."""
+    """0.712 [0.65, 0.76]; a dash where the figure is undefined."""
     if value is None or interval is None:
         return "-"
-    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+    return f"{value:.3f} [{interval[0]:.2f}, {interval[1]:.2f}]"

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -101,12 +101,20 @@ class Answerer:
 
     @api.post("/answer")
     async def answer(self, request: Request) -> Response:
-        config = self._config
+        config, prompts = self._config, self._engine.prompts
+        prompt_ids = prompts.sampling_ids(request.question)
+        room = prompts.room(config.engine.max_model_len, config.sampling.max_tokens)
+        if len(prompt_ids) > room:
+            raise HTTPException(
+                422,
+                f"question: its prompt has {len(prompt_ids)} tokens, and {room} fit; "
+                "the server's engine.max_model_len sets the limit",
+            )
         sampler = QuerySampler(
             self._engine,
             config.seed if request.seed is None else request.seed,
             request.query_id or request.question,
-            self._engine.prompts.sampling_ids(request.question),
+            prompt_ids,
             request.kind,
         )
         outcome = await answer_adaptively(

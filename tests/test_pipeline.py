@@ -1,0 +1,176 @@
+"""The whole workflow by its command line, on a tiny model: artifacts, reruns, and kills."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parent.parent
+STAGES = ["queries", "held_out", "label", "examples", "train", "export", "evaluate", "report"]
+
+
+def job(config, *arguments):
+    done = subprocess.run(
+        command(config, *arguments), capture_output=True, text=True, cwd=ROOT, timeout=800
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def command(config, *arguments):
+    return [sys.executable, "-m", "jobs.run", "--config", str(config), *arguments]
+
+
+@pytest.fixture(scope="module")
+def config(tiny, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run")
+    settings = yaml.safe_load((ROOT / "jobs/configs/quickstart.yaml").read_text())
+    settings |= {
+        "root": str(directory / "root"),
+        "model": {"source": str(tiny)},
+        "data": {
+            "train": [{"name": "capitals", "split": "train", "limit": 20}],
+            "calibration": [{"name": "capitals", "split": "calibration", "limit": 4}],
+            "eval": [
+                {"name": "capitals", "split": "test", "limit": 6},
+                {"name": "elements", "split": "test", "limit": 6},
+            ],
+        },
+        "examples": {"total": 60, "bin_width": 0.25, "generation_ratio": 0.2},
+        "evaluate": {"num_samples": 4, "live_queries": 4, "bootstrap": 50},
+        "serve": {"port": 8127},
+    }
+    settings["sampling"] |= {"num_samples": 4}
+    file = directory / "config.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    return file
+
+
+@pytest.fixture(scope="module")
+def finished(config):
+    """The root of a run that was killed amid its labels, started again, and done."""
+    root = config.parent / "root"
+
+    @retry(retry=retry_if_result(lambda files: len(files) < 2), wait=wait_fixed(0.05),
+           stop=stop_after_delay(300))  # fmt: skip
+    def labels_are_coming():
+        return list(root.glob("label-*/*.parquet"))
+
+    process = subprocess.Popen(command(config), cwd=ROOT, stdout=subprocess.DEVNULL)
+    labels_are_coming()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(120) != 0
+    plan = job(config, "--plan")
+    assert re.search(r"unfinished +label", plan), plan
+    assert not list(root.glob("label-*/_MANIFEST.json"))
+    return root, job(config)
+
+
+def artifact(root, stage):
+    return Path(json.loads((root / "latest.json").read_text())[stage])
+
+
+def test_a_killed_run_goes_on_to_the_end(finished):
+    root, printed = finished
+    assert "queries: done before" in printed
+    assert "label: resuming" in printed
+    assert sorted(json.loads((root / "latest.json").read_text())) == sorted(STAGES)
+    rows = pq.read_table(artifact(root, "label")).to_pylist()
+    assert len(rows) == len({row["query_id"] for row in rows}) == 20
+
+
+def test_the_label_artifact_keeps_the_contract(finished):
+    rows = pq.read_table(artifact(finished[0], "label")).to_pylist()
+    wanted = {"query_id", "dataset", "split", "question", "reference", "prompt", "samples"}
+    assert wanted <= set(rows[0])
+    for row in rows:
+        assert [one["index"] for one in row["samples"]] == [0, 1, 2, 3]
+        assert set(row["samples"][0]) == {
+            "index", "text", "answer", "p_true", "target", "num_tokens", "finish_reason",
+        }  # fmt: skip
+        voted = {one["answer"]: one["target"] for one in row["samples"] if one["answer"]}
+        assert not voted or sum(voted.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_metrics_keep_the_contract(finished):
+    results = json.loads((artifact(finished[0], "report") / "metrics.json").read_text())
+    assert set(results["datasets"]) == {"capitals", "elements", "in_domain", "out_of_domain"}
+    assert set(results["cost"]["seconds"]) >= {"label", "train", "evaluate"}
+    for models in results["datasets"].values():
+        for measured in models.values():
+            assert {"queries", "responses", "accuracy", "ece", "auroc", "brier", "unparsed"} <= set(
+                measured
+            )
+            assert measured["queries"] == 6
+            assert measured["responses"] == 24
+            assert len(measured["policies"]) == 7
+            for points in measured["policies"].values():
+                budgets = {point["budget"] for point in points}
+                assert budgets == {1, 2, 3, 4}
+                for point in points:
+                    assert set(point) >= {"budget", "threshold", "avg_samples", "accuracy", "ci95"}
+                    assert point["avg_samples"] <= point["budget"]
+    for counts in results["live"].values():
+        assert counts["runs"] == 8
+        assert counts["same_samples"] == 8
+
+
+def test_the_page_needs_no_network(finished):
+    page = (artifact(finished[0], "report") / "index.html").read_text()
+    assert "<svg" in page
+    assert not re.search(r"<(script|link|img|iframe)\b", page)
+    assert not re.findall(r"(?:src|href)=\"(?!#)[^\"]*\"", page)
+    assert "url(http" not in page
+
+
+def test_the_export_loads_in_transformers_as_adapter_and_merged(finished, tiny):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    export = artifact(finished[0], "export")
+    assert not [file for file in export.rglob("*") if file.suffix in (".bin", ".pt", ".pkl")]
+    base = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+    ids = torch.tensor([[5, 17, 200, 31]])
+    with torch.no_grad():
+        before = base(ids).logits
+        adapted = PeftModel.from_pretrained(base, export / "adapter")(ids).logits
+        merged = AutoModelForCausalLM.from_pretrained(export / "model", dtype=torch.float32)
+        torch.testing.assert_close(merged(ids).logits, adapted, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(before, adapted)  # vLLM ran the merged one in evaluate
+
+
+def modified(root):
+    return {
+        file: file.stat().st_mtime_ns
+        for file in root.glob("*-*/**/*")
+        if file.name != "latest.json"
+    }
+
+
+def test_a_second_run_does_nothing_and_says_so(finished, config):
+    root, _ = finished
+    before = modified(root)
+    assert "Nothing to do" in job(config)
+    assert modified(root) == before
+    assert job(config, "--plan").count("done ") == len(STAGES)
+
+
+def test_one_key_reruns_only_what_depends_on_it(finished, config):
+    before = modified(finished[0])
+    printed = job(config, "--set", "evaluate.thresholds=[0.5]")
+    assert printed.count("done before") == len(STAGES) - 1
+    assert "report: running" in printed
+    after = modified(finished[0])
+    assert {file: after[file] for file in before} == before
+    assert {file.relative_to(finished[0]).parts[0][:7] for file in set(after) - set(before)} == {
+        "report-"
+    }
