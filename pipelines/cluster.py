@@ -30,7 +30,8 @@ def connect() -> None:
         ray.init()  # a runtime_env here would conflict with the submitted job's
     else:
         logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # "tokens are on"
-        ray.init(logging_level=logging.WARNING)
+        quiet = ray.LoggingConfig(log_level="WARNING")  # of the workers' too
+        ray.init(logging_level=logging.WARNING, logging_config=quiet)
 
 
 def _is_installed(package: str) -> bool:

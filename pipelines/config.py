@@ -30,7 +30,7 @@ class DatasetConfig(_Section):
     """An entry of data.train, data.calibration or data.eval."""
 
     name: str  # capitals, arithmetic, elements, gsm8k, svamp, object_counting, jsonl
-    split: str = "train"
+    split: str = "train"  # train, calibration or test; a published set's own
     limit: Count | None = None  # the first rows, in a seeded order
     path: str | None = None  # a file or URI in the publisher's fields; jsonl needs one
     question: str = "question"  # jsonl: the field of the question
@@ -44,93 +44,95 @@ class DatasetConfig(_Section):
 
 
 class DataConfig(_Section):
-    train: Annotated[tuple[DatasetConfig, ...], Field(min_length=1)]
+    train: Annotated[tuple[DatasetConfig, ...], Field(min_length=1)]  # labeled and trained on
     calibration: tuple[DatasetConfig, ...] = ()  # thresholds are chosen here
-    eval: tuple[DatasetConfig, ...] = ()
+    eval: tuple[DatasetConfig, ...] = ()  # results are reported on
 
 
 class SamplingConfig(_Section):
     num_samples: Count = 32  # N responses a query
-    max_tokens: Count = 1024
-    method: Literal["edt", "fixed"] = "edt"
+    max_tokens: Count = 1024  # of a response
+    method: Literal["edt", "fixed"] = "edt"  # entropy-based dynamic temperature, or a fixed one
     temperature: Positive = 0.8  # T0; with method fixed, the temperature
     edt_base: Annotated[float, Field(gt=0, le=1)] = 0.8  # N_edt
-    edt_theta: Annotated[float, Field(ge=0)] = 1.0
+    edt_theta: Annotated[float, Field(ge=0)] = 1.0  # theta of EDT
     compat: Literal["none", "paper_code"] = "none"  # paper_code: its entropy, without log Z
 
 
 class ConfidenceConfig(_Section):
-    kind: Literal["yes", "yes_top20", "yes_no"] = "yes"
+    kind: Literal["yes", "yes_top20", "yes_no"] = "yes"  # p(Yes); Yes in the top 20; a share
     question: str | None = None  # what to ask after a response; the paper's, by default
 
 
 class EngineConfig(_Section):
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # of weights and KV cache
     count: Count = 1  # engines in the label stage, replicas in evaluate
     gpus: Annotated[float, Field(ge=0)] = 0  # GPUs an engine
     cpus: Annotated[float, Field(ge=0)] = 1  # Ray CPUs an engine
     threads: Count | None = None  # CPU only: of an engine; all the machine's, by default
-    tensor_parallel_size: Count = 1
+    tensor_parallel_size: Count = 1  # GPUs that share one model; gpus counts for each
     queries_in_flight: Count = 16  # an engine; times num_samples should fill max_num_seqs
-    max_num_seqs: Count = 256
-    max_num_batched_tokens: Count = 4096
-    max_model_len: Count = 4096
+    max_num_seqs: Count = 256  # sequences in a batch
+    max_num_batched_tokens: Count = 4096  # tokens in a forward
+    max_model_len: Count = 4096  # prompt, response and confidence turn together
     block_size: Count | None = None  # KV block; on CPU 32 is the least, and 128 the default
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
-    kv_cache_gib: Count | None = None  # CPU only
-    enforce_eager: bool = False
-    trust_remote_code: bool = False
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9  # for weights and KV cache
+    kv_cache_gib: Count | None = None  # CPU only: memory of the KV cache; vLLM's choice, by default
+    enforce_eager: bool = False  # do not compile the model
+    trust_remote_code: bool = False  # run code that a model brings
     max_restarts: Annotated[int, Field(ge=0)] = 3  # of one engine, before the run fails
 
 
 class ExamplesConfig(_Section):
-    total: Count = 100_000
-    generation_ratio: Unit = 0.7
+    total: Count = 100_000  # examples to train on; fewer where the labels have fewer
+    generation_ratio: Unit = 0.7  # share of generation examples; 0.8 for Qwen and R1
     eta: Unit = 0.75  # generation examples and the cross entropy want SSC > eta
-    bin_width: Annotated[float, Field(gt=0, le=1)] = 0.05
-    target: Literal["ssc", "p_true", "vote"] = "ssc"
+    bin_width: Annotated[float, Field(gt=0, le=1)] = 0.05  # SSC bins are drawn from evenly
+    target: Literal["ssc", "p_true", "vote"] = "ssc"  # the others are ablations
 
 
 class LoraConfig(_Section):
-    r: Count = 32
-    alpha: Count = 16
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    targets: tuple[str, ...] = ("q_proj", "v_proj")
+    r: Count = 32  # rank
+    alpha: Count = 16  # scale, over r
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05  # on the adapter's input
+    targets: tuple[str, ...] = ("q_proj", "v_proj")  # modules that get an adapter
 
 
 class TrainConfig(_Section):
-    learning_rate: Positive = 5e-5
-    epochs: Count = 1
+    learning_rate: Positive = 5e-5  # AdamW's peak; cosine over optimizer steps
+    epochs: Count = 1  # passes over the examples
     batch_size: Count = 64  # sequences an optimizer step, over all workers
     micro_tokens: Count = 4096  # tokens a forward, padding included; caps the micro-batch
     max_length: Count = 2048  # longer rows are dropped and counted
-    warmup_ratio: Unit = 0.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    max_grad_norm: Positive = 1.0
-    omega: Annotated[float, Field(ge=0)] = 0.1
-    beta: Positive = 0.25
+    warmup_ratio: Unit = 0.0  # share of steps with a rising learning rate
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # AdamW's
+    max_grad_norm: Positive = 1.0  # gradients are clipped to it
+    omega: Annotated[float, Field(ge=0)] = 0.1  # weight of the generation loss
+    beta: Positive = 0.25  # of the SmoothL1 calibration loss
     lora: LoraConfig = LoraConfig()
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    zero_stage: Literal[0, 1, 2, 3] = 2
-    workers: Count = 1
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"  # of the frozen weights and of compute
+    zero_stage: Literal[0, 1, 2, 3] = 2  # DeepSpeed ZeRO
+    workers: Count = 1  # training processes
     gpus: Annotated[float, Field(ge=0)] = 0  # GPUs a worker
-    cpus: Annotated[float, Field(ge=0)] = 1
+    cpus: Annotated[float, Field(ge=0)] = 1  # Ray CPUs a worker
     threads: Count | None = None  # CPU only: of a worker; its share of the machine's, by default
     checkpoint_every: Count = 50  # optimizer steps
-    max_failures: Annotated[int, Field(ge=0)] = 3
+    max_failures: Annotated[int, Field(ge=0)] = 3  # resumes from the last checkpoint
 
 
 class EvaluateConfig(_Section):
-    num_samples: Count = 16
+    num_samples: Count = 16  # N responses a test query, and the largest budget
+    # all seven, by default
     policies: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "best_of_n", "self_consistency", "sc_conf", "early_stopping", "asc", "asc_conf", "esc",
     )  # fmt: skip
+    # of confidences and shares; one is chosen on the calibration queries
     thresholds: Annotated[tuple[Unit, ...], Field(min_length=1)] = (
         0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99,
     )  # fmt: skip
     windows: Annotated[tuple[Count, ...], Field(min_length=1)] = (2, 3, 4, 5, 8)  # of esc
     live_queries: Annotated[int, Field(ge=0)] = 16  # answered live too, to compare with replay
-    bootstrap: Count = 1000
+    bootstrap: Count = 1000  # resamples of queries for each interval
 
     @model_validator(mode="after")
     def _known_policies(self) -> Self:
@@ -141,15 +143,15 @@ class EvaluateConfig(_Section):
 
 
 class ServeConfig(_Section):
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    host: str = "127.0.0.1"  # 0.0.0.0 to answer other machines
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of HTTP
     samples_ahead: Count = 1  # samples a request keeps in flight; extra ones are cancelled
-    max_budget: Count = 64
+    max_budget: Count = 64  # samples a request, at most
 
 
 class Config(_Section):
-    root: str
-    seed: int = 0
+    root: str  # where artifacts go: a directory or s3://bucket/path
+    seed: int = 0  # of samples, splits, example selection, training and bootstraps
     model: ModelConfig
     data: DataConfig
     sampling: SamplingConfig = SamplingConfig()

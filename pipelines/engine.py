@@ -77,11 +77,13 @@ class VLLMEngine:
     def shutdown(self) -> None:
         """Ends the engine and its process; it takes no more requests."""
         atexit.unregister(self.shutdown)
+        llm = self._llm
+        del self._llm  # else it is taken down again where the interpreter ends
         # Its reader would take the process's end for a crash and report one.
-        reader = self._llm.output_handler
+        reader = llm.output_handler
         if reader is not None and not reader.get_loop().is_closed():
             reader.get_loop().call_soon_threadsafe(reader.cancel)
-        self._llm.shutdown()
+        llm.shutdown()
 
 
 class VLLMDraw:

@@ -85,14 +85,22 @@ def fetch(source: str) -> Path:
     if "://" in source:
         return _cached(source, Location.of(source).download)
     if _looks_like_hub_id(source):
-        from huggingface_hub import snapshot_download
-
-        return Path(
-            snapshot_download(
-                source, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model"]
-            )
-        )
+        return _from_hub(source)
     return Path(source).expanduser().absolute()
+
+
+def _from_hub(source: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    wanted = ["*.json", "*.safetensors", "*.jinja", "*.model"]
+    try:
+        return Path(snapshot_download(source, allow_patterns=wanted))
+    except (HfHubHTTPError, OSError) as error:
+        raise ValueError(
+            f"model.source: could not fetch {source} from the hub ({type(error).__name__}); "
+            "check the name and its access, or give a directory"
+        ) from None
 
 
 def _cache_dir(source: str) -> Path:

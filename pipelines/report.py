@@ -48,13 +48,9 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     }
     trained = {entry.title for entry in config.data.train}
     tested = list(dict.fromkeys(entry.title for entry in config.data.eval))
-    groups = {title: {title} for title in tested}
-    for name, members in (
-        (IN_DOMAIN, trained & set(tested)),
-        (OUT_OF_DOMAIN, set(tested) - trained),
-    ):
-        if members:
-            groups[name] = members
+    together = {IN_DOMAIN: trained & set(tested), OUT_OF_DOMAIN: set(tested) - trained}
+    groups = {name: members for name, members in together.items() if members}
+    groups |= {title: {title} for title in tested}
     calibration = {
         model: [row for row in rows[model] if row["role"] == "calibration"] for model in MODELS
     }

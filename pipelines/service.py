@@ -130,8 +130,9 @@ class Answerer:
         return {"status": "ok"}
 
     def __del__(self) -> None:  # Serve's hook for a replica that is about to leave
-        if hasattr(self, "_engine"):
+        if hasattr(self, "_engine"):  # Serve calls it, and then Python does
             self._engine.shutdown()
+            del self._engine
 
 
 def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHandle:

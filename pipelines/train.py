@@ -8,9 +8,10 @@ artifact holds the adapter in PEFT form (`adapter/`) and one JSON line an optimi
 import json
 import logging
 from collections.abc import Mapping
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -21,6 +22,7 @@ from pipelines.schemas import ADAPTER_DIR, EXAMPLES_FILE, LOSSES_FILE
 from pipelines.storage import Location
 
 CHECKPOINTS = "_checkpoints"
+_PARTS = ("prompt_ids", "response_ids", "turn_ids")
 _EXECUTION = {
     "micro_tokens",
     "threads",
@@ -63,8 +65,10 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False  # the loop says how far it is
     with DataContext.current(context):
-        dataset = ray.data.read_parquet(examples.path, filesystem=examples.filesystem).filter(
-            partial(_fits, max_length=train.max_length)
+        dataset = ray.data.read_parquet(examples.path, filesystem=examples.filesystem).map_batches(
+            partial(fitting_rows, max_length=train.max_length),
+            batch_format="pyarrow",
+            zero_copy_batch=True,
         )
     options = ray.data.ExecutionOptions(preserve_order=True)  # the same batches on every run
     per_worker: dict[str, float] = {"CPU": train.cpus}
@@ -117,17 +121,18 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
 
 def count(examples: Location, max_length: int) -> tuple[int, int]:
-    """(rows, rows whose sequence is at most max_length tokens) of an examples file."""
+    """(rows, rows that fit) of an examples file."""
     rows = fitting = 0
     with examples.filesystem.open_input_file(examples.path) as file:
-        parts = ("prompt_ids", "response_ids", "turn_ids")
-        for batch in pq.ParquetFile(file).iter_batches(columns=list(parts)):
-            lengths = sum(pc.list_value_length(batch[part]).to_numpy() for part in parts)
-            rows += len(lengths)
-            fitting += int((lengths <= max_length).sum())
+        for batch in pq.ParquetFile(file).iter_batches(columns=list(_PARTS)):
+            table = pa.Table.from_batches([batch])
+            rows += len(table)
+            fitting += len(fitting_rows(table, max_length))
     return rows, fitting
 
 
-def _fits(row: dict[str, Any], max_length: int) -> bool:
-    """A row over max_length is dropped, never cut: cutting removes the confidence turn."""
-    return len(row["prompt_ids"]) + len(row["response_ids"]) + len(row["turn_ids"]) <= max_length
+def fitting_rows(table: pa.Table, max_length: int) -> pa.Table:
+    """The rows of at most max_length tokens. One over it is dropped, never cut: cutting removes
+    the confidence turn."""
+    lengths = [pc.list_value_length(table[part]) for part in _PARTS]
+    return table.filter(pc.less_equal(reduce(pc.add, lengths), max_length))

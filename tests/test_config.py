@@ -1,9 +1,15 @@
 """Bad configs are one clear line that names the key."""
 
+import re
+from pathlib import Path
+
 import pytest
 import yaml
+from pydantic import BaseModel
 
-from pipelines.config import load
+from pipelines.config import Config, DatasetConfig, load
+
+README = Path(__file__).parent.parent / "README.md"
 
 GOOD = {
     "root": "runs",
@@ -89,3 +95,24 @@ def test_a_config_is_frozen(write):
     config = load(write(GOOD))
     with pytest.raises(ValueError, match="frozen"):
         config.seed = 3
+
+
+def keys_and_defaults(model=Config, prefix=""):
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys_and_defaults(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+@pytest.mark.parametrize(
+    ("key", "field"), [*keys_and_defaults(), *keys_and_defaults(DatasetConfig)]
+)
+def test_the_readme_names_every_key_and_its_default(key, field):
+    (line,) = re.findall(rf"^\| `{re.escape(key)}` \| (.*?) \|", README.read_text(), re.MULTILINE)
+    if field.is_required():
+        assert line == ""
+        return
+    default = field.default
+    given = yaml.safe_load(line) if line != "none" else None
+    assert given == (list(default) if isinstance(default, tuple) else default) or line == default

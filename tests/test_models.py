@@ -1,0 +1,56 @@
+"""Model sources: what is refused, and that a node's cache is filled whole or not at all."""
+
+import json
+import shutil
+
+import pytest
+
+from pipelines import models
+
+
+def test_the_builtin_model_is_plain_safetensors(smollm):
+    files = {file.name for file in smollm.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= files
+    assert "quantization_config" not in json.loads((smollm / "config.json").read_text())
+    models.check(str(smollm))
+
+
+def test_a_uri_is_fetched_once(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    bucket = tmp_path / "bucket"
+    shutil.copytree(tiny, bucket)
+    first = models.fetch(f"file://{bucket}")
+    assert {file.name for file in first.iterdir()} == {file.name for file in tiny.iterdir()}
+    shutil.rmtree(bucket)
+    assert models.fetch(f"file://{bucket}") == first
+
+
+def test_a_fetch_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    with pytest.raises((ValueError, OSError)):
+        models.fetch(f"file://{tmp_path}/nothing")
+    assert not list((tmp_path / "cache" / "models").iterdir())
+
+
+def test_no_network_is_one_line(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ValueError, match=r"could not fetch no-such/model from the hub \(\w+\)"):
+        models.fetch("no-such/model")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda model: (model / "config.json").unlink(), "has no config.json"),
+        (lambda model: (model / "tokenizer.json").unlink(), "has no tokenizer.json"),
+        (lambda model: (model / "model.safetensors").rename(model / "pytorch_model.bin"), "pickle"),
+        (lambda model: (model / "chat_template.jinja").unlink(), "no chat template"),
+    ],
+)
+def test_what_is_wrong_with_a_directory(tiny, tmp_path, spoil, says):
+    model = tmp_path / "model"
+    shutil.copytree(tiny, model)
+    spoil(model)
+    with pytest.raises(ValueError, match=says):
+        models.check(str(model))
