@@ -79,6 +79,7 @@ class EngineConfig(_Section):
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9  # for weights and KV cache
     kv_cache_gib: Count | None = None  # CPU only: memory of the KV cache; vLLM's choice, by default
     enforce_eager: bool = False  # do not compile the model
+    batch_invariant: bool = False  # GPU only: vLLM's mode of equal sums in any batch; slower
     trust_remote_code: bool = False  # run code that a model brings
     max_restarts: Annotated[int, Field(ge=0)] = 3  # of one engine, before the run fails
 
@@ -164,6 +165,8 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.engine.batch_invariant and not self.engine.gpus:
+            raise ValueError("engine.batch_invariant: vLLM has this mode on GPUs alone")
         if self.sampling.max_tokens >= self.engine.max_model_len:
             raise ValueError(
                 f"sampling.max_tokens ({self.sampling.max_tokens}) leaves no room for a prompt in "

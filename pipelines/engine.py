@@ -8,7 +8,10 @@ from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import entry_points
 from typing import Any, cast
 
-os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # read when vllm is imported
+# Read when vllm is imported, here and in the process that it starts.
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
 
 from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -43,6 +46,8 @@ class VLLMEngine:
         optional: dict[str, Any] = {}
         if current_platform.is_cpu():
             optional |= _prepare_cpu(engine)
+        if engine.batch_invariant:
+            os.environ["VLLM_BATCH_INVARIANT"] = "1"
         if engine.block_size is not None:
             optional["block_size"] = engine.block_size
         self._llm = AsyncLLM.from_engine_args(

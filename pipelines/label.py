@@ -8,6 +8,7 @@ Ray Data: a run that was killed goes on with the rows that are missing.
 import asyncio
 import logging
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +40,8 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     import ray.data
     from ray.data import ActorPoolStrategy, DataContext
     from ray.data.checkpoint import CheckpointConfig
+    from ray.exceptions import RayActorError
+    from ray.util.annotations import RayDeprecationWarning
 
     cluster.connect()
     source = inputs["queries"] / "train.parquet"
@@ -54,11 +57,13 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         override_filesystem=out.filesystem,
         delete_checkpoint_on_success=False,
     )
-    with DataContext.current(context):
+    with DataContext.current(context), warnings.catch_warnings():
+        # There is no other way yet to say how often an actor may restart.
+        warnings.simplefilter("ignore", RayDeprecationWarning)
         # A block is what is checkpointed at once: a few of them fill an engine.
         rows_a_block = max(1, engine.queries_in_flight // 4)
         blocks_at_once = -(-engine.queries_in_flight // rows_a_block) + 1
-        (
+        labeled = (
             ray.data.read_parquet(source.path, filesystem=source.filesystem)
             .repartition(target_num_rows_per_block=rows_a_block)
             .map(
@@ -78,8 +83,15 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
                 },
             )
             .map_batches(_typed, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
-            .write_parquet(out.path, filesystem=out.filesystem)
         )
+        try:
+            labeled.write_parquet(out.path, filesystem=out.filesystem)
+        except RayActorError as error:
+            raise RuntimeError(
+                f"label: the engines keep dying, more than engine.max_restarts "
+                f"({engine.max_restarts}) times; what is labeled stays in {out.uri}, and the same "
+                "command goes on from there"
+            ) from error
     return finish(source, out)
 
 

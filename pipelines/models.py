@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipelines.storage import Location
@@ -66,11 +66,29 @@ def _check_tokenizer(directory: Path) -> None:
 
 def tokenizer_file(source: str) -> Path | None:
     """A source's tokenizer.json where it is on this machine already; None elsewhere."""
-    directory = Path(source).expanduser()
-    if source.startswith("builtin:") or "://" in source:
-        directory = _cache_dir(source)
-    file = directory / "tokenizer.json"
+    file = _directory(source) / "tokenizer.json"
     return file if file.is_file() else None
+
+
+def check_modules(source: str, names: Sequence[str]) -> None:
+    """ValueError where the weights are on this machine and have no module of one of the names."""
+    from safetensors import safe_open
+
+    modules: set[str] = set()
+    for file in _directory(source).glob("*.safetensors"):
+        with safe_open(file, "numpy") as weights:
+            modules |= {key.removesuffix(".weight") for key in weights.keys()}  # noqa: SIM118
+    for name in names:
+        if modules and not any(f".{module}".endswith(f".{name}") for module in modules):
+            there = ", ".join(sorted({module.rpartition(".")[2] for module in modules}))
+            raise ValueError(f"train.lora.targets: the model has no module {name!r}, only {there}")
+
+
+def _directory(source: str) -> Path:
+    """Where a source lies, or will lie once it is fetched."""
+    if source.startswith("builtin:") or "://" in source:
+        return _cache_dir(source)
+    return Path(source).expanduser()
 
 
 def _looks_like_hub_id(source: str) -> bool:

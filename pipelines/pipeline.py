@@ -55,4 +55,5 @@ def check(config: Config) -> None:
     """Everything that can be told before Ray or torch start; ValueError with one line."""
     cluster.check_install()
     models.check(config.model.source)
+    models.check_modules(config.model.source, config.train.lora.targets)
     queries.check(config)

@@ -54,3 +54,10 @@ def test_what_is_wrong_with_a_directory(tiny, tmp_path, spoil, says):
     spoil(model)
     with pytest.raises(ValueError, match=says):
         models.check(str(model))
+
+
+def test_lora_targets_that_the_model_has_not(tiny):
+    models.check_modules(str(tiny), ["q_proj", "self_attn.v_proj"])
+    with pytest.raises(ValueError, match=r"no module 'proj', only .*down_proj.*q_proj"):
+        models.check_modules(str(tiny), ["q_proj", "proj"])
+    models.check_modules("no/such-model", ["proj"])  # not on this machine yet
