@@ -67,10 +67,10 @@ class ConfidenceConfig(_Section):
 class EngineConfig(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # of weights and KV cache
     count: Count = 1  # engines in the label stage, replicas in evaluate
-    gpus: Annotated[float, Field(ge=0)] = 0  # GPUs an engine
+    gpus: Annotated[float, Field(ge=0)] = 0  # GPUs a tensor-parallel part
     cpus: Annotated[float, Field(ge=0)] = 1  # Ray CPUs an engine
     threads: Count | None = None  # CPU only: of an engine; all the machine's, by default
-    tensor_parallel_size: Count = 1  # GPUs that share one model; gpus counts for each
+    tensor_parallel_size: Count = 1  # parts that one model is split into
     queries_in_flight: Count = 16  # an engine; times num_samples should fill max_num_seqs
     max_num_seqs: Count = 256  # sequences in a batch
     max_num_batched_tokens: Count = 4096  # tokens in a forward
@@ -82,6 +82,11 @@ class EngineConfig(_Section):
     batch_invariant: bool = False  # GPU only: vLLM's mode of equal sums in any batch; slower
     trust_remote_code: bool = False  # run code that a model brings
     max_restarts: Annotated[int, Field(ge=0)] = 3  # of one engine, before the run fails
+
+    @property
+    def all_gpus(self) -> float:
+        """GPUs that one engine takes in all."""
+        return self.gpus * self.tensor_parallel_size
 
 
 class ExamplesConfig(_Section):

@@ -39,7 +39,6 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     """Labels the queries of role train; Result.metrics holds the sums of all counters."""
     import ray.data
     from ray.data import ActorPoolStrategy, DataContext
-    from ray.data.checkpoint import CheckpointConfig
     from ray.exceptions import RayActorError
     from ray.util.annotations import RayDeprecationWarning
 
@@ -47,22 +46,12 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     source = inputs["queries"] / "train.parquet"
     engine = config.engine
     total = pq.ParquetFile(source.filesystem.open_input_file(source.path)).metadata.num_rows
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says it has no bars
-    context = DataContext.get_current().copy()
-    context.enable_progress_bars = False  # the engines say how far they are
-    context.checkpoint_config = CheckpointConfig(
-        id_column="query_id",
-        checkpoint_path=(out / CHECKPOINT).uri,
-        override_filesystem=out.filesystem,
-        delete_checkpoint_on_success=False,
-    )
-    with DataContext.current(context), warnings.catch_warnings():
-        # There is no other way yet to say how often an actor may restart.
+    # A block is what is checkpointed at once: a few of them fill an engine.
+    rows_a_block = max(1, engine.queries_in_flight // 4)
+    blocks_at_once = -(-engine.queries_in_flight // rows_a_block) + 1
+    with DataContext.current(_context(out)), warnings.catch_warnings():
+        # Ray Data has no other way yet to say how often an actor may restart.
         warnings.simplefilter("ignore", RayDeprecationWarning)
-        # A block is what is checkpointed at once: a few of them fill an engine.
-        rows_a_block = max(1, engine.queries_in_flight // 4)
-        blocks_at_once = -(-engine.queries_in_flight // rows_a_block) + 1
         labeled = (
             ray.data.read_parquet(source.path, filesystem=source.filesystem)
             .repartition(target_num_rows_per_block=rows_a_block)
@@ -75,8 +64,8 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
                     max_concurrent_calls_per_actor=blocks_at_once,
                 ),
                 num_cpus=engine.cpus,
-                num_gpus=engine.gpus * engine.tensor_parallel_size or None,
-                # Ray Data's own are without end: an engine that keeps dying would never be told.
+                num_gpus=engine.all_gpus or None,
+                # Its own are without end: an engine that keeps dying would never be told.
                 ray_remote_args_fn=lambda: {
                     "max_restarts": engine.max_restarts,
                     "max_task_retries": engine.max_restarts,
@@ -93,6 +82,24 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
                 "command goes on from there"
             ) from error
     return finish(source, out)
+
+
+def _context(out: Location) -> Any:
+    """Ray Data's settings for this stage alone: finished rows are recorded, and no bars."""
+    from ray.data import DataContext
+    from ray.data.checkpoint import CheckpointConfig
+
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says it has no bars
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False  # the engines say how far they are
+    context.checkpoint_config = CheckpointConfig(
+        id_column="query_id",
+        checkpoint_path=(out / CHECKPOINT).uri,
+        override_filesystem=out.filesystem,
+        delete_checkpoint_on_success=False,
+    )
+    return context
 
 
 def finish(source: Location, out: Location) -> Result:

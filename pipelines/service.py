@@ -147,7 +147,7 @@ def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHand
         num_replicas=engine.count,
         # A batching engine wants many requests at once; Serve's default is 5.
         max_ongoing_requests=engine.queries_in_flight * 2,
-        ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.gpus},
+        ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.all_gpus},
         health_check_timeout_s=120,
         logging_config=quiet,
     ).bind(config, source)

@@ -31,9 +31,10 @@ def config(model, **engine):
 
 def run_label(made, directory):
     inputs = Location.of(str(directory / "queries"))
-    if not inputs.exists():
-        queries.run(made, {}, inputs, ("train",))
     out = Location.of(str(directory / "label"))
+    for place in (inputs, out):
+        place.make_dir()
+    queries.run(made, {}, inputs, ("train",))
     result = label.run(made, {"queries": inputs}, out)
     rows = sorted(out.read_table().to_pylist(), key=lambda row: row["query_id"])
     for row in rows:
@@ -129,9 +130,8 @@ def test_an_engine_that_keeps_dying_ends_the_run_and_what_is_done_stays(
     finally:
         over.set()
         killer.join()
-    written = {
-        file.name: file.stat().st_mtime_ns for file in (tmp_path / "label").glob("*.parquet")
-    }
+    files = (tmp_path / "label").glob("*.parquet")
+    written = {file: file.stat().st_mtime_ns for file in files}
     result, rows = run_label(config(tiny), tmp_path)
     assert result.rows == QUERIES
     assert texts(rows) == texts(undisturbed[1])
