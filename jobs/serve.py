@@ -33,7 +33,7 @@ def _serve(config: Config, base: bool) -> int:
     cluster.check_install()
     models.check(source)
     say(f"Starting {source}")
-    cluster.connect()
+    cluster.connect(config)
     from ray import serve
 
     from pipelines.service import deploy

@@ -1,8 +1,14 @@
 """What a run stands on: the installed engine, and the Ray cluster that it joins or starts."""
 
 import logging
+import math
 import os
 from importlib.metadata import PackageNotFoundError, version
+
+from pipelines.config import Config
+
+# What Ray Data takes beside a stage's own actors: a reader, a filter of finished rows, a writer.
+_STREAMING_CPUS = 3
 
 
 def check_install() -> None:
@@ -20,8 +26,12 @@ def check_install() -> None:
         )
 
 
-def connect() -> None:
-    """Joins the cluster that the job was submitted to, or starts one on this machine; once."""
+def connect(config: Config) -> None:
+    """Joins the cluster that the job was submitted to, or starts one on this machine; once.
+
+    A started one has the places that the config's actors take at once, beside what streams to
+    and from them. Places are not cores: without them two cores would never read a first row.
+    """
     import ray
 
     if ray.is_initialized():
@@ -31,7 +41,14 @@ def connect() -> None:
     else:
         logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # "tokens are on"
         quiet = ray.LoggingConfig(log_level="WARNING")  # of the workers' too
-        ray.init(logging_level=logging.WARNING, logging_config=quiet)
+        actors = max(
+            config.engine.count * config.engine.cpus, config.train.workers * config.train.cpus
+        )
+        ray.init(
+            num_cpus=max(os.cpu_count() or 1, math.ceil(actors) + _STREAMING_CPUS),
+            logging_level=logging.WARNING,
+            logging_config=quiet,
+        )
 
 
 def _is_installed(package: str) -> bool:

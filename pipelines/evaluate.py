@@ -44,7 +44,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
     from pipelines.service import deploy
 
-    cluster.connect()
+    cluster.connect(config)
     rows: list[dict[str, Any]] = []
     for role in ("calibration", "test"):
         rows += inputs["held_out"].read_table(role).to_pylist()

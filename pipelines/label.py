@@ -42,7 +42,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     from ray.exceptions import RayActorError
     from ray.util.annotations import RayDeprecationWarning
 
-    cluster.connect()
+    cluster.connect(config)
     source = inputs["queries"] / "train.parquet"
     engine = config.engine
     total = pq.ParquetFile(source.filesystem.open_input_file(source.path)).metadata.num_rows

@@ -52,7 +52,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
     from pipelines.train_loop import STATE_FILE, train_loop
 
-    cluster.connect()
+    cluster.connect(config)
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     train = config.train
     examples = inputs["examples"] / EXAMPLES_FILE

