@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import beta
+from mpmath import betainc
 
 from pipelines.policies import POLICIES, EarlyStopping, replay
 
@@ -79,7 +79,7 @@ def brute(name, threshold, samples, budget):
             total, top = sum(shares.values()), max(shares.values())
             if name == "asc_beta":
                 second = ([0, *sorted(votes.values())])[-2]
-                stop = beta.sf(0.5, top + 1, second + 1) >= threshold
+                stop = betainc(top + 1, second + 1, 0.5, 1, regularized=True) >= threshold
             else:
                 stop = total > 0 and top / total >= threshold - 1e-9
             if stop:
