@@ -10,44 +10,52 @@ import torch
 from torch import Tensor
 
 _BLOCK = 256  # tokens a block of the two-level inverse CDF
+_MASKED = -1e4  # what a masked logit counts as: its exponential is 0, its product with 0 too
+
+
+def centered(logits: Tensor) -> Tensor:
+    """Logits less their row's maximum, float32, as both functions below take them.
+
+    A copy, which `inverse_cdf` may overwrite. A masked logit (-inf) stays finite.
+    """
+    return (logits.float() - logits.amax(dim=-1, keepdim=True).float()).clamp_min_(_MASKED)
 
 
 def edt_temperature(
-    logits: Tensor, t0: Tensor, base: Tensor, theta: Tensor, paper_code: bool = False
+    shifted: Tensor, t0: Tensor, base: Tensor, theta: Tensor, paper_code: bool = False
 ) -> Tensor:
     """T = t0 * base ** (theta / H) for every row (arXiv 2403.14541, equation 2).
 
-    logits: [rows, vocab], unscaled. t0, base, theta: [rows]. Returns [rows], float32.
+    shifted: [rows, vocab], centered, unscaled. t0, base, theta: [rows]. Returns [rows], float32.
     H is the entropy in nats. A certain row (H = 0) gets T = 0 when 0 < base < 1 and theta > 0;
     theta = 0 is a fixed temperature. `paper_code` takes H + log p_max for H, which is what the
     paper's public code computes (its sum leaves out log Z).
     """
-    shifted = logits.float() - logits.amax(dim=-1, keepdim=True).float()
     p = shifted.exp()
     z = p.sum(dim=-1)
-    # A masked logit is -inf and has p = 0: 0 * -inf must count as 0.
-    mean = (p * shifted.clamp_min(torch.finfo(torch.float32).min)).sum(dim=-1) / z
+    mean = torch.linalg.vecdot(p, shifted) / z
     # abs: a negative zero would send the exponent to minus infinity.
     entropy = (-mean if paper_code else z.log() - mean).clamp_min(0.0).abs()
     exponent = torch.where(theta == 0, torch.zeros_like(entropy), theta / entropy)
     return t0 * base**exponent
 
 
-def inverse_cdf(logits: Tensor, temperature: Tensor, u: Tensor) -> Tensor:
+def inverse_cdf(shifted: Tensor, temperature: Tensor, u: Tensor) -> Tensor:
     """The token at cumulative probability u of softmax(logits / temperature), for every row.
 
-    logits: [rows, vocab]; temperature: [rows] >= 0 (0 is greedy); u: [rows] in [0, 1), float64.
-    Returns token ids [rows], int64. Sums run in float64 over blocks of the vocabulary, then
-    inside the one block that holds u, so no small probability is rounded away.
+    shifted: [rows, vocab], centered; overwritten. temperature: [rows] >= 0 (0 is greedy);
+    u: [rows] in [0, 1), float64. Returns token ids [rows], int64. Blocks of the vocabulary are
+    summed in float32 and added up in float64, as is the one block that holds u, so no small
+    probability is rounded away.
     """
-    rows, vocab = logits.shape
-    shifted = logits.float() - logits.amax(dim=-1, keepdim=True).float()
+    rows, vocab = shifted.shape
     # 0 / 0 at the maximum of a greedy row would be nan.
-    weights = (shifted / temperature.clamp_min(1e-6)[:, None]).exp()
+    weights = shifted.div_(temperature.clamp_min(1e-6)[:, None]).exp_()
     blocks = -(-vocab // _BLOCK)
-    weights = torch.nn.functional.pad(weights, (0, blocks * _BLOCK - vocab))
+    if vocab % _BLOCK:
+        weights = torch.nn.functional.pad(weights, (0, blocks * _BLOCK - vocab))
     weights = weights.view(rows, blocks, _BLOCK)
-    totals = weights.sum(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+    totals = weights.sum(dim=-1).to(torch.float64).cumsum(dim=-1)
     target = u.to(torch.float64) * totals[:, -1]
     block = torch.searchsorted(totals, target[:, None], right=True).clamp_max(blocks - 1)
     before = torch.where(block > 0, totals.gather(1, (block - 1).clamp_min(0)), 0.0)

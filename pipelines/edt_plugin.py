@@ -17,7 +17,7 @@ from vllm.v1.worker.gpu.sample.logits_processor.interface import (
     LogitsProcessor as V2LogitsProcessor,
 )
 
-from pipelines.edt import edt_temperature, inverse_cdf, uniforms
+from pipelines.edt import centered, edt_temperature, inverse_cdf, uniforms
 
 _ROWS_AT_ONCE = 16  # rows of logits handled together: what fits a core's cache
 
@@ -121,7 +121,7 @@ def _apply(
     """Rewrites these rows of logits [batch, vocab] in place; positions [rows] on the host."""
     device = logits.device
     index = torch.tensor(rows, device=device)
-    scores = logits[index]
+    scores = centered(logits[index])
 
     def column(name: str) -> torch.Tensor:
         return torch.tensor([getattr(one, name) for one in requests], device=device)

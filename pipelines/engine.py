@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import entry_points
-from typing import Any, cast
+from typing import Any
 
 # Read when vllm is imported, here and in the process that it starts.
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -28,6 +28,10 @@ from pipelines.edt_plugin import EDTLogitsProcessor
 from pipelines.engine_protocol import Generated, Scored
 from pipelines.prompts import ConfidenceKind, Prompts, confidence
 
+_MALLOC = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296"
+    ":glibc.malloc.trim_threshold=4294967296"
+)
 _NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
 
 
@@ -43,32 +47,8 @@ class VLLMEngine:
     ):
         self._sampling = sampling
         self._kind = scoring.kind
-        optional: dict[str, Any] = {}
-        if current_platform.is_cpu():
-            optional |= _prepare_cpu(engine)
-        if engine.batch_invariant:
-            os.environ["VLLM_BATCH_INVARIANT"] = "1"
-        if engine.block_size is not None:
-            optional["block_size"] = engine.block_size
         self._llm = AsyncLLM.from_engine_args(
-            AsyncEngineArgs(
-                model=model_dir,
-                dtype=cast(Any, engine.dtype),
-                max_model_len=engine.max_model_len,
-                max_num_seqs=engine.max_num_seqs,
-                max_num_batched_tokens=engine.max_num_batched_tokens,
-                gpu_memory_utilization=engine.gpu_memory_utilization,
-                tensor_parallel_size=engine.tensor_parallel_size,
-                enforce_eager=engine.enforce_eager,
-                trust_remote_code=engine.trust_remote_code,
-                load_format="safetensors",
-                use_tqdm_on_load=False,
-                enable_prefix_caching=True,
-                logprobs_mode="raw_logprobs",
-                disable_log_stats=True,
-                logits_processors=None if _is_installed_plugin() else [EDTLogitsProcessor],
-                **optional,
-            )
+            AsyncEngineArgs(**engine_arguments(model_dir, engine))
         )
         self.prompts = Prompts.from_tokenizer(self._llm.get_tokenizer(), scoring.question)
         # A process that ends takes its children with it first: vLLM would report a crash.
@@ -116,7 +96,7 @@ class VLLMDraw:
             # vLLM learns from the first part whether a session reports log-probabilities, and
             # a response's own are not wanted: so the first part is all but one of the prompt.
             yield _part(prompt_ids[:-1], score)
-            yield _part(prompt_ids[-1:], _respond_params(sampling, key))
+            yield _part(prompt_ids[-1:], respond_params(sampling, key))
             if (turn := await self._turn) is not None:
                 yield _part(turn, score)
 
@@ -172,7 +152,7 @@ def _part(ids: Sequence[int], params: SamplingParams) -> StreamingInput:
     return StreamingInput(tokens_input(list(ids)), params)
 
 
-def _respond_params(sampling: SamplingConfig, key: int) -> SamplingParams:
+def respond_params(sampling: SamplingConfig, key: int) -> SamplingParams:
     return SamplingParams(
         temperature=0.0,
         max_tokens=sampling.max_tokens,
@@ -202,6 +182,35 @@ def _score_params(kind: ConfidenceKind, prompts: Prompts) -> SamplingParams:
     )
 
 
+def engine_arguments(model_dir: str, engine: EngineConfig) -> dict[str, Any]:
+    """vLLM's arguments for a config. Sets its environment too, which engines read at their start."""
+    optional: dict[str, Any] = {}
+    if current_platform.is_cpu():
+        optional |= _prepare_cpu(engine)
+    if engine.batch_invariant:
+        os.environ["VLLM_BATCH_INVARIANT"] = "1"
+    if engine.block_size is not None:
+        optional["block_size"] = engine.block_size
+    return {
+        "model": model_dir,
+        "dtype": engine.dtype,
+        "max_model_len": engine.max_model_len,
+        "max_num_seqs": engine.max_num_seqs,
+        "max_num_batched_tokens": engine.max_num_batched_tokens,
+        "gpu_memory_utilization": engine.gpu_memory_utilization,
+        "tensor_parallel_size": engine.tensor_parallel_size,
+        "enforce_eager": engine.enforce_eager,
+        "trust_remote_code": engine.trust_remote_code,
+        "load_format": "safetensors",
+        "use_tqdm_on_load": False,
+        "enable_prefix_caching": True,
+        "logprobs_mode": "raw_logprobs",
+        "disable_log_stats": True,
+        "logits_processors": None if _is_installed_plugin() else [EDTLogitsProcessor],
+        **optional,
+    }
+
+
 def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
     """Environment and arguments for vLLM's CPU backend, whose defaults are for large servers.
 
@@ -214,6 +223,9 @@ def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
     if engine.enforce_eager:
         # The sampler compiles a helper even then, and a machine may have no compiler.
         os.environ["TORCHDYNAMO_DISABLE"] = "1"
+    # The logits of a step are megabytes: kept by malloc, in huge pages, instead of mapped anew
+    # in small ones every time (10% more tokens a second).
+    os.environ.setdefault("GLIBC_TUNABLES", _MALLOC)
     if engine.tensor_parallel_size > 1:
         return {}
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"

@@ -6,7 +6,7 @@ import torch
 from chi_square import p_value
 from torch.distributions import Categorical
 
-from pipelines.edt import edt_temperature, inverse_cdf, uniforms
+from pipelines.edt import centered, edt_temperature, inverse_cdf, uniforms
 from pipelines.sampling import request_key
 
 
@@ -16,7 +16,7 @@ def temperature(logits: torch.Tensor, t0=0.8, base=0.8, theta=1.0, **more) -> to
     def column(value):
         return torch.full((rows,), float(value))
 
-    return edt_temperature(logits, column(t0), column(base), column(theta), **more)
+    return edt_temperature(centered(logits), column(t0), column(base), column(theta), **more)
 
 
 def test_hand_values():
@@ -59,20 +59,22 @@ def test_inverse_cdf_equals_a_float64_cumulative_sum():
     u = torch.from_numpy(rng.uniform(0, 1, 200))
     p = torch.softmax(logits.double() / t.double()[:, None], -1).cumsum(-1)
     expected = torch.searchsorted(p, u[:, None], right=True).squeeze(1)
-    assert (inverse_cdf(logits, t, u) == expected).float().mean() > 0.99  # float32 exponentials
+    assert (
+        inverse_cdf(centered(logits), t, u) == expected
+    ).float().mean() > 0.99  # float32 exponentials
 
 
 def test_inverse_cdf_never_draws_what_is_masked():
     logits = torch.full((3, 700), -torch.inf)
     logits[:, [5, 300, 640]] = 1.0
     u = torch.tensor([0.0, 0.5, 1 - 2**-53], dtype=torch.float64)
-    assert inverse_cdf(logits, torch.ones(3), u).tolist() == [5, 300, 640]
+    assert inverse_cdf(centered(logits), torch.ones(3), u).tolist() == [5, 300, 640]
 
 
 def test_temperature_zero_is_greedy():
     logits = torch.from_numpy(np.random.default_rng(2).normal(size=(50, 333))).float()
     u = torch.rand(50, dtype=torch.float64)
-    assert (inverse_cdf(logits, torch.zeros(50), u) == logits.argmax(-1)).all()
+    assert (inverse_cdf(centered(logits), torch.zeros(50), u) == logits.argmax(-1)).all()
 
 
 def test_sampled_distribution_is_the_intended_one():
@@ -81,7 +83,7 @@ def test_sampled_distribution_is_the_intended_one():
     logits = torch.tensor([2.0, 1.5, 1.0, 0.5, 0.0, 0.0, -0.5, -1.0, -1.5, -2.0, 0.2, 0.7])
     keys = torch.tensor([request_key(7, "q", i) for i in range(rows)])
     u = uniforms(keys, torch.full((rows,), 3))
-    tokens = inverse_cdf(logits.expand(rows, -1), torch.full((rows,), 0.7), u)
+    tokens = inverse_cdf(centered(logits.expand(rows, -1)), torch.full((rows,), 0.7), u)
     counts = torch.bincount(tokens, minlength=12)
     expected = torch.softmax(logits.double() / 0.7, -1) * rows
     assert p_value(counts, expected) > 0.01
