@@ -183,7 +183,7 @@ def _score_params(kind: ConfidenceKind, prompts: Prompts) -> SamplingParams:
 
 
 def engine_arguments(model_dir: str, engine: EngineConfig) -> dict[str, Any]:
-    """vLLM's arguments for a config. Sets its environment too, which engines read at their start."""
+    """vLLM's arguments for a config. Sets the environment that it reads when it starts, too."""
     optional: dict[str, Any] = {}
     if current_platform.is_cpu():
         optional |= _prepare_cpu(engine)

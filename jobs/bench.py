@@ -1,0 +1,88 @@
+"""Measures this project against the ordinary ways to do the same work, side by side in one run:
+
+python -m jobs.bench [NAME ...] [--quick] [--json FILE]
+
+Names are those of the groups below; all, by default. --quick takes minutes and is about counts
+(tokens computed, cache hits), its times are of no use. Runs on a CPU, and on a GPU unchanged.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+import warnings
+from pathlib import Path
+
+from jobs.benchmarks.figure import Figure
+from pipelines.storage import versions
+
+GROUPS = ("start", "score", "edt", "decode", "train", "label")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.bench", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(GROUPS))
+    parser.add_argument("--quick", action="store_true", help="counts only, in minutes")
+    parser.add_argument("--json", metavar="FILE", help="write the figures here too")
+    options = parser.parse_args(arguments)
+    unknown = set(options.names) - set(GROUPS)
+    if unknown:
+        print(f"error: {', '.join(unknown)}: none of {', '.join(GROUPS)}", file=sys.stderr)
+        return 2
+    warnings.simplefilter("ignore", FutureWarning)
+    figures: list[Figure] = []
+    for name in options.names or GROUPS:
+        for figure in importlib.import_module(f"jobs.benchmarks.{name}").run(options.quick):
+            print(_line(figure), flush=True)
+            figures.append(figure)
+    print_table(figures)
+    if options.json:
+        everything = {
+            **{figure.name: figure.as_json() for figure in figures},
+            "machine": machine(),
+            "versions": versions(),
+        }
+        Path(options.json).write_text(json.dumps(everything, indent=2) + "\n")
+    return 0
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    return {
+        "cpus": len(os.sched_getaffinity(0)),
+        "processor": platform.processor() or platform.machine(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "python": platform.python_version(),
+    }
+
+
+def _line(figure: Figure) -> str:
+    return f"bench: {figure.name} {figure.ratio:.3g} ({figure.reach})"
+
+
+def print_table(figures: list[Figure]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Ours against the baseline; medians of paired runs")
+    for column in ("figure", "ours", "baseline", "unit", "ratio", "min to max", "reach"):
+        table.add_column(column, no_wrap=True)
+    for one in figures:
+        table.add_row(
+            one.name,
+            f"{one.ours:.4g}",
+            f"{one.baseline:.4g}",
+            one.unit,
+            f"{one.ratio:.3g}",
+            f"{one.min:.3g} to {one.max:.3g}",
+            f"{one.reach} {'yes' if one.reach.met(one.ratio) else 'no'}",
+        )
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Plain vLLM at its best settings for this machine, which the baselines drive. Runs in `apart`."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.config import Config
+from pipelines.engine import engine_arguments
+from pipelines.models import fetch
+from pipelines.prompts import Prompts
+
+
+class PlainEngine:
+    """vllm.LLM, as its own users call it, with our plugin loaded and the prompts as we render."""
+
+    def __init__(self, config: Config, **more: Any):
+        from vllm import LLM
+
+        model = fetch(config.model.source)
+        self.llm = LLM(**engine_arguments(str(model), config.engine) | more)
+        self.prompts = Prompts.load(model)
+
+    def prompt_ids(self, questions: Sequence[str]) -> list[list[int]]:
+        return [self.prompts.sampling_ids(question) for question in questions]
+
+    def generate(self, prompts: Sequence[Sequence[int]], params: Any) -> list[Any]:
+        """vLLM's outputs for token ids; params: one for all, or one each."""
+        from vllm.inputs import tokens_input
+
+        inputs: Any = [tokens_input(list(ids)) for ids in prompts]
+        return self.llm.generate(inputs, params, use_tqdm=False)
+
+    def rate(self, prompts: Sequence[Sequence[int]], params: Any) -> float:
+        """Generated tokens/s."""
+        start = time.perf_counter()
+        outputs = self.generate(prompts, params)
+        tokens = sum(len(one.token_ids) for output in outputs for one in output.outputs)
+        return tokens / (time.perf_counter() - start)
+
+
+def edt_params(key: int, max_tokens: int) -> Any:
+    """As the label stage asks for a sample; `ignore_eos` keeps sequences equally long."""
+    from pipelines.config import SamplingConfig
+    from pipelines.engine import respond_params
+
+    params = respond_params(SamplingConfig(max_tokens=max_tokens), key)
+    params.ignore_eos = True
+    return params

@@ -1,0 +1,179 @@
+"""The label stage's wall, queries to Parquet, against three ways to draw and score the same.
+
+generate: bare `LLM.generate` of the samples, nothing scored. two_processors: two `ray.data.llm`
+processors in a row, one output a row. uncached: generate all, then score each sample alone,
+without prefix cache or reuse. A wall is that of all queries less that of one: what is left out is
+the start of Ray and of the engines, the same for all.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jobs.benchmarks import work
+from jobs.benchmarks.figure import Figure, Pair, Reach, apart
+from pipelines.config import Config
+
+# name -> template, queries, max_tokens, and what to reach against each baseline.
+SETS: dict[str, tuple[str, int, int, dict[str, float]]] = {
+    "short": (work.SHORT, 24, 64, {"generate": 1 / 1.4, "two_processors": 1.5, "uncached": 1.6}),
+    "long": (work.LONG, 8, 150, {"generate": 1 / 1.15, "two_processors": 1.5, "uncached": 1.3}),
+}
+
+
+def run(quick: bool) -> Iterator[Figure]:
+    if quick:
+        return  # its counts are those of `score`
+    samples = 32
+    for name, (template, queries, max_tokens, reach) in SETS.items():
+        ours: list[float] = []
+        pairs: dict[str, list[Pair]] = {baseline: [] for baseline in reach}
+        for _ in range(1):
+            make = partial(work.config, template, samples=samples, max_tokens=max_tokens)
+            ours.append(queries / _beyond_one(label_stage, make, template, queries))
+            for baseline, walls in pairs.items():
+                way = {"generate": generate, "uncached": uncached}.get(baseline, two_processors)
+                rate = queries / _beyond_one(way, make, template, queries)
+                walls.append((ours[-1], rate))
+        for baseline, bound in reach.items():
+            yield Figure.of(
+                f"label_{name}.{baseline}", "queries/s", pairs[baseline], Reach("at least", bound)
+            )
+
+
+def _beyond_one(way: Any, make: Any, template: str, queries: int) -> float:
+    """Seconds for all queries, less those for one."""
+    with tempfile.TemporaryDirectory() as root:
+        lines = [json.dumps({"question": q, "answer": "?"}) for q in work.questions(template, 195)]
+        Path(root, "questions.jsonl").write_text("\n".join(lines))
+        many = apart(way, make(queries=queries + 1, root=root))
+        one = apart(way, make(queries=1, root=root))
+    return many - one
+
+
+def _rows(config: Config) -> list[dict[str, Any]]:
+    """The queries with their prompts, as the label stage reads them."""
+    import pyarrow.parquet as pq
+
+    from pipelines import queries
+    from pipelines.storage import Location
+
+    out = Location.of(f"{config.root}/queries")
+    out.make_dir()
+    queries.run(config, {}, out, ("train",))
+    return pq.read_table(f"{out.path}/train.parquet").to_pylist()
+
+
+def label_stage(config: Config) -> float:
+    """Our own: Ray Data over engine actors, samples with EDT, P(True), SSC, Parquet."""
+    from pipelines import cluster, label
+    from pipelines.storage import Location
+
+    _rows(config)
+    cluster.connect(config)
+    out = Location.of(f"{config.root}/label-{config.data.train[0].limit}")
+    out.make_dir()
+    start = time.perf_counter()
+    label.run(config, {"queries": Location.of(f"{config.root}/queries")}, out)
+    return time.perf_counter() - start
+
+
+def generate(config: Config) -> float:
+    return _plain(config, score=False)
+
+
+def uncached(config: Config) -> float:
+    return _plain(config, score=True)
+
+
+def _plain(config: Config, score: bool) -> float:
+    from vllm import SamplingParams
+
+    from jobs.benchmarks.engines import PlainEngine
+
+    prompts = [row["prompt_ids"] for row in _rows(config)]
+    engine = PlainEngine(config)
+    sampling = config.sampling
+    params = SamplingParams(
+        n=sampling.num_samples, temperature=sampling.temperature, max_tokens=sampling.max_tokens
+    )
+    yes, no = engine.prompts.yes_id, engine.prompts.no_id
+    start = time.perf_counter()
+    outputs = engine.generate(prompts, params)
+    if score:
+        responses = [
+            engine.prompts.scoring_ids(ids, engine.prompts.response_ids(one.token_ids))
+            for ids, output in zip(prompts, outputs, strict=True)
+            for one in output.outputs
+        ]
+        engine.generate(
+            responses,
+            SamplingParams(
+                temperature=0, max_tokens=1, logprob_token_ids=[yes, no],
+                skip_reading_prefix_cache=True,
+            ),
+        )  # fmt: skip
+    return time.perf_counter() - start
+
+
+def two_processors(config: Config) -> float:
+    import os
+
+    import ray.data
+    from ray.data.llm import build_processor, vLLMEngineProcessorConfig
+
+    from pipelines import cluster
+    from pipelines.engine import engine_arguments
+    from pipelines.models import fetch
+    from pipelines.prompts import Prompts
+
+    model = str(fetch(config.model.source))
+    turn = Prompts.load(model).turn_ids
+    rows = [
+        {"id": f"{row['query_id']}-{i}", "ids": row["prompt_ids"]}
+        for row in _rows(config)
+        for i in range(config.sampling.num_samples)
+    ]
+    arguments = engine_arguments(model, config.engine)
+    cluster.connect(config)
+    names = ("VLLM_", "OMP_", "TORCH")
+    settings = vLLMEngineProcessorConfig(
+        model_source=arguments.pop("model"),
+        engine_kwargs=arguments,
+        runtime_env={"env_vars": {k: v for k, v in os.environ.items() if k.startswith(names)}},
+        concurrency=1,
+        batch_size=64,
+        chat_template_stage=False,
+        tokenize_stage=False,
+        detokenize_stage=False,
+        accelerator_type=None,
+    )
+    sampling = config.sampling
+    draw = build_processor(
+        settings,
+        preprocess=lambda row: {
+            "tokenized_prompt": row["ids"],
+            "sampling_params": {
+                "temperature": sampling.temperature,
+                "max_tokens": sampling.max_tokens,
+            },
+        },
+        postprocess=lambda row: {
+            "scored": [*row["ids"], *row["generated_tokens"], *turn],
+        },
+    )
+    score = build_processor(
+        settings,
+        preprocess=lambda row: {
+            "tokenized_prompt": row["scored"],
+            "sampling_params": {"temperature": 0, "max_tokens": 1, "logprobs": 20},
+        },
+        postprocess=lambda row: {"reply": row["generated_tokens"]},
+    )
+    start = time.perf_counter()
+    score(draw(ray.data.from_items(rows))).write_parquet(f"{config.root}/two-{len(rows)}")
+    return time.perf_counter() - start

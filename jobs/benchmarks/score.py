@@ -1,0 +1,59 @@
+"""Model tokens computed for P(True), against prompt + response + turn for each sample. Counts."""
+
+import asyncio
+from collections.abc import Iterator
+
+from jobs.benchmarks import work
+from jobs.benchmarks.figure import Figure, Pair, Reach, apart
+
+
+def run(quick: bool) -> Iterator[Figure]:
+    samples = 8 if quick else 32
+    short, long = apart(
+        _computed,
+        [
+            (work.SHORT, 2 if quick else 8, samples, 64),
+            (work.LONG, 1 if quick else 2, samples, 150),
+        ],
+    )
+    yield Figure.of("score.short", "tokens", [short], Reach("at most", 0.45))
+    yield Figure.of("score.long", "tokens", [long], Reach("at most", 0.2))
+
+
+def _computed(sets: list[tuple[str, int, int, int]]) -> list[Pair]:
+    """(tokens computed, tokens of the scored sequences) for (template, queries, N, max_tokens)."""
+    from pipelines.engine import VLLMEngine
+    from pipelines.models import fetch
+    from pipelines.sampling import label_query
+
+    async def label(engine: VLLMEngine, template: str, queries: int, samples: int) -> Pair:
+        prompts = engine.prompts
+        rows = await asyncio.gather(
+            *(
+                label_query(
+                    engine,
+                    0,
+                    {"query_id": one, "prompt_ids": prompts.sampling_ids(one), "kind": "text"},
+                    samples,
+                )
+                for one in work.questions(template, queries)
+            )
+        )
+        whole = sum(
+            len(prompts.scoring_ids(row["prompt_ids"], ids))
+            for row in rows
+            for ids in row["response_ids"]
+        )
+        return sum(row["counters"]["scored_tokens"] for row in rows), whole
+
+    async def label_all() -> list[Pair]:
+        config = work.config(max_tokens=max(most for *_, most in sets))
+        pairs = []
+        for template, queries, samples, max_tokens in sets:
+            sampling = config.sampling.model_copy(update={"max_tokens": max_tokens})
+            engine = VLLMEngine(str(fetch(work.MODEL)), config.engine, sampling, config.confidence)
+            pairs.append(await label(engine, template, queries, samples))
+            engine.shutdown()
+        return pairs
+
+    return asyncio.run(label_all())

@@ -1,0 +1,125 @@
+"""Examples/s of the joint loss, one worker, against two forwards an example.
+
+The baselines make one forward for the confidence of all examples and one for the generation loss
+of those that have one, the LM head on every position; padded to 1,024 tokens as the paper's public
+code does, or bucketed by length.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jobs.benchmarks import work
+from jobs.benchmarks.figure import Figure, Pair, Reach, apart
+
+Row = dict[str, Any]
+WIDTH = 1024  # the public code's padding
+
+
+def run(quick: bool) -> Iterator[Figure]:
+    padded, bucketed = apart(_pairs, *((4, 1) if quick else (16, 3)))
+    unit = "examples/s"
+    yield Figure.of("train.two_forwards_padded", unit, padded, Reach("at least", 4))
+    yield Figure.of("train.two_forwards_bucketed", unit, bucketed, Reach("at least", 1.6))
+
+
+def _pairs(examples: int, times: int) -> tuple[list[Pair], list[Pair]]:
+    import torch
+
+    from pipelines.lora import attach
+    from pipelines.models import fetch
+    from pipelines.prompts import Prompts
+    from pipelines.train_loop import JointModel
+
+    config = work.config()
+    directory = fetch(config.model.source)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = JointModel(attach(directory, config), config, Prompts.load(directory)).to(device)
+    rows = _examples(model.prompts, examples)
+    step = _Steps(model, config)
+    step.seconds(step.joint, rows[:2])  # warm-up
+    padded, bucketed = [], []
+    for _ in range(times):
+        ours = len(rows) / step.seconds(step.joint, rows)
+        bucketed.append((ours, len(rows) / step.seconds(step.two_forwards, rows)))
+        padded.append((ours, 2 / step.seconds(step.two_forwards_padded, rows[:2])))
+    return padded, bucketed
+
+
+def _examples(prompts: Any, count: int) -> list[Row]:
+    """Examples of 60 to 200 tokens, 70% of them with SSC > eta, as the paper's mixture has."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    return [
+        {
+            "prompt_ids": prompts.sampling_ids(question),
+            "response_ids": torch.randint(
+                100, 40_000, (20 + 9 * (i * 7 % 16),), generator=generator
+            ).tolist(),
+            "turn_ids": prompts.turn_ids,
+            "target": 0.9 if i % 10 < 7 else 0.3,
+        }
+        for i, question in enumerate(work.questions(work.LONG, count))
+    ]
+
+
+class _Steps:
+    """Forward and backward of some rows, three ways; the optimizer's own step is the same."""
+
+    def __init__(self, model: Any, config: Any):
+        self.model, self.config = model, config
+        self.device = next(model.parameters()).device
+
+    def seconds(self, way: Callable[[list[Row]], None], rows: list[Row]) -> float:
+        start = time.perf_counter()
+        way(rows)
+        self.model.zero_grad()
+        return time.perf_counter() - start
+
+    def joint(self, rows: list[Row]) -> None:
+        from pipelines.train_loop import collate, micro_batches
+
+        for micro in micro_batches(rows, self.config.train.micro_tokens, at_least=1):
+            self.model(collate(micro, self.device)).total.backward()
+
+    def two_forwards(self, rows: list[Row], width: int = 0) -> None:
+        from pipelines.train_loop import micro_batches
+
+        generated = [row for row in rows if row["target"] > self.config.examples.eta]
+        for some, loss in ((rows, self._calibration), (generated, self._generation)):
+            for micro in micro_batches(some, self.config.train.micro_tokens, at_least=1):
+                loss(self._collate(micro, width)).backward()
+
+    def two_forwards_padded(self, rows: list[Row]) -> None:
+        self.two_forwards(rows, WIDTH)
+
+    def _collate(self, rows: list[Row], width: int) -> dict[str, Any]:
+        from torch.nn.functional import pad
+
+        from pipelines.train_loop import collate
+
+        batch = collate(rows, self.device)
+        extra = max(0, width - batch["ids"].shape[1])
+        return batch | {name: pad(batch[name], (0, extra)) for name in ("ids", "mask")}
+
+    def _logits(self, batch: dict[str, Any]) -> Any:
+        return self.model.model(input_ids=batch["ids"], attention_mask=batch["mask"]).logits
+
+    def _generation(self, batch: dict[str, Any]) -> Any:
+        import torch
+
+        labels = batch["ids"].clone()
+        columns = torch.arange(labels.shape[1], device=self.device)
+        inside = (columns >= batch["start"][:, None]) & (columns < batch["end"][:, None])
+        labels[~inside] = -100
+        logits = self._logits(batch)[:, :-1]
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
+
+    def _calibration(self, batch: dict[str, Any]) -> Any:
+        import torch
+
+        rows = torch.arange(len(batch["length"]), device=self.device)
+        last = self._logits(batch)[rows, batch["length"] - 1]
+        confidence = last.softmax(-1)[:, self.model.prompts.yes_id]
+        return torch.nn.functional.smooth_l1_loss(confidence, batch["target"], beta=0.25)
