@@ -4,7 +4,7 @@ import threading
 
 import psutil
 import pytest
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+from waiting import once
 
 from pipelines import label, queries
 from pipelines.config import Config
@@ -45,12 +45,6 @@ def run_label(made, directory):
 @pytest.fixture(scope="module")
 def undisturbed(tiny, ray_cluster, tmp_path_factory):
     return run_label(config(tiny), tmp_path_factory.mktemp("undisturbed"))
-
-
-@retry(retry=retry_if_result(lambda found: not found), wait=wait_fixed(0.02),
-       stop=stop_after_delay(120))  # fmt: skip
-def once(look):
-    return look()
 
 
 def engine_processes():

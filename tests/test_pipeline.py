@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+from waiting import once
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
@@ -59,13 +59,8 @@ def finished(config):
     """The root of a run that was killed amid its labels, started again, and done."""
     root = config.parent / "root"
 
-    @retry(retry=retry_if_result(lambda files: len(files) < 2), wait=wait_fixed(0.05),
-           stop=stop_after_delay(300))  # fmt: skip
-    def labels_are_coming():
-        return list(root.glob("label-*/*.parquet"))
-
     process = subprocess.Popen(command(config), cwd=ROOT, stdout=subprocess.DEVNULL)
-    labels_are_coming()
+    once(lambda: len(list(root.glob("label-*/*.parquet"))) >= 2, seconds=300)
     process.send_signal(signal.SIGINT)
     assert process.wait(120) != 0
     plan = job(config, "--plan")

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 from transformers import get_cosine_schedule_with_warmup
+from waiting import once
 
 from pipelines import train
 from pipelines.config import Config
@@ -139,12 +139,6 @@ def test_two_workers_take_the_same_steps(tiny, examples, ray_cluster, tmp_path, 
         assert [s[name] for s in two] == pytest.approx([s[name] for s in one], rel=1e-3), name
     for name, tensor in first.items():
         torch.testing.assert_close(second[name], tensor, rtol=1e-2, atol=1e-3)
-
-
-@retry(retry=retry_if_result(lambda found: not found), wait=wait_fixed(0.05),
-       stop=stop_after_delay(120))  # fmt: skip
-def once(look):
-    return look()
 
 
 def training_workers():

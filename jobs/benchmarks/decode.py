@@ -14,17 +14,11 @@ def run(quick: bool) -> Iterator[Figure]:
 def _against_greedy(sequences: int, tokens: int, times: int) -> list[Pair]:
     from vllm import SamplingParams
 
-    from jobs.benchmarks.engines import PlainEngine, edt_params
+    from jobs.benchmarks.engines import PlainEngine, edt_against
 
     engine = PlainEngine(work.config())
     few = engine.prompt_ids(work.questions(work.LONG, 32))
     prompts = [few[i % len(few)] for i in range(sequences)]
-    greedy = SamplingParams(temperature=0, max_tokens=tokens, ignore_eos=True, detokenize=False)
+    greedy = SamplingParams(temperature=0, max_tokens=tokens)
     engine.rate(few, greedy)  # warm-up; it fills the prefix cache for both
-    return [
-        (
-            engine.rate(prompts, [edt_params(i, tokens) for i in range(sequences)]),
-            engine.rate(prompts, greedy),
-        )
-        for _ in range(times)
-    ]
+    return edt_against(engine, prompts, greedy, times)

@@ -29,19 +29,13 @@ def run(quick: bool) -> Iterator[Figure]:
 def _against_fixed(tokens: int, times: int) -> list[Pair]:
     from vllm import SamplingParams
 
-    from jobs.benchmarks.engines import PlainEngine, edt_params
+    from jobs.benchmarks.engines import PlainEngine, edt_against
 
     engine = PlainEngine(work.config())
     prompts = engine.prompt_ids(work.questions(work.LONG, SEQUENCES))
-    fixed = SamplingParams(temperature=0.8, max_tokens=tokens, ignore_eos=True, detokenize=False)
+    fixed = SamplingParams(temperature=0.8, max_tokens=tokens)
     engine.rate(prompts, fixed)  # warm-up; it fills the prefix cache for both
-    return [
-        (
-            engine.rate(prompts, [edt_params(i, tokens) for i in range(SEQUENCES)]),
-            engine.rate(prompts, fixed),
-        )
-        for _ in range(times)
-    ]
+    return edt_against(engine, prompts, fixed, times)
 
 
 def _transformers(tokens: int, times: int) -> tuple[list[float], list[float]]:

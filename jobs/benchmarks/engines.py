@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from jobs.benchmarks.figure import Pair
 from pipelines.config import Config
 from pipelines.engine import engine_arguments
 from pipelines.models import fetch
@@ -38,11 +39,20 @@ class PlainEngine:
         return tokens / (time.perf_counter() - start)
 
 
-def edt_params(key: int, max_tokens: int) -> Any:
-    """As the label stage asks for a sample; `ignore_eos` keeps sequences equally long."""
+def edt_against(
+    engine: PlainEngine, prompts: Sequence[Sequence[int]], other: Any, times: int
+) -> list[Pair]:
+    """Tokens/s of EDT as the label stage asks for it, and of another sampling, alternately.
+
+    `other` sets how long all sequences get; they are never ended before.
+    """
     from pipelines.config import SamplingConfig
     from pipelines.engine import respond_params
 
-    params = respond_params(SamplingConfig(max_tokens=max_tokens), key)
-    params.ignore_eos = True
-    return params
+    other.ignore_eos, other.detokenize = True, False
+    ours = [
+        respond_params(SamplingConfig(max_tokens=other.max_tokens), i) for i in range(len(prompts))
+    ]
+    for one in ours:
+        one.ignore_eos = True
+    return [(engine.rate(prompts, ours), engine.rate(prompts, other)) for _ in range(times)]

@@ -48,7 +48,9 @@ def run(quick: bool) -> Iterator[Figure]:
 def _beyond_one(way: Any, make: Any, template: str, queries: int) -> float:
     """Seconds for all queries, less those for one."""
     with tempfile.TemporaryDirectory() as root:
-        lines = [json.dumps({"question": q, "answer": "?"}) for q in work.questions(template, 195)]
+        lines = [
+            json.dumps({"question": q, "answer": "unknown"}) for q in work.questions(template, 195)
+        ]
         Path(root, "questions.jsonl").write_text("\n".join(lines))
         many = apart(way, make(queries=queries + 1, root=root))
         one = apart(way, make(queries=1, root=root))
