@@ -125,10 +125,11 @@ def _plain(config: Config, score: bool) -> float:
 def two_processors(config: Config) -> float:
     import os
 
+    import ray
     import ray.data
+    import torch
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-    from pipelines import cluster
     from pipelines.engine import engine_arguments
     from pipelines.models import fetch
     from pipelines.prompts import Prompts
@@ -141,7 +142,8 @@ def two_processors(config: Config) -> float:
         for i in range(config.sampling.num_samples)
     ]
     arguments = engine_arguments(model, config.engine)
-    cluster.connect(config)
+    # It asks for a GPU an engine whatever the engine runs on: on a CPU, logical ones.
+    ray.init(num_cpus=8, num_gpus=None if torch.cuda.is_available() else 2)
     names = ("VLLM_", "OMP_", "TORCH")
     settings = vLLMEngineProcessorConfig(
         model_source=arguments.pop("model"),
