@@ -54,6 +54,7 @@ def _beyond_one(way: Any, make: Any, template: str, queries: int) -> float:
         Path(root, "questions.jsonl").write_text("\n".join(lines))
         many = apart(way, make(queries=queries + 1, root=root))
         one = apart(way, make(queries=1, root=root))
+    print(f"bench: {way.__name__}, {queries} queries in {many - one:.1f} s", flush=True)
     return many - one
 
 
