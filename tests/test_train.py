@@ -128,12 +128,19 @@ def test_what_the_artifact_says(one_worker, examples):
         assert one["loss"] == pytest.approx(one["calibration"] + 0.1 * one["generation"], rel=1e-4)
 
 
+WHOLE = {"batch_size": ROWS, "epochs": 3}  # the epoch in one step
+
+
+@pytest.fixture(scope="module")
+def one_worker_whole(tiny, examples, ray_cluster, tmp_path_factory):
+    return run(config(tiny, **WHOLE), examples, tmp_path_factory.mktemp("whole"))
+
+
 @pytest.mark.parametrize("stage", [2, 3])
-def test_two_workers_take_the_same_steps(tiny, examples, ray_cluster, tmp_path, stage):
+def test_two_workers_take_the_same_steps(tiny, examples, one_worker_whole, tmp_path, stage):
     """With the whole epoch in one step, the split over workers changes nothing but rounding."""
-    whole = {"batch_size": ROWS, "epochs": 3, "zero_stage": stage}
-    result, one, first = run(config(tiny, **whole), examples, tmp_path / "one")
-    _, two, second = run(config(tiny, workers=2, **whole), examples, tmp_path / "two")
+    result, one, first = one_worker_whole
+    _, two, second = run(config(tiny, workers=2, zero_stage=stage, **WHOLE), examples, tmp_path)
     assert result.metrics["steps"] == len(two) == 3
     for name in ("loss", "calibration", "generation", "lr", "tokens", "rows"):
         assert [s[name] for s in two] == pytest.approx([s[name] for s in one], rel=1e-3), name
