@@ -18,7 +18,18 @@ from jobs.benchmarks.figure import Figure
 from pipelines.cluster import MALLOC
 from pipelines.storage import versions
 
-GROUPS = ("start", "score", "edt", "decode", "train", "label")
+GROUPS = (
+    "start",
+    "score",
+    "edt",
+    "decode",
+    "train",
+    "label",
+    "scaling",
+    "overhead",
+    "memory",
+    "evaluate",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -71,7 +71,6 @@ class EngineConfig(_Section):
     cpus: Annotated[float, Field(ge=0)] = 1  # Ray CPUs an engine
     threads: Count | None = None  # CPU only: of an engine; all the machine's, by default
     tensor_parallel_size: Count = 1  # parts that one model is split into
-    queries_in_flight: Count = 16  # an engine; times num_samples should fill max_num_seqs
     max_num_seqs: Count = 256  # sequences in a batch
     max_num_batched_tokens: Count = 4096  # tokens in a forward
     max_model_len: Count = 4096  # prompt, response and confidence turn together

@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Self
 
 # Read when vllm is imported, here and in the process that it starts.
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -24,9 +24,10 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from pipelines.cluster import MALLOC
-from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
+from pipelines.config import ConfidenceConfig, Config, EngineConfig, SamplingConfig
 from pipelines.edt_plugin import EDTLogitsProcessor
 from pipelines.engine_protocol import Generated, Scored
+from pipelines.models import fetch
 from pipelines.prompts import ConfidenceKind, Prompts, confidence
 
 _NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
@@ -50,6 +51,11 @@ class VLLMEngine:
         self.prompts = Prompts.from_tokenizer(self._llm.get_tokenizer(), scoring.question)
         # A process that ends takes its children with it first: vLLM would report a crash.
         atexit.register(self.shutdown)
+
+    @classmethod
+    def of(cls, config: Config, source: str) -> Self:
+        """The engine of a config on a model's source, which is fetched where it is not local."""
+        return cls(str(fetch(source)), config.engine, config.sampling, config.confidence)
 
     async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
         draw = VLLMDraw(self._llm, self.prompts, self._kind)

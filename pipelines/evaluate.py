@@ -8,6 +8,7 @@ The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS) 
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipelines import cluster
 from pipelines.config import Config
 from pipelines.dag import Result
 from pipelines.policies import POLICIES, replay
+from pipelines.sampling import queries_at_once, totals
 from pipelines.schemas import LABELS, LIVE_FILE, MODEL_DIR
 from pipelines.storage import Location
 
@@ -73,14 +75,9 @@ def write_rows(rows: list[dict[str, Any]], file: Location) -> None:
 
 def costs(artifact: Location) -> dict[str, Any]:
     """Sums of the counters of each model's responses."""
-    sums: dict[str, Any] = {}
-    for name in MODELS:
-        total: dict[str, float] = {}
-        for counters in artifact.read_table(f"{name}-", ["counters"])["counters"].to_pylist():
-            for key, value in counters.items():
-                total[key] = total.get(key, 0) + value
-        sums[name] = total
-    return sums
+    return {
+        name: totals(artifact.read_table(f"{name}-", ["counters"])["counters"]) for name in MODELS
+    }
 
 
 async def _collect(
@@ -97,7 +94,8 @@ async def _collect(
         files += 1
     left = [row for row in rows if row["query_id"] not in done]
     # Enough to keep all replicas full; the rest of the rows waits here, not in the router.
-    room = asyncio.Semaphore(2 * config.engine.count * config.engine.queries_in_flight)
+    at_once = queries_at_once(config.engine.max_num_seqs, config.evaluate.num_samples)
+    room = asyncio.Semaphore(config.engine.count * at_once)
 
     # A replica whose engine died is replaced, and its rows go to the next one.
     @retry(
@@ -129,7 +127,7 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
     """Answers the first test queries live; RuntimeError where an answer is not the replay's.
 
     Returns counts: runs, runs that stopped early, runs whose samples are the recorded ones to
-    the letter (the engine's arithmetic may differ in other batches).
+    the letter (the engine's arithmetic may differ in other batches); and the seconds of all.
     """
     import aiohttp
 
@@ -137,8 +135,9 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
     step = max(1, len(rows) // max(1, config.evaluate.live_queries))
     chosen = rows[::step][: config.evaluate.live_queries]
     budget = min(config.evaluate.num_samples, config.serve.max_budget)
-    counts = {"runs": 0, "stopped_early": 0, "same_samples": 0, "samples": 0}
+    counts: dict[str, float] = {"runs": 0, "stopped_early": 0, "same_samples": 0, "samples": 0}
     timeout = aiohttp.ClientTimeout(total=600)
+    start = time.monotonic()
     async with aiohttp.ClientSession(timeout=timeout) as session:
 
         async def ask(row: dict[str, Any], policy: str, threshold: float) -> None:
@@ -175,4 +174,4 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
                 for policy in LIVE_POLICIES
             )
         )
-    return counts
+    return counts | {"seconds": time.monotonic() - start}

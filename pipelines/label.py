@@ -5,24 +5,27 @@ the engine's batch stays full while single queries drain. Finished rows are chec
 Ray Data: a run that was killed goes on with the rows that are missing.
 """
 
-import asyncio
 import logging
+import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import cluster
 from pipelines.config import Config
 from pipelines.dag import Result
 from pipelines.engine_protocol import Engine
+from pipelines.sampling import label_query, queries_at_once, sample_room, totals
 from pipelines.schemas import LABELS
 from pipelines.storage import Location
 
 CHECKPOINT = "_rows"  # finished rows' ids, deleted once the manifest stands
+_SAY_EVERY = 20  # seconds between an engine's lines
 
 
 def spec(config: Config) -> dict[str, Any]:
@@ -35,8 +38,22 @@ def spec(config: Config) -> dict[str, Any]:
     }
 
 
-def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
-    """Labels the queries of role train; Result.metrics holds the sums of all counters."""
+def _vllm(config: Config) -> Engine:
+    from pipelines.engine import VLLMEngine
+
+    return VLLMEngine.of(config, config.model.source)
+
+
+def run(
+    config: Config,
+    inputs: Mapping[str, Location],
+    out: Location,
+    make_engine: Callable[[Config], Engine] = _vllm,
+) -> Result:
+    """Labels the queries of role train; Result.metrics holds the sums of all counters.
+
+    make_engine: called in each actor; benchmarks and tests bring engines without a model.
+    """
     import ray.data
     from ray.data import ActorPoolStrategy, DataContext
     from ray.exceptions import RayActorError
@@ -46,9 +63,10 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     source = inputs["queries"] / "train.parquet"
     engine = config.engine
     total = pq.ParquetFile(source.filesystem.open_input_file(source.path)).metadata.num_rows
+    at_once = queries_at_once(engine.max_num_seqs, config.sampling.num_samples)
     # A block is what is checkpointed at once: a few of them fill an engine.
-    rows_a_block = max(1, engine.queries_in_flight // 4)
-    blocks_at_once = -(-engine.queries_in_flight // rows_a_block) + 1
+    rows_a_block = max(1, at_once // 8)
+    blocks_at_once = math.ceil(at_once / rows_a_block)
     with DataContext.current(_context(out)), warnings.catch_warnings():
         # Ray Data has no other way yet to say how often an actor may restart.
         warnings.simplefilter("ignore", RayDeprecationWarning)
@@ -57,7 +75,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
             .repartition(target_num_rows_per_block=rows_a_block)
             .map(
                 QueryLabeler,  # type: ignore[arg-type]
-                fn_constructor_args=(config, total),
+                fn_constructor_args=(config, total, make_engine),
                 compute=ActorPoolStrategy(
                     size=engine.count,
                     max_tasks_in_flight_per_actor=blocks_at_once,
@@ -93,6 +111,9 @@ def _context(out: Location) -> Any:
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says it has no bars
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False  # the engines say how far they are
+    # One task cuts a file of queries into blocks, and Ray fetches this many of them every tenth
+    # of a second. Its own 2 made ten blocks a second, whatever the number of engines.
+    context._max_num_blocks_in_streaming_gen_buffer = 64
     context.checkpoint_config = CheckpointConfig(
         id_column="query_id",
         checkpoint_path=(out / CHECKPOINT).uri,
@@ -106,51 +127,42 @@ def finish(source: Location, out: Location) -> Result:
     """Checks that every query is labeled exactly once, and sums up what that cost."""
     wanted = pq.read_table(source.path, filesystem=source.filesystem, columns=["query_id"])
     done = out.read_table(columns=["query_id", "counters"])
-    ids = done["query_id"].to_pylist()
-    if sorted(ids) != sorted(wanted["query_id"].to_pylist()):
+    ids = done.select(["query_id"]).sort_by("query_id")
+    if not ids.equals(wanted.sort_by("query_id")):
         raise RuntimeError(
-            f"{out.uri}: {len(ids)} rows with {len(set(ids))} queries, expected {len(wanted)}; "
-            "delete the directory and run again"
+            f"{out.uri}: {len(ids)} rows with {pc.count_distinct(ids['query_id'])} queries, "
+            f"expected {len(wanted)}; delete the directory and run again"
         )
-    totals: dict[str, float] = {}
-    for counters in done["counters"].to_pylist():
-        for name, value in counters.items():
-            totals[name] = totals.get(name, 0) + value
     (out / CHECKPOINT).delete()
-    return Result(len(ids), str(LABELS), totals)
+    return Result(len(ids), str(LABELS), totals(done["counters"]))
 
 
 def _typed(table: pa.Table) -> pa.Table:
     """Ray infers types from values; the artifact's are fixed."""
-    return pa.Table.from_pylist(table.to_pylist(), schema=LABELS)
+    return table.select(LABELS.names).cast(LABELS)
 
 
 class QueryLabeler:
-    """The actor: an engine and a limit on the queries that it holds at once."""
+    """The actor: an engine, and the samples that it is given at once."""
 
-    def __init__(self, config: Config, total: int):
-        from pipelines.engine import VLLMEngine
-        from pipelines.models import fetch
-
+    def __init__(self, config: Config, total: int, make_engine: Callable[[Config], Engine]):
         self._config = config
-        self._engine: Engine = VLLMEngine(
-            str(fetch(config.model.source)), config.engine, config.sampling, config.confidence
-        )
-        self._room = asyncio.Semaphore(config.engine.queries_in_flight)
+        self._engine = make_engine(config)
+        self._room = sample_room(config.engine.max_num_seqs)
         self._total, self._done, self._tokens = total, 0, 0
-        self._start = time.monotonic()
+        self._start = self._said = time.monotonic()
 
     async def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        from pipelines.sampling import label_query
-
-        async with self._room:
-            labeled = await label_query(
-                self._engine, self._config.seed, row, self._config.sampling.num_samples
-            )
+        config = self._config
+        labeled = await label_query(
+            self._engine, config.seed, row, config.sampling.num_samples, self._room
+        )
         self._done += 1
         self._tokens += labeled["counters"]["generated_tokens"]
-        if self._done % self._config.engine.queries_in_flight == 0:
-            rate = self._tokens / (time.monotonic() - self._start)
+        now = time.monotonic()
+        if now - self._said > _SAY_EVERY:
+            self._said = now
+            rate = self._tokens / (now - self._start)
             print(
                 f"label: this engine did {self._done} of {self._total} queries, "
                 f"{rate:.0f} generated tokens/s",

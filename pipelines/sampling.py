@@ -7,11 +7,16 @@ samples and scores of many queries at once.
 
 import asyncio
 import hashlib
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.answers import Kind, extract
 from pipelines.consistency import soft_self_consistency
@@ -78,14 +83,41 @@ class QuerySampler:
         return scored
 
 
+def queries_at_once(max_num_seqs: int, num_samples: int) -> int:
+    """Queries that an engine must hold for its batch to stay full.
+
+    A query stays until its longest response ends, with ever fewer samples in the batch: for 32
+    exponential lengths that is 4 times the mean, and for the 128 of a block of rows 5.4 times.
+    """
+    return 8 * math.ceil(max_num_seqs / num_samples)
+
+
+def sample_room(max_num_seqs: int) -> asyncio.Semaphore:
+    """Samples of all queries that an engine is given at once: a batch, and what follows next.
+
+    First come, first served: queries end in the order in which they came, and what is killed
+    with an engine is little.
+    """
+    return asyncio.Semaphore(max_num_seqs + max(1, max_num_seqs // 4))
+
+
 async def label_query(
-    engine: Engine, seed: int, query: Mapping[str, Any], num_samples: int
+    engine: Engine,
+    seed: int,
+    query: Mapping[str, Any],
+    num_samples: int,
+    room: asyncio.Semaphore,
 ) -> dict[str, Any]:
     """A row of schemas.QUERIES -> a row of schemas.LABELS: its samples, scored, with SSC."""
-    start = time.monotonic()
+    began = time.time()
     prompt_ids = [int(i) for i in query["prompt_ids"]]
     sampler = QuerySampler(engine, seed, query["query_id"], prompt_ids, query["kind"])
-    samples = await asyncio.gather(*(sampler.sample(index) for index in range(num_samples)))
+
+    async def sample(index: int) -> Sample:
+        async with room:
+            return await sampler.sample(index)
+
+    samples = await asyncio.gather(*(sample(index) for index in range(num_samples)))
     labels = soft_self_consistency([s.answer for s in samples], [s.p_true for s in samples])
     return {
         **query,
@@ -103,8 +135,21 @@ async def label_query(
             for sample, label in zip(samples, labels, strict=True)
         ],
         "response_ids": [sample.generated.token_ids for sample in samples],
-        "counters": asdict(sampler.counters) | {"seconds": time.monotonic() - start},
+        "counters": asdict(sampler.counters) | {"began": began, "ended": time.time()},
     }
+
+
+def totals(counters: pa.ChunkedArray) -> dict[str, float]:
+    """The sums of a `counters` column (schemas.COUNTERS), and `busy_seconds`: how long at least
+    one of the queries was with an engine."""
+    columns = dict(zip(counters.type.names, counters.combine_chunks().flatten(), strict=True))
+    began, ended = (columns.pop(name).to_numpy() for name in ("began", "ended"))
+    order = np.argsort(began)
+    began, ended = began[order], np.maximum.accumulate(ended[order])
+    idle = np.maximum(began[1:] - ended[:-1], 0).sum()
+    busy = float(ended[-1] - began[0] - idle) if len(began) else 0.0
+    sums = {name: pc.sum(column, min_count=0).as_py() for name, column in columns.items()}
+    return sums | {"busy_seconds": busy}
 
 
 def request_key(seed: int, query_id: str, sample: int) -> int:

@@ -36,7 +36,8 @@ COUNTERS = pa.struct(
         ("scored_tokens", pa.int64()),
         ("cached_tokens", pa.int64()),
         ("scored_responses", pa.int32()),
-        ("seconds", pa.float64()),
+        ("began", pa.float64()),  # Unix seconds: when the query came to an engine,
+        ("ended", pa.float64()),  # and when its last sample was scored
     ]
 )
 

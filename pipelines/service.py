@@ -7,7 +7,6 @@ A replica holds one engine and many requests at once. The policies are the ones 
 replay runs (policies.py), over samples drawn as the label stage draws them (sampling.py).
 """
 
-import asyncio
 import logging
 from typing import Annotated, Any, Literal, Self
 
@@ -18,9 +17,15 @@ from ray.serve.handle import DeploymentHandle
 
 from pipelines.config import Config
 from pipelines.consistency import soft_self_consistency
-from pipelines.models import fetch
 from pipelines.policies import POLICIES
-from pipelines.sampling import Outcome, QuerySampler, answer_adaptively, label_query
+from pipelines.sampling import (
+    Outcome,
+    QuerySampler,
+    answer_adaptively,
+    label_query,
+    queries_at_once,
+    sample_room,
+)
 
 api = FastAPI(title="Self-calibrated answers")
 
@@ -87,17 +92,15 @@ class Answerer:
         from pipelines.engine import VLLMEngine
 
         self._config = config
-        self._engine = VLLMEngine(
-            str(fetch(source)), config.engine, config.sampling, config.confidence
-        )
-        self._room = asyncio.Semaphore(config.engine.queries_in_flight)
+        self._engine = VLLMEngine.of(config, source)
+        self._room = sample_room(config.engine.max_num_seqs)
 
     async def collect(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row of the queries artifact -> the row of a responses file (schemas.LABELS)."""
-        async with self._room:
-            return await label_query(
-                self._engine, self._config.seed, row, self._config.evaluate.num_samples
-            )
+        config = self._config
+        return await label_query(
+            self._engine, config.seed, row, config.evaluate.num_samples, self._room
+        )
 
     @api.post("/answer")
     async def answer(self, request: Request) -> Response:
@@ -146,7 +149,10 @@ def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHand
     app = Answerer.options(  # type: ignore[attr-defined]
         num_replicas=engine.count,
         # A batching engine wants many requests at once; Serve's default is 5.
-        max_ongoing_requests=engine.queries_in_flight * 2,
+        max_ongoing_requests=max(
+            engine.max_num_seqs,
+            queries_at_once(engine.max_num_seqs, config.evaluate.num_samples),
+        ),
         ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.all_gpus},
         health_check_timeout_s=120,
         logging_config=quiet,

@@ -8,14 +8,15 @@ import json
 import os
 import subprocess
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 MANIFEST = "_MANIFEST.json"
 
@@ -90,14 +91,21 @@ class Location:
 
     def read_table(self, prefix: str = "", columns: list[str] | None = None) -> pa.Table:
         """The rows of a directory's Parquet files whose names start with prefix, by name."""
+        return self._dataset(prefix).to_table(columns)
+
+    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of a directory's Parquet files, a few at a time."""
+        return self._dataset().to_batches(columns, batch_size=256, batch_readahead=4)
+
+    def _dataset(self, prefix: str = "") -> pads.Dataset:
         listed = self.filesystem.get_file_info(pafs.FileSelector(self.path))
         names = sorted(info.base_name for info in listed)
-        tables = [
-            pq.read_table((self / name).path, filesystem=self.filesystem, columns=columns)
+        paths = [
+            (self / name).path
             for name in names
             if name.startswith(prefix) and name.endswith(".parquet")
         ]
-        return pa.concat_tables(tables)
+        return pads.dataset(paths, filesystem=self.filesystem)
 
     def upload(self, directory: Path) -> None:
         """Copies a local directory here."""

@@ -115,6 +115,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         "examples": seen,
         "tokens": sum(step["tokens"] for step in losses),
         "dropped_too_long": rows - fitting,
+        "busy_seconds": sum(step["seconds"] for step in losses),
         "last": losses[-1],
     }
     return Result(seen, "", metrics)

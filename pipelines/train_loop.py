@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,11 @@ class JointModel(nn.Module):
 
 
 def optimizer_step(engine: Any, rows: Sequence[Row], micro_tokens: int) -> dict[str, float]:
-    """Forward and backward by micro-batch, then one step; means and sums over all workers."""
+    """Forward and backward by micro-batch, then one step; means and sums over all workers.
+
+    `seconds` are this worker's own.
+    """
+    start = time.monotonic()
     # ZeRO reduces in every backward, so all workers must make equally many.
     least = len(micro_batches(rows, micro_tokens, at_least=1))
     (least_of_all,) = all_reduce(engine, [least], torch.distributed.ReduceOp.MAX)
@@ -163,7 +168,13 @@ def optimizer_step(engine: Any, rows: Sequence[Row], micro_tokens: int) -> dict[
         engine, [*sums.values(), tokens, len(rows)], torch.distributed.ReduceOp.SUM
     )
     means = {name: total / all_rows for name, total in zip(sums, totals, strict=True)}
-    return {**means, "lr": learning_rate, "tokens": int(all_tokens), "rows": int(all_rows)}
+    return {
+        **means,
+        "lr": learning_rate,
+        "tokens": int(all_tokens),
+        "rows": int(all_rows),
+        "seconds": time.monotonic() - start,
+    }
 
 
 def all_reduce(engine: Any, values: list[float], operation: Any) -> list[float]:

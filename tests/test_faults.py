@@ -16,7 +16,7 @@ QUERIES = 24
 def config(model, **engine):
     settings = {
         "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
-        "enforce_eager": True, "queries_in_flight": 4, "max_num_seqs": 8,
+        "enforce_eager": True, "max_num_seqs": 8,
     }  # fmt: skip
     return Config.model_validate(
         {

@@ -1,14 +1,31 @@
-"""A full batch: tokens/s with EDT sampling against greedy decoding."""
+"""Tokens/s with EDT against greedy decoding, at a full batch; and of the label stage against it.
+
+The label stage's are all tokens that the model computes for it (prompt, generated, scored), over
+questions with answers of very different lengths, from the first query to the last sample.
+"""
 
 from collections.abc import Iterator
 
 from jobs.benchmarks import work
 from jobs.benchmarks.figure import Figure, Pair, Reach, apart
+from jobs.benchmarks.label import label_stage
 
 
 def run(quick: bool) -> Iterator[Figure]:
     pairs = apart(_against_greedy, *((32, 4, 1) if quick else (256, 32, 3)))
     yield Figure.of("decode.greedy", "tokens/s", pairs, Reach("at least", 0.9))
+    half, samples, max_tokens = (1, 4, 16) if quick else (8, 32, 150)
+    asked = [
+        question
+        for both in zip(
+            work.questions(work.SHORT, half), work.questions(work.LONG, half), strict=True
+        )
+        for question in both
+    ]
+    did = work.apart_on(label_stage, asked, samples, max_tokens)
+    computed = sum(did[f"{kind}_tokens"] for kind in ("prompt", "generated", "scored"))
+    full = [(computed / did["busy_seconds"], ours) for ours, _ in pairs]
+    yield Figure.of("decode.label_stage", "tokens/s", full, Reach("at least", 0.9))
 
 
 def _against_greedy(sequences: int, tokens: int, times: int) -> list[Pair]:

@@ -2,22 +2,19 @@
 
 generate: bare `LLM.generate` of the samples, nothing scored. two_processors: two `ray.data.llm`
 processors in a row, one output a row. uncached: generate all, then score each sample alone,
-without prefix cache or reuse. A wall is that of all queries less that of one: what is left out is
-the start of Ray and of the engines, the same for all.
+without prefix cache or reuse. No wall has the start of Ray and of engines in it: that of the two
+processors is measured with a run of one sample, and subtracted.
 """
 
-import json
-import tempfile
 import time
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from jobs.benchmarks import work
-from jobs.benchmarks.figure import Figure, Reach, apart
+from jobs.benchmarks.figure import Figure, Reach
 from pipelines.config import Config
 
+SAMPLES = 32
 # name -> template, queries, max_tokens, and what to reach against each baseline.
 SETS: dict[str, tuple[str, int, int, dict[str, float]]] = {
     "short": (work.SHORT, 24, 64, {"generate": 1 / 1.4, "two_processors": 1.5, "uncached": 1.6}),
@@ -28,26 +25,18 @@ SETS: dict[str, tuple[str, int, int, dict[str, float]]] = {
 def run(quick: bool) -> Iterator[Figure]:
     if quick:
         return  # its counts are those of `score`
+    start = work.apart_on(two_processors, work.questions(work.SHORT, 1), 1, 1)
     for name, (template, queries, max_tokens, reach) in SETS.items():
-        make = partial(work.config, template, samples=32, max_tokens=max_tokens)
-        ours = queries / _beyond_one(label_stage, make, template, queries)
-        for way in (generate, two_processors, uncached):
-            rate = queries / _beyond_one(way, make, template, queries)
-            bound = Reach("at least", reach[way.__name__])
-            yield Figure.of(f"label_{name}.{way.__name__}", "queries/s", [(ours, rate)], bound)
-
-
-def _beyond_one(way: Any, make: Any, template: str, queries: int) -> float:
-    """Seconds for all queries, less those for one."""
-    with tempfile.TemporaryDirectory() as root:
-        lines = [
-            json.dumps({"question": q, "answer": "unknown"}) for q in work.questions(template, 195)
-        ]
-        Path(root, "questions.jsonl").write_text("\n".join(lines))
-        many = apart(way, make(queries=queries + 1, root=root))
-        one = apart(way, make(queries=1, root=root))
-    print(f"bench: {way.__name__}, {queries} queries in {many - one:.1f} s", flush=True)
-    return many - one
+        asked = (work.questions(template, queries), SAMPLES, max_tokens)
+        ours = work.apart_on(label_stage, *asked)["seconds"]
+        sampled, scored = work.apart_on(plain, *asked)
+        walls = {"generate": sampled, "uncached": sampled + scored}
+        walls["two_processors"] = work.apart_on(two_processors, *asked) - start
+        for baseline, wall in walls.items():
+            yield Figure.of(
+                f"label_{name}.{baseline}", "queries/s",
+                [(queries / ours, queries / wall)], Reach("at least", reach[baseline]),
+            )  # fmt: skip
 
 
 def _rows(config: Config) -> list[dict[str, Any]]:
@@ -63,29 +52,28 @@ def _rows(config: Config) -> list[dict[str, Any]]:
     return pq.read_table(f"{out.path}/train.parquet").to_pylist()
 
 
-def label_stage(config: Config) -> float:
-    """Our own: Ray Data over engine actors, samples with EDT, P(True), SSC, Parquet."""
+def label_stage(config: Config) -> dict[str, float]:
+    """Our own: Ray Data over engine actors, samples with EDT, P(True), SSC, Parquet.
+
+    Returns the artifact's counters, and `seconds` from the first query to the whole artifact.
+    """
+    import pyarrow.compute as pc
+
     from pipelines import cluster, label
     from pipelines.storage import Location
 
     _rows(config)
     cluster.connect(config)
-    out = Location.of(f"{config.root}/label-{config.data.train[0].limit}")
+    out = Location.of(f"{config.root}/label")
     out.make_dir()
-    start = time.perf_counter()
-    label.run(config, {"queries": Location.of(f"{config.root}/queries")}, out)
-    return time.perf_counter() - start
+    result = label.run(config, {"queries": Location.of(f"{config.root}/queries")}, out)
+    end = time.time()
+    began = out.read_table(columns=["counters"])["counters"].combine_chunks().field("began")
+    return {**(result.metrics or {}), "seconds": end - pc.min(began).as_py()}
 
 
-def generate(config: Config) -> float:
-    return _plain(config, score=False)
-
-
-def uncached(config: Config) -> float:
-    return _plain(config, score=True)
-
-
-def _plain(config: Config, score: bool) -> float:
+def plain(config: Config) -> tuple[float, float]:
+    """Seconds of plain vLLM: to draw all samples, and to score each of them alone after that."""
     from vllm import SamplingParams
 
     from jobs.benchmarks.engines import PlainEngine
@@ -99,20 +87,19 @@ def _plain(config: Config, score: bool) -> float:
     yes, no = engine.prompts.yes_id, engine.prompts.no_id
     start = time.perf_counter()
     outputs = engine.generate(prompts, params)
-    if score:
-        responses = [
+    sampled = time.perf_counter()
+    engine.generate(
+        [
             engine.prompts.scoring_ids(ids, engine.prompts.response_ids(one.token_ids))
             for ids, output in zip(prompts, outputs, strict=True)
             for one in output.outputs
-        ]
-        engine.generate(
-            responses,
-            SamplingParams(
-                temperature=0, max_tokens=1, logprob_token_ids=[yes, no],
-                skip_reading_prefix_cache=True,
-            ),
-        )  # fmt: skip
-    return time.perf_counter() - start
+        ],
+        SamplingParams(
+            temperature=0, max_tokens=1, logprob_token_ids=[yes, no],
+            skip_reading_prefix_cache=True,
+        ),
+    )  # fmt: skip
+    return sampled - start, time.perf_counter() - sampled
 
 
 def two_processors(config: Config) -> float:
@@ -172,5 +159,5 @@ def two_processors(config: Config) -> float:
         postprocess=lambda row: {"reply": row["generated_tokens"]},
     )
     start = time.perf_counter()
-    score(draw(ray.data.from_items(rows))).write_parquet(f"{config.root}/two-{len(rows)}")
+    score(draw(ray.data.from_items(rows))).write_parquet(f"{config.root}/two")
     return time.perf_counter() - start

@@ -23,11 +23,10 @@ def run(quick: bool) -> Iterator[Figure]:
 def _computed(sets: list[tuple[str, int, int, int]]) -> list[Pair]:
     """(tokens computed, tokens of the scored sequences) for (template, queries, N, max_tokens)."""
     from pipelines.engine import VLLMEngine
-    from pipelines.models import fetch
-    from pipelines.sampling import label_query
+    from pipelines.sampling import label_query, sample_room
 
     async def label(engine: VLLMEngine, template: str, queries: int, samples: int) -> Pair:
-        prompts = engine.prompts
+        prompts, room = engine.prompts, sample_room(256)
         rows = await asyncio.gather(
             *(
                 label_query(
@@ -35,6 +34,7 @@ def _computed(sets: list[tuple[str, int, int, int]]) -> list[Pair]:
                     0,
                     {"query_id": one, "prompt_ids": prompts.sampling_ids(one), "kind": "text"},
                     samples,
+                    room,
                 )
                 for one in work.questions(template, queries)
             )
@@ -51,7 +51,7 @@ def _computed(sets: list[tuple[str, int, int, int]]) -> list[Pair]:
         pairs = []
         for template, queries, samples, max_tokens in sets:
             sampling = config.sampling.model_copy(update={"max_tokens": max_tokens})
-            engine = VLLMEngine(str(fetch(work.MODEL)), config.engine, sampling, config.confidence)
+            engine = VLLMEngine.of(config.model_copy(update={"sampling": sampling}), work.MODEL)
             pairs.append(await label(engine, template, queries, samples))
             engine.shutdown()
         return pairs

@@ -1,0 +1,95 @@
+"""Live adaptive answers through Serve over HTTP, against one sample at a time, each scored alone.
+
+Both stop by the same policy and draw the same samples, so they give the same answers.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+from jobs.benchmarks import work
+from jobs.benchmarks.figure import Figure, Reach, apart
+
+POLICY, THRESHOLD, BUDGET = "early_stopping", 0.5, 16
+Answers = list[tuple[str | None, int]]  # answer, samples used
+
+
+def run(quick: bool) -> Iterator[Figure]:
+    questions = work.questions(work.SHORT, 4 if quick else 48)
+    ours, answers = apart(serve, questions)
+    alone, same = apart(one_by_one, questions)
+    equal = sum(a == b for a, b in zip(answers, same, strict=True))
+    used = sum(samples for _, samples in answers) / len(answers)
+    print(f"bench: {equal} of {len(answers)} answers are the same, {used:.1f} samples a query")
+    pairs = [(len(questions) / ours, len(questions) / alone)]
+    yield Figure.of("evaluate.one_by_one", "queries/s", pairs, Reach("at least", 3))
+
+
+def serve(questions: list[str]) -> tuple[float, Answers]:
+    """Seconds of a service that was ready, asked for all at once."""
+    import aiohttp
+
+    from pipelines import cluster
+    from pipelines.service import deploy
+
+    config = work.config()
+    cluster.connect(config)
+    deploy(config, work.MODEL, "bench", "/bench")
+    url = f"http://{config.serve.host}:{config.serve.port}/bench/answer"
+
+    async def ask(session: aiohttp.ClientSession, question: str) -> tuple[str | None, int]:
+        body = {
+            "question": question, "policy": POLICY, "threshold": THRESHOLD, "budget": BUDGET,
+        }  # fmt: skip
+        async with session.post(url, json=body) as response:
+            response.raise_for_status()
+            got = await response.json()
+        return got["answer"], got["samples_used"]
+
+    async def ask_all() -> tuple[float, Answers]:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=900)) as session:
+            await ask(session, questions[0])  # warm-up
+            start = time.perf_counter()
+            answers = await asyncio.gather(*(ask(session, one) for one in questions))
+            return time.perf_counter() - start, list(answers)
+
+    return asyncio.run(ask_all())
+
+
+def one_by_one(questions: list[str]) -> tuple[float, Answers]:
+    from vllm import SamplingParams
+
+    from jobs.benchmarks.engines import PlainEngine
+    from pipelines.answers import extract
+    from pipelines.engine import respond_params
+    from pipelines.policies import POLICIES
+    from pipelines.prompts import confidence
+    from pipelines.sampling import request_key
+
+    config = work.config()
+    engine = PlainEngine(config)
+    prompts = engine.prompts
+    scoring = SamplingParams(
+        temperature=0, max_tokens=1, logprob_token_ids=[prompts.yes_id, prompts.no_id],
+        skip_reading_prefix_cache=True,
+    )  # fmt: skip
+
+    def answer(question: str) -> tuple[str | None, int]:
+        tally = POLICIES[POLICY].make(THRESHOLD).start()
+        ids = prompts.sampling_ids(question)
+        for i in range(BUDGET):
+            params = respond_params(config.sampling, request_key(config.seed, question, i))
+            (drawn,) = engine.generate([ids], params)
+            response = prompts.response_ids(list(drawn.outputs[0].token_ids))
+            (scored,) = engine.generate([prompts.scoring_ids(ids, response)], scoring)
+            by_id = {token: one.logprob for token, one in scored.outputs[0].logprobs[0].items()}
+            text = prompts.tokenizer.decode(response, skip_special_tokens=True)
+            c = confidence(by_id, config.confidence.kind, prompts)
+            if tally.add(extract(text, "text"), c):
+                break
+        return tally.answer(), i + 1
+
+    answer(questions[0])  # warm-up
+    start = time.perf_counter()
+    answers = [answer(question) for question in questions]
+    return time.perf_counter() - start, answers

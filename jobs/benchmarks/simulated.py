@@ -1,0 +1,89 @@
+"""An engine that takes as long as a stated GPU would, and computes nothing.
+
+All that is around an engine (Ray Data, actors, object store, Parquet) is real. So it shows what
+the workflow itself costs, at more engines than there are GPUs here.
+"""
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.config import Config
+from pipelines.engine_protocol import Generated, Scored
+from pipelines.schemas import QUERIES
+from pipelines.storage import Location
+
+SEQUENCES = 32  # in a batch
+STEP = 0.032  # seconds a token takes: 1,000 tokens/s at a full batch
+MEAN_TOKENS = 50  # of a response; its lengths are exponential
+TURN = 21  # tokens of P(True)'s turn
+
+
+class SimulatedEngine:
+    """SEQUENCES at once, STEP seconds a token; lengths and P(True) follow from a draw's key.
+
+    Writes a line into `{root}/work/{pid}` for each sample: when it began and when it ended.
+    """
+
+    def __init__(self, config: Config):
+        self._max_tokens = config.sampling.max_tokens
+        self._engines = config.engine.count
+        self._room = asyncio.Semaphore(SEQUENCES)
+        self._place = Path(config.root, "work")
+        self._place.mkdir(exist_ok=True)
+        self._work = open(self._place / str(os.getpid()), "w", buffering=1)  # noqa: SIM115
+
+    async def draw(self, prompt_ids: Sequence[int], key: int) -> "SimulatedDraw":
+        # Processes start one after the other here; none works before all of them can.
+        while len(os.listdir(self._place)) < self._engines:
+            await asyncio.sleep(0.05)
+        uniform = (key % 2**32 + 1) / 2**32
+        tokens = min(self._max_tokens, 1 + int(-MEAN_TOKENS * math.log(uniform)))
+        await self._room.acquire()
+        began = time.time()
+        await asyncio.sleep(tokens * STEP)
+
+        def end() -> None:
+            self._room.release()
+            print(began, time.time(), file=self._work)
+
+        return SimulatedDraw(end, len(prompt_ids), tokens, key)
+
+    def shutdown(self) -> None:
+        """Nothing was started."""
+
+
+class SimulatedDraw:
+    def __init__(self, end: Callable[[], None], prompt_tokens: int, tokens: int, key: int):
+        self.release, self._key = end, key
+        ids = [(key + i) % 50_000 for i in range(tokens)]
+        text = f"The answer is {key % 5}. " + "word " * tokens
+        self.generated = Generated(ids, text, tokens, "stop", prompt_tokens, prompt_tokens)
+
+    async def score(self) -> Scored:
+        await asyncio.sleep(STEP)
+        self.release()
+        whole = self.generated.prompt_tokens + self.generated.num_tokens + TURN
+        return Scored((self._key % 100) / 100, whole, whole - TURN)
+
+
+def label(config: Config, queries: int) -> None:
+    """Runs the label stage on so many made-up queries."""
+    from pipelines import label as stage
+
+    root = Location.of(config.root)
+    (root / "queries").make_dir()
+    (root / "label").make_dir()
+    row = dict.fromkeys(QUERIES.names, "") | {"kind": "number", "prompt_ids": [1] * 50}
+    with pq.ParquetWriter(f"{root.path}/queries/train.parquet", QUERIES) as writer:
+        for start in range(0, queries, 1000):
+            ids = range(start, min(start + 1000, queries))
+            rows = [row | {"query_id": f"{i:012}", "question": f"Question {i}?"} for i in ids]
+            writer.write_table(pa.Table.from_pylist(rows, schema=QUERIES))
+    stage.run(config, {"queries": root / "queries"}, root / "label", SimulatedEngine)

@@ -1,0 +1,113 @@
+"""Prints what a label artifact holds: queries, samples, agreement, confidences, what failed.
+
+python -m jobs.inspect URI      URI of a label artifact, or of a run's root for its newest
+
+Reads while the stage is still writing, too; memory does not grow with the artifact.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.storage import MANIFEST, Location
+
+BINS = 10
+
+
+@dataclass
+class Summary:
+    """Sums over label rows. agreement: each query's share of its most frequent answer."""
+
+    queries: int = 0
+    without_answer: int = 0  # no sample had one
+    samples: int = 0
+    unparsed: int = 0
+    cut: int = 0  # at sampling.max_tokens
+    tokens: int = 0
+    agreement: float = 0.0
+    datasets: Counter[str] = field(default_factory=Counter)
+    confidence: Counter[int] = field(default_factory=Counter)  # by bin of P(True)
+
+    def add(self, row: dict[str, Any]) -> None:
+        samples = row["samples"]
+        answers = Counter(one["answer"] for one in samples if one["answer"] is not None)
+        most = max(answers.values(), default=0)
+        self.queries += 1
+        self.without_answer += most == 0
+        self.samples += len(samples)
+        self.unparsed += len(samples) - answers.total()
+        self.cut += sum(one["finish_reason"] == "length" for one in samples)
+        self.tokens += sum(one["num_tokens"] for one in samples)
+        self.agreement += most / len(samples)
+        self.datasets[row["dataset"]] += 1
+        self.confidence.update(min(int(one["p_true"] * BINS), BINS - 1) for one in samples)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.inspect", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("uri", metavar="URI", help="of a label artifact, or of a run's root")
+    try:
+        artifact = label_artifact(Location.of(parser.parse_args(arguments).uri))
+        summary = Summary()
+        for row in rows(artifact):
+            summary.add(row)
+        if not summary.queries:
+            raise ValueError(f"{artifact.uri}: no label rows are there yet")
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print_summary(summary, artifact)
+    return 0
+
+
+def label_artifact(place: Location) -> Location:
+    """The place itself, or a root's newest label artifact; ValueError where it is neither."""
+    if not place.exists():
+        raise ValueError(f"{place.uri}: nothing is there")
+    if place.name.startswith("label-"):
+        return place
+    latest = place / "latest.json"
+    known = latest.read_json() if latest.exists() else {}
+    if "label" not in known:
+        raise ValueError(f"{place.uri}: neither a label artifact nor the root of a run with one")
+    return Location.of(known["label"])
+
+
+def rows(artifact: Location) -> Iterator[dict[str, Any]]:
+    for batch in artifact.batches(columns=["dataset", "samples"]):
+        yield from batch.to_pylist()
+
+
+def print_summary(summary: Summary, artifact: Location) -> None:
+    state = "complete" if (artifact / MANIFEST).exists() else "unfinished"
+    lines = {
+        "artifact": f"{artifact.uri}, {state}",
+        "queries": ", ".join(f"{n:,} {name}" for name, n in summary.datasets.most_common()),
+        "samples": f"{summary.samples:,}, {summary.samples / summary.queries:g} a query",
+        "tokens": f"{summary.tokens:,}, {summary.tokens / summary.samples:.1f} a sample",
+        "agreement": f"{summary.agreement / summary.queries:.3f} (share of the commonest answer)",
+        "unparsed": _share(summary.unparsed, summary.samples) + " samples without an answer",
+        "failed": _share(summary.without_answer, summary.queries) + " queries without any",
+        "cut": _share(summary.cut, summary.samples) + " samples ended by max_tokens",
+    }
+    for name, line in lines.items():
+        print(f"{name:<10} {line}")
+    print("P(True)")
+    most = max(summary.confidence.values())
+    for number in range(BINS):
+        count = summary.confidence[number]
+        bar = "#" * round(40 * count / most)
+        print(f"  {number / BINS:.1f}-{(number + 1) / BINS:.1f} {count:>9,} {bar}")
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} ({part / whole:.1%})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
