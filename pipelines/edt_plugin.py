@@ -5,7 +5,7 @@ Where the project is installed, a plain server takes it as a request argument:
     vllm serve MODEL      then      {"temperature": 1.0, "vllm_xargs": {"edt_t0": 0.8}, ...}
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,22 +19,26 @@ from vllm.v1.worker.gpu.sample.logits_processor.interface import (
 
 from pipelines.edt import centered, edt_temperature, inverse_cdf, uniforms
 
-_ROWS_AT_ONCE = 16  # rows of logits handled together: what fits a core's cache
+LOG_PROBABILITIES = "log_probabilities"  # the argument of a request that is scored
+_ROWS_AT_ONCE = 32  # rows of logits handled together: what fits a core's cache
 
 
 @dataclass(frozen=True)
 class _Request:
-    """The EDT arguments of one request, from its `extra_args` (`vllm_xargs` over HTTP)."""
+    """The arguments of one request, from its `extra_args` (`vllm_xargs` over HTTP)."""
 
-    t0: float
-    base: float
-    theta: float
-    paper_code: bool
-    key: int | None  # draws by (key, position); None leaves the draw to the engine
+    t0: float = 0.0
+    base: float = 0.8
+    theta: float = 1.0
+    paper_code: bool = False
+    key: int | None = None  # draws by (key, position); None leaves the draw to the engine
+    scores: bool = False  # wants its log-probabilities, and no EDT
 
     @classmethod
     def parse(cls, params: SamplingParams) -> "_Request | None":
         given: Mapping[str, Any] = params.extra_args or {}
+        if given.get(LOG_PROBABILITIES):
+            return cls(scores=True)
         if "edt_t0" not in given:
             return None
         try:
@@ -57,6 +61,12 @@ class _Request:
             raise ValueError("edt_key makes the draw: set the request's temperature to 0")
         return request
 
+    @property
+    def change(self) -> "_Change":
+        if self.scores:
+            return _normalize
+        return _scale if self.key is None else _draw
+
 
 class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
     """EDT in the sampler, for the requests that carry `edt_t0`.
@@ -64,7 +74,10 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
     Without `edt_key` it divides a row by its temperature and the engine draws. With it, it
     draws the token itself, exactly, and leaves the engine's argmax only that one: the draw
     depends on (key, position), not on the batch, and the engine's own sampler is skipped.
-    P(True) reads raw log-probabilities, which the engine takes before any processor.
+
+    A request with LOG_PROBABILITIES has its row of logits normalized. Where the engine reports
+    processed logits, these are what it reports: P(True). Its own log-probabilities cost a pass
+    over the whole batch whenever one request of it asks for them.
     """
 
     def __init__(self, vllm_config: Any, device_or_states: Any, is_pin_memory: bool = False):
@@ -109,34 +122,54 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
             assert self._states is not None
             prompt_len = self._states.prompt_len.gpu[ctx.expanded_idx_mapping]
             positions = (ctx.pos + 1 - prompt_len)[rows].cpu()
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            _apply(logits, rows[part], requests[part], positions[part].long())
+        kinds: dict[_Change, list[int]] = {}
+        for place, request in enumerate(requests):
+            kinds.setdefault(request.change, []).append(place)
+        for change, places in kinds.items():
+            for start in range(0, len(places), _ROWS_AT_ONCE):
+                part = places[start : start + _ROWS_AT_ONCE]
+                index = torch.tensor([rows[i] for i in part], device=logits.device)
+                change(logits, index, [requests[i] for i in part], positions[part].long())
         return logits
 
 
-def _apply(
-    logits: torch.Tensor, rows: list[int], requests: list[_Request], positions: torch.Tensor
-) -> None:
-    """Rewrites these rows of logits [batch, vocab] in place; positions [rows] on the host."""
-    device = logits.device
-    index = torch.tensor(rows, device=device)
-    scores = centered(logits[index])
+# Each rewrites rows `index` of logits [batch, vocab] in place; positions [rows] on the host.
+_Change = Callable[[torch.Tensor, torch.Tensor, Sequence[_Request], torch.Tensor], None]
 
+
+def _draw(
+    logits: torch.Tensor, index: torch.Tensor, requests: Sequence[_Request], positions: torch.Tensor
+) -> None:
+    """Leaves the engine's argmax only the token that is drawn here."""
+    scores = centered(logits[index])
+    keys = torch.tensor([request.key for request in requests], dtype=torch.int64)
+    u = uniforms(keys, positions).to(logits.device)
+    tokens = inverse_cdf(scores, _temperature(scores, requests), u)
+    logits[index, tokens] = torch.finfo(logits.dtype).max
+
+
+def _scale(
+    logits: torch.Tensor, index: torch.Tensor, requests: Sequence[_Request], positions: torch.Tensor
+) -> None:
+    """Divides by the temperature; the engine draws."""
+    scores = centered(logits[index])
+    logits[index] = scores / _temperature(scores, requests).clamp_min(1e-5)[:, None]
+
+
+def _normalize(
+    logits: torch.Tensor, index: torch.Tensor, requests: Sequence[_Request], positions: torch.Tensor
+) -> None:
+    """Makes log-probabilities of logits."""
+    logits[index] = logits[index].log_softmax(-1)
+
+
+def _temperature(scores: torch.Tensor, requests: Sequence[_Request]) -> torch.Tensor:
     def column(name: str) -> torch.Tensor:
-        return torch.tensor([getattr(one, name) for one in requests], device=device)
+        return torch.tensor([getattr(one, name) for one in requests], device=scores.device)
 
     t0, base, theta = column("t0"), column("base"), column("theta")
     temperature = edt_temperature(scores, t0, base, theta)
     if any(request.paper_code for request in requests):
         compat = edt_temperature(scores, t0, base, theta, paper_code=True)
         temperature = torch.where(column("paper_code"), compat, temperature)
-    keyed = [i for i, request in enumerate(requests) if request.key is not None]
-    free = [i for i, request in enumerate(requests) if request.key is None]
-    if free:
-        logits[index[free]] = scores[free] / temperature[free].clamp_min(1e-5)[:, None]
-    if keyed:
-        keys = torch.tensor([requests[i].key for i in keyed], dtype=torch.int64)
-        u = uniforms(keys, positions[keyed]).to(device)
-        tokens = inverse_cdf(scores[keyed], temperature[keyed], u)
-        logits[index[keyed], tokens] = torch.finfo(logits.dtype).max
+    return temperature

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import logging
 import os
 import uuid
 from collections.abc import AsyncGenerator, Sequence
@@ -25,10 +26,13 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from pipelines.cluster import MALLOC
 from pipelines.config import ConfidenceConfig, Config, EngineConfig, SamplingConfig
-from pipelines.edt_plugin import EDTLogitsProcessor
+from pipelines.edt_plugin import LOG_PROBABILITIES, EDTLogitsProcessor
 from pipelines.engine_protocol import Generated, Scored
 from pipelines.models import fetch
 from pipelines.prompts import ConfidenceKind, Prompts, confidence
+
+# It reports an engine's end at each exit, too. An engine that fails says why in its own process.
+logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
 
 _NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
 
@@ -46,7 +50,8 @@ class VLLMEngine:
         self._sampling = sampling
         self._kind = scoring.kind
         self._llm = AsyncLLM.from_engine_args(
-            AsyncEngineArgs(**engine_arguments(model_dir, engine))
+            # What is reported is normalized by the plugin, in the rows that ask for it.
+            AsyncEngineArgs(**engine_arguments(model_dir, engine), logprobs_mode="processed_logits")
         )
         self.prompts = Prompts.from_tokenizer(self._llm.get_tokenizer(), scoring.question)
         # A process that ends takes its children with it first: vLLM would report a crash.
@@ -181,6 +186,7 @@ def _score_params(kind: ConfidenceKind, prompts: Prompts) -> SamplingParams:
         output_kind=RequestOutputKind.DELTA,
         detokenize=False,
         stream_interval=_NEVER,
+        extra_args={LOG_PROBABILITIES: 1},
         **wanted,
     )
 
@@ -207,7 +213,6 @@ def engine_arguments(model_dir: str, engine: EngineConfig) -> dict[str, Any]:
         "load_format": "safetensors",
         "use_tqdm_on_load": False,
         "enable_prefix_caching": True,
-        "logprobs_mode": "raw_logprobs",
         "disable_log_stats": True,
         "logits_processors": None if _is_installed_plugin() else [EDTLogitsProcessor],
         **optional,

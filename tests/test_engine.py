@@ -267,20 +267,21 @@ def test_both_interfaces_make_the_same_choice():
     from pipelines.edt_plugin import EDTLogitsProcessor
 
     torch.manual_seed(0)
-    logits = torch.randn(4, 1000) * 3
+    logits = torch.randn(5, 1000) * 3
     params = [
         SamplingParams(temperature=0.0, extra_args={"edt_t0": 0.8, "edt_key": 11}),
         SamplingParams(temperature=1.0, extra_args={"edt_t0": 0.5}),
         SamplingParams(temperature=0.7),
         SamplingParams(temperature=0.0, extra_args={"edt_t0": 0.8, "edt_key": 12}),
+        SamplingParams(temperature=0.0, extra_args={"log_probabilities": 1}),
     ]
-    so_far = [[1, 2, 3], [4], [], [5, 6]]
+    so_far = [[1, 2, 3], [4], [], [5, 6], []]
     first = EDTLogitsProcessor(None, torch.device("cpu"))
-    added = [(i, params[i], [9] * 7, so_far[i]) for i in range(4)]
-    first.update_state(BatchUpdate(batch_size=4, removed=[], added=added, moved=[]))
+    added = [(i, params[i], [9] * 7, so_far[i]) for i in range(5)]
+    first.update_state(BatchUpdate(batch_size=5, removed=[], added=added, moved=[]))
     one = first.apply(logits.clone())
     # V2: slots 5, 2, 7, 0 hold the rows; each row's position counts its prompt of 7.
-    slots = [5, 2, 7, 0]
+    slots = [5, 2, 7, 0, 3]
     second = v2(EDTLogitsProcessor, dict(zip(slots, params, strict=True)), [7] * 8)
     context = SimpleNamespace(
         expanded_idx_mapping=torch.tensor(slots),
@@ -289,6 +290,7 @@ def test_both_interfaces_make_the_same_choice():
     two = second.apply(logits.clone(), context)
     torch.testing.assert_close(one, two)
     assert torch.equal(one[2], logits[2])  # a request without EDT is left alone
+    torch.testing.assert_close(one[4], logits[4].log_softmax(-1))  # one that is scored
     torch.testing.assert_close(one[1].softmax(-1), edt_distribution(logits[1], t0=0.5).float())
     for row, key in ((0, 11), (3, 12)):
         u = uniforms(torch.tensor([key]), torch.tensor([len(so_far[row])]))

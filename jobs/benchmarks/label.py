@@ -17,14 +17,14 @@ from pipelines.config import Config
 SAMPLES = 32
 # name -> template, queries, max_tokens, and what to reach against each baseline.
 SETS: dict[str, tuple[str, int, int, dict[str, float]]] = {
-    "short": (work.SHORT, 24, 64, {"generate": 1 / 1.4, "two_processors": 1.5, "uncached": 1.6}),
+    "short": (work.SHORT, 16, 64, {"generate": 1 / 1.4, "two_processors": 1.5, "uncached": 1.6}),
     "long": (work.LONG, 8, 150, {"generate": 1 / 1.15, "two_processors": 1.5, "uncached": 1.3}),
 }
 
 
 def run(quick: bool) -> Iterator[Figure]:
     if quick:
-        return  # its counts are those of `score`
+        return
     start = work.apart_on(two_processors, work.questions(work.SHORT, 1), 1, 1)
     for name, (template, queries, max_tokens, reach) in SETS.items():
         asked = (work.questions(template, queries), SAMPLES, max_tokens)

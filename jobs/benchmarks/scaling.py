@@ -23,16 +23,18 @@ FULL = simulated.SEQUENCES / simulated.STEP  # tokens/s of an engine
 
 
 def run(quick: bool) -> Iterator[Figure]:
+    if quick:
+        return
     reach = Reach("at least", 0.95)
     rates: dict[int, float] = {}
-    for engines in ENGINES[:2] if quick else ENGINES:
-        rates[engines] = apart(tokens_a_second, engines, 3 if quick else SECONDS)
+    for engines in ENGINES:
+        rates[engines] = apart(tokens_a_second, engines)
         pairs = [(rates[engines], engines * rates[1])]
         yield Figure.of(f"scaling.{engines}", "tokens/s", pairs, reach)
     yield Figure.of("scaling.busy", "tokens/s", [(rates[engines], engines * FULL)], reach)
 
 
-def tokens_a_second(engines: int, seconds: float) -> float:
+def tokens_a_second(engines: int) -> float:
     """Tokens/s of so many engines together, each of which takes a logical GPU."""
     import numpy as np
     import ray
@@ -46,7 +48,7 @@ def tokens_a_second(engines: int, seconds: float) -> float:
         here = min(ENGINES_A_RAYLET, engines - first)
         cluster.add_node(num_cpus=here, num_gpus=here)
     ray.init(cluster.address, logging_level=logging.ERROR)
-    queries = engines * seconds * FULL / (SAMPLES * simulated.MEAN_TOKENS)
+    queries = engines * SECONDS * FULL / (SAMPLES * simulated.MEAN_TOKENS)
     with tempfile.TemporaryDirectory() as root:
         made = {
             "root": root,
