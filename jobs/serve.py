@@ -12,11 +12,15 @@ Every field of a request is described at /docs. It runs until it is interrupted.
 import signal
 import sys
 import threading
+from typing import TYPE_CHECKING, Any
 
 from jobs import cli
 from jobs.cli import say
 from pipelines import dag
-from pipelines.config import Config
+from pipelines.config import Config, load
+
+if TYPE_CHECKING:
+    from ray.serve import Application
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,12 +30,21 @@ def main(arguments: list[str] | None = None) -> int:
     return cli.run(options, lambda config: _serve(config, options.base))
 
 
-def _serve(config: Config, base: bool) -> int:
-    from pipelines import cluster, models
+def app(arguments: dict[str, Any]) -> "Application":
+    """The application of a Serve config file (`serve deploy`, KubeRay's RayService).
 
-    source = config.model.source if base else _calibrated(config)
-    cluster.check_install()
-    models.check(source)
+    arguments: `config`, and as on the command line `set`, a list, and `base`.
+    """
+    from pipelines.service import application
+
+    config = load(arguments["config"], arguments.get("set", []))
+    return application(config, _source(config, arguments.get("base", False)))
+
+
+def _serve(config: Config, base: bool) -> int:
+    from pipelines import cluster
+
+    source = _source(config, base)
     say(f"Starting {source}")
     cluster.connect(config)
     from ray import serve
@@ -47,6 +60,16 @@ def _serve(config: Config, base: bool) -> int:
     stop.wait()
     serve.shutdown()
     return 0
+
+
+def _source(config: Config, base: bool) -> str:
+    """The model to serve; ValueError where it or this installation cannot be."""
+    from pipelines import cluster, models
+
+    source = config.model.source if base else _calibrated(config)
+    cluster.check_install()
+    models.check(source)
+    return source
 
 
 def _calibrated(config: Config) -> str:

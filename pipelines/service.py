@@ -138,15 +138,13 @@ class Answerer:
             del self._engine
 
 
-def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHandle:
-    """Runs an app of engine.count replicas under a route; returns its handle when it is ready."""
+_QUIET = {"log_level": "WARNING", "enable_access_log": False}
+
+
+def application(config: Config, source: str) -> serve.Application:
+    """engine.count replicas that answer with a model."""
     engine = config.engine
-    quiet = {"log_level": "WARNING", "enable_access_log": False}
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    serve.start(
-        http_options={"host": config.serve.host, "port": config.serve.port}, logging_config=quiet
-    )
-    app = Answerer.options(  # type: ignore[attr-defined]
+    return Answerer.options(  # type: ignore[attr-defined]
         num_replicas=engine.count,
         # A batching engine wants many requests at once; Serve's default is 5.
         max_ongoing_requests=max(
@@ -155,6 +153,13 @@ def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHand
         ),
         ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.all_gpus},
         health_check_timeout_s=120,
-        logging_config=quiet,
+        logging_config=_QUIET,
     ).bind(config, source)
-    return serve.run(app, name=name, route_prefix=route)
+
+
+def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHandle:
+    """Runs the application under a route; returns its handle when it is ready."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    where = {"host": config.serve.host, "port": config.serve.port}
+    serve.start(http_options=where, logging_config=_QUIET)
+    return serve.run(application(config, source), name=name, route_prefix=route)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
 MANIFEST = "_MANIFEST.json"
@@ -94,10 +93,15 @@ class Location:
         return self._dataset(prefix).to_table(columns)
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """The rows of a directory's Parquet files, a few at a time."""
-        return self._dataset().to_batches(columns, batch_size=256, batch_readahead=4)
+        """The rows of a directory's Parquet files, a few at a time; ValueError without a file."""
+        dataset = self._dataset()
+        if not dataset.files:
+            raise ValueError(f"{self.uri}: no Parquet file is there")
+        return dataset.to_batches(columns, batch_size=256, batch_readahead=4)
 
-    def _dataset(self, prefix: str = "") -> pads.Dataset:
+    def _dataset(self, prefix: str = "") -> Any:
+        import pyarrow.dataset  # imports pandas, which --help need not wait for
+
         listed = self.filesystem.get_file_info(pafs.FileSelector(self.path))
         names = sorted(info.base_name for info in listed)
         paths = [
@@ -105,7 +109,7 @@ class Location:
             for name in names
             if name.startswith(prefix) and name.endswith(".parquet")
         ]
-        return pads.dataset(paths, filesystem=self.filesystem)
+        return pyarrow.dataset.dataset(paths, filesystem=self.filesystem)
 
     def upload(self, directory: Path) -> None:
         """Copies a local directory here."""

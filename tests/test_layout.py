@@ -96,6 +96,7 @@ def test_planning_imports_nothing_heavy():
     code = (
         "import sys, jobs.run, pipelines.pipeline\n"
         "heavy = {'ray', 'torch', 'vllm', 'transformers', 'fastapi', 'matplotlib', 'deepspeed'}\n"
+        "heavy |= {'pandas'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -6,8 +6,8 @@ import urllib.error
 import urllib.request
 
 import pytest
+import yaml
 
-from pipelines.config import Config
 from pipelines.models import fetch
 from pipelines.policies import POLICIES, replay
 from pipelines.prompts import Prompts
@@ -18,12 +18,14 @@ QUESTION = "What is the capital of Peru?"
 
 
 @pytest.fixture(scope="module")
-def service(tiny, ray_cluster):
+def service(tiny, ray_cluster, tmp_path_factory):
+    """As a Serve config file or a RayService runs it."""
     from ray import serve
 
-    from pipelines.service import deploy
+    from jobs.serve import app
 
-    config = Config.model_validate(
+    file = tmp_path_factory.mktemp("service") / "config.yaml"
+    config = yaml.safe_dump(
         {
             "root": "r",
             "model": {"source": str(tiny)},
@@ -34,11 +36,13 @@ def service(tiny, ray_cluster):
                 "enforce_eager": True,
             },
             "evaluate": {"num_samples": 8},
-            "serve": {"port": PORT, "max_budget": 8, "samples_ahead": 2},
+            "serve": {"samples_ahead": 2},
         }
     )  # fmt: skip
-    handle = deploy(config, str(tiny), "tiny", "/tiny")
-    yield handle
+    file.write_text(config)
+    serve.start(http_options={"port": PORT})
+    arguments = {"config": str(file), "set": ["serve.max_budget=8"], "base": True}
+    yield serve.run(app(arguments), name="tiny", route_prefix="/tiny")
     serve.shutdown()
 
 
