@@ -87,6 +87,11 @@ class EngineConfig(_Section):
         """GPUs that one engine takes in all."""
         return self.gpus * self.tensor_parallel_size
 
+    @property
+    def resources(self) -> dict[str, float]:
+        """What Ray sets aside for one engine."""
+        return {"CPU": self.cpus, "GPU": self.all_gpus}
+
 
 class ExamplesConfig(_Section):
     total: Count = 100_000  # examples to train on; fewer where the labels have fewer

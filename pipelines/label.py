@@ -62,6 +62,7 @@ def run(
     cluster.connect(config)
     source = inputs["queries"] / "train.parquet"
     engine = config.engine
+    cluster.tell_if_short("engine.count", engine.count, engine.resources)
     total = pq.ParquetFile(source.filesystem.open_input_file(source.path)).metadata.num_rows
     at_once = queries_at_once(engine.max_num_seqs, config.sampling.num_samples)
     # A block is what is checkpointed at once: a few of them fill an engine.

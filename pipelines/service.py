@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from pipelines import cluster
 from pipelines.config import Config
 from pipelines.consistency import soft_self_consistency
 from pipelines.policies import POLICIES
@@ -159,6 +160,7 @@ def application(config: Config, source: str) -> serve.Application:
 
 def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHandle:
     """Runs the application under a route; returns its handle when it is ready."""
+    cluster.tell_if_short("engine.count", config.engine.count, config.engine.resources)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     where = {"host": config.serve.host, "port": config.serve.port}
     serve.start(http_options=where, logging_config=_QUIET)

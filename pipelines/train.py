@@ -77,6 +77,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         per_worker["GPU"] = train.gpus
     else:
         environment["DS_ACCELERATOR"] = "cpu"
+    cluster.tell_if_short("train.workers", train.workers, per_worker)
     trainer = TorchTrainer(
         train_loop,
         train_loop_config={"config": config.model_dump(mode="json"), "rows": fitting},

@@ -59,7 +59,7 @@ def peaks(queries: int) -> dict[str, float]:
                     "model": {"source": "simulated"},
                     "data": {"train": [{"name": "capitals"}]},
                     "sampling": {"num_samples": 2, "max_tokens": 2},
-                    "engine": {"count": 2},
+                    "engine": {"count": 2, "max_num_seqs": 16},
                 }
             ),
             queries,
