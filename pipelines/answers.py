@@ -120,7 +120,7 @@ def _text(text: str) -> str | None:
     text = _SENTENCE_END.split(text, maxsplit=1)[0] if text else ""
     plain = unicodedata.normalize("NFKD", text)
     plain = "".join(c for c in plain if not unicodedata.combining(c)).casefold()
-    plain = re.sub(r"[^\w\s+-]", " ", plain.replace("-", " ").replace(".", ""))
+    plain = re.sub(r"[^\w\s+]|_", " ", plain.replace(".", ""))
     words = plain.split()
     if words[:1] == ["the"]:
         words = words[1:]

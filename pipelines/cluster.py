@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
@@ -61,8 +62,11 @@ def connect(config: Config) -> None:
 
 def places(nodes: Sequence[Mapping[str, float]], each: Mapping[str, float]) -> int:
     """How many processes that take `each` of every resource the nodes hold, all else idle."""
+    taken = {name: amount for name, amount in each.items() if amount}
+    if not taken:
+        return sys.maxsize
     return sum(
-        min(int(node.get(name, 0) / amount + 1e-9) for name, amount in each.items() if amount)
+        min(int(node.get(name, 0) / amount + 1e-9) for name, amount in taken.items())
         for node in nodes
     )
 

@@ -65,9 +65,11 @@ def run(
     cluster.tell_if_short("engine.count", engine.count, engine.resources)
     total = pq.ParquetFile(source.filesystem.open_input_file(source.path)).metadata.num_rows
     at_once = queries_at_once(engine.max_num_seqs, config.sampling.num_samples)
-    # A block is what is checkpointed at once: a few of them fill an engine.
-    rows_a_block = max(1, at_once // 8)
-    blocks_at_once = math.ceil(at_once / rows_a_block)
+    # A block is what is checkpointed at once. A few of them fill an engine, and there are some for
+    # each engine, whose share no other takes.
+    rows_a_block = max(1, min(at_once, total // engine.count) // 8)
+    share = math.ceil(total / rows_a_block / engine.count)
+    blocks_at_once = max(1, min(math.ceil(at_once / rows_a_block), share))
     with DataContext.current(_context(out)), warnings.catch_warnings():
         # Ray Data has no other way yet to say how often an actor may restart.
         warnings.simplefilter("ignore", RayDeprecationWarning)

@@ -1,5 +1,7 @@
 """What fits a cluster, and what is said where it does not."""
 
+import sys
+
 import pytest
 
 from pipelines.cluster import places, tell_if_short
@@ -16,6 +18,7 @@ NODES = [{"CPU": 4.0, "GPU": 2.0}, {"CPU": 8.0}, {"CPU": 1.0, "GPU": 4.0}]
         ({"CPU": 1, "GPU": 4}, 1),  # a GPU of each of two nodes is no pair
         ({"CPU": 0.1, "GPU": 0}, 130),
         ({"CPU": 16, "GPU": 0}, 0),
+        ({"CPU": 0, "GPU": 0}, sys.maxsize),
     ],
 )
 def test_places_are_counted_node_by_node(each, room):

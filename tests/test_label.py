@@ -43,7 +43,7 @@ def test_more_engines_make_the_same_rows(undisturbed, tmp_path):
 
 
 def test_workers_that_are_killed_at_random_change_nothing(undisturbed, tmp_path):
-    """Engine actors and Ray Data's readers and writers, eight of them, one after the other."""
+    """Engine actors and Ray Data's writers, eight of them, one after the other."""
     killed = []
     over = threading.Event()
 
@@ -67,15 +67,13 @@ def test_workers_that_are_killed_at_random_change_nothing(undisturbed, tmp_path)
 
 
 def working():
-    """Processes that label, read or write; not Ray's own."""
+    """Processes that label or write; not Ray's own."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
             name = " ".join(process.cmdline())
         except psutil.NoSuchProcess:
             continue
-        if name.startswith("ray::") and any(
-            part in name for part in ("QueryLabeler", "Read", "Write", "Repartition")
-        ):
+        if name.startswith("ray::") and ("QueryLabeler" in name or "Write" in name):
             found.append(process)
     return found
