@@ -20,7 +20,7 @@ from vllm.v1.worker.gpu.sample.logits_processor.interface import (
 from pipelines.edt import centered, edt_temperature, inverse_cdf, uniforms
 
 LOG_PROBABILITIES = "log_probabilities"  # the argument of a request that is scored
-_ROWS_AT_ONCE = 32  # rows of logits handled together: what fits a core's cache
+_ROWS_AT_ONCE = 32  # rows of logits handled together: the fastest of 2 to 64 on two cores
 
 
 @dataclass(frozen=True)

@@ -93,13 +93,11 @@ class Location:
         return self._dataset(prefix).to_table(columns)
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """The rows of a directory's Parquet files, a few at a time; ValueError without a file."""
-        dataset = self._dataset()
-        if not dataset.files:
-            raise ValueError(f"{self.uri}: no Parquet file is there")
-        return dataset.to_batches(columns, batch_size=256, batch_readahead=4)
+        """The rows of a directory's Parquet files, a few at a time."""
+        return self._dataset().to_batches(columns, batch_size=256, batch_readahead=4)
 
     def _dataset(self, prefix: str = "") -> Any:
+        """ValueError where no such file is there."""
         import pyarrow.dataset  # imports pandas, which --help need not wait for
 
         listed = self.filesystem.get_file_info(pafs.FileSelector(self.path))
@@ -109,6 +107,8 @@ class Location:
             for name in names
             if name.startswith(prefix) and name.endswith(".parquet")
         ]
+        if not paths:
+            raise ValueError(f"{self.uri}: no Parquet file is there")
         return pyarrow.dataset.dataset(paths, filesystem=self.filesystem)
 
     def upload(self, directory: Path) -> None:

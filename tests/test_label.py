@@ -7,7 +7,6 @@ import psutil
 import pytest
 
 from jobs.benchmarks import simulated
-from pipelines.config import Config
 from pipelines.storage import Location
 
 pytestmark = pytest.mark.slow
@@ -16,14 +15,8 @@ QUERIES, SAMPLES = 60, 4
 
 def labeled(root, **engine):
     """The rows of a run, by query, without what they cost."""
-    made = {
-        "root": str(root),
-        "model": {"source": "simulated"},
-        "data": {"train": [{"name": "capitals"}]},
-        "sampling": {"num_samples": SAMPLES, "max_tokens": 20},
-        "engine": {"max_num_seqs": 8, **engine},
-    }
-    simulated.label(Config.model_validate(made), QUERIES)
+    sampling = {"num_samples": SAMPLES, "max_tokens": 20}
+    simulated.label(str(root), QUERIES, sampling, {"max_num_seqs": 8, **engine})
     rows = Location.of(str(root / "label")).read_table().drop_columns("counters")
     return rows.sort_by("query_id")
 

@@ -31,6 +31,16 @@ class PlainEngine:
         inputs: Any = [tokens_input(list(ids)) for ids in prompts]
         return self.llm.generate(inputs, params, use_tqdm=False)
 
+    def score_alone(self, sequences: Sequence[Sequence[int]]) -> list[Any]:
+        """Outputs with the log-probabilities of Yes and No after each, nothing reused."""
+        from vllm import SamplingParams
+
+        params = SamplingParams(
+            temperature=0, max_tokens=1, skip_reading_prefix_cache=True,
+            logprob_token_ids=[self.prompts.yes_id, self.prompts.no_id],
+        )  # fmt: skip
+        return self.generate(sequences, params)
+
     def rate(self, prompts: Sequence[Sequence[int]], params: Any) -> float:
         """Generated tokens/s."""
         start = time.perf_counter()

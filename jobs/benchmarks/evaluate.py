@@ -59,8 +59,6 @@ def serve(questions: list[str]) -> tuple[float, Answers]:
 
 
 def one_by_one(questions: list[str]) -> tuple[float, Answers]:
-    from vllm import SamplingParams
-
     from jobs.benchmarks.engines import PlainEngine
     from pipelines.answers import extract
     from pipelines.engine import respond_params
@@ -71,10 +69,6 @@ def one_by_one(questions: list[str]) -> tuple[float, Answers]:
     config = work.config()
     engine = PlainEngine(config)
     prompts = engine.prompts
-    scoring = SamplingParams(
-        temperature=0, max_tokens=1, logprob_token_ids=[prompts.yes_id, prompts.no_id],
-        skip_reading_prefix_cache=True,
-    )  # fmt: skip
 
     def answer(question: str) -> tuple[str | None, int]:
         tally = POLICIES[POLICY].make(THRESHOLD).start()
@@ -83,7 +77,7 @@ def one_by_one(questions: list[str]) -> tuple[float, Answers]:
             params = respond_params(config.sampling, request_key(config.seed, question, i))
             (drawn,) = engine.generate([ids], params)
             response = prompts.response_ids(list(drawn.outputs[0].token_ids))
-            (scored,) = engine.generate([prompts.scoring_ids(ids, response)], scoring)
+            (scored,) = engine.score_alone([prompts.scoring_ids(ids, response)])
             by_id = {token: one.logprob for token, one in scored.outputs[0].logprobs[0].items()}
             text = prompts.tokenizer.decode(response, skip_special_tokens=True)
             c = confidence(by_id, config.confidence.kind, prompts)

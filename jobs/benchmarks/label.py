@@ -84,21 +84,16 @@ def plain(config: Config) -> tuple[float, float]:
     params = SamplingParams(
         n=sampling.num_samples, temperature=sampling.temperature, max_tokens=sampling.max_tokens
     )
-    yes, no = engine.prompts.yes_id, engine.prompts.no_id
     start = time.perf_counter()
     outputs = engine.generate(prompts, params)
     sampled = time.perf_counter()
-    engine.generate(
+    engine.score_alone(
         [
             engine.prompts.scoring_ids(ids, engine.prompts.response_ids(one.token_ids))
             for ids, output in zip(prompts, outputs, strict=True)
             for one in output.outputs
-        ],
-        SamplingParams(
-            temperature=0, max_tokens=1, logprob_token_ids=[yes, no],
-            skip_reading_prefix_cache=True,
-        ),
-    )  # fmt: skip
+        ]
+    )
     return sampled - start, time.perf_counter() - sampled
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from jobs.benchmarks import simulated
 from jobs.benchmarks.figure import Figure, Reach, apart
-from pipelines.config import Config
 
 QUERIES = (1_000, 10_000)
 
@@ -52,18 +51,8 @@ def peaks(queries: int) -> dict[str, float]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     with tempfile.TemporaryDirectory() as root:
-        simulated.label(
-            Config.model_validate(
-                {
-                    "root": root,
-                    "model": {"source": "simulated"},
-                    "data": {"train": [{"name": "capitals"}]},
-                    "sampling": {"num_samples": 2, "max_tokens": 2},
-                    "engine": {"count": 2, "max_num_seqs": 16},
-                }
-            ),
-            queries,
-        )
+        sampling = {"num_samples": 2, "max_tokens": 2}
+        simulated.label(root, queries, sampling, {"count": 2, "max_num_seqs": 16})
     over.set()
     watcher.join()
     ray.shutdown()

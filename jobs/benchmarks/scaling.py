@@ -13,7 +13,6 @@ from pathlib import Path
 
 from jobs.benchmarks import simulated
 from jobs.benchmarks.figure import Figure, Reach, apart
-from pipelines.config import Config
 
 ENGINES = (1, 2, 4, 8, 16, 32, 64)
 ENGINES_A_RAYLET = 8
@@ -50,14 +49,8 @@ def tokens_a_second(engines: int) -> float:
     ray.init(cluster.address, logging_level=logging.ERROR)
     queries = engines * SECONDS * FULL / (SAMPLES * simulated.MEAN_TOKENS)
     with tempfile.TemporaryDirectory() as root:
-        made = {
-            "root": root,
-            "model": {"source": "simulated"},
-            "data": {"train": [{"name": "capitals"}]},
-            "sampling": {"num_samples": SAMPLES},
-            "engine": {"count": engines, "gpus": 1, "max_num_seqs": simulated.SEQUENCES},
-        }
-        simulated.label(Config.model_validate(made), round(queries))
+        engine = {"count": engines, "gpus": 1, "max_num_seqs": simulated.SEQUENCES}
+        simulated.label(root, round(queries), {"num_samples": SAMPLES}, engine)
         work = [np.loadtxt(file) for file in Path(root, "work").iterdir()]
     ray.shutdown()
     cluster.shutdown()

@@ -26,7 +26,7 @@ def _computed(sets: list[tuple[str, int, int, int]]) -> list[Pair]:
     from pipelines.sampling import label_query, sample_room
 
     async def label(engine: VLLMEngine, template: str, queries: int, samples: int) -> Pair:
-        prompts, room = engine.prompts, sample_room(256)
+        prompts, room = engine.prompts, sample_room(work.config().engine.max_num_seqs)
         rows = await asyncio.gather(
             *(
                 label_query(

@@ -8,8 +8,9 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -73,10 +74,19 @@ class SimulatedDraw:
         return Scored((self._key % 100) / 100, whole, whole - TURN)
 
 
-def label(config: Config, queries: int) -> None:
-    """Runs the label stage on so many made-up queries."""
+def label(place: str, queries: int, sampling: Mapping[str, Any], engine: Mapping[str, Any]) -> None:
+    """Runs the label stage on so many made-up queries; `place` is the root."""
     from pipelines import label as stage
 
+    config = Config.model_validate(
+        {
+            "root": place,
+            "model": {"source": "simulated"},
+            "data": {"train": [{"name": "capitals"}]},
+            "sampling": sampling,
+            "engine": engine,
+        }
+    )
     root = Location.of(config.root)
     (root / "queries").make_dir()
     (root / "label").make_dir()
