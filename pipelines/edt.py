@@ -6,66 +6,105 @@ the inverse CDF at one uniform number, a hash of (request key, position): exact 
 depends on nothing else in the batch, at the cost of one number a row.
 """
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
 
 _BLOCK = 256  # tokens a block of the two-level inverse CDF
 _MASKED = -1e4  # what a masked logit counts as: its exponential is 0, its product with 0 too
+_WORTH_FUSING = 2**20  # logits below which a fused pass (3 s to load) is not worth its start
 
 
-def centered(logits: Tensor) -> Tensor:
-    """Logits less their row's maximum, float32, as both functions below take them.
+class Spread(NamedTuple):
+    """What EDT needs of a softmax over the vocabulary. Each [rows], float32."""
 
-    A copy, which `inverse_cdf` may overwrite. A masked logit (-inf) stays finite.
-    """
-    return (logits.float() - logits.amax(dim=-1, keepdim=True).float()).clamp_min_(_MASKED)
+    top: Tensor  # the largest logit
+    log_z: Tensor  # log of the sum of exp(logit - top)
+    mean: Tensor  # expected logit - top
+
+
+def spread(logits: Tensor, rows: Tensor) -> Spread:
+    """logits: [batch, vocab], unscaled, -inf where masked; rows: the rows to look at, int64."""
+    return Spread(*_fused(_spread, logits, rows))
 
 
 def edt_temperature(
-    shifted: Tensor, t0: Tensor, base: Tensor, theta: Tensor, paper_code: bool = False
+    of: Spread, t0: Tensor, base: Tensor, theta: Tensor, paper_code: bool = False
 ) -> Tensor:
     """T = t0 * base ** (theta / H) for every row (arXiv 2403.14541, equation 2).
 
-    shifted: [rows, vocab], centered, unscaled. t0, base, theta: [rows]. Returns [rows], float32.
-    H is the entropy in nats. A certain row (H = 0) gets T = 0 when 0 < base < 1 and theta > 0;
-    theta = 0 is a fixed temperature. `paper_code` takes H + log p_max for H, which is what the
-    paper's public code computes (its sum leaves out log Z).
+    t0, base, theta: [rows]. Returns [rows], float32. H is the entropy in nats. A certain row
+    (H = 0) gets T = 0 when 0 < base < 1 and theta > 0; theta = 0 is a fixed temperature.
+    `paper_code` takes H + log p_max for H, which is what the paper's public code computes (its
+    sum leaves out log Z).
     """
-    p = shifted.exp()
-    z = p.sum(dim=-1)
-    mean = torch.linalg.vecdot(p, shifted) / z
     # abs: a negative zero would send the exponent to minus infinity.
-    entropy = (-mean if paper_code else z.log() - mean).clamp_min(0.0).abs()
+    entropy = (-of.mean if paper_code else of.log_z - of.mean).clamp_min(0.0).abs()
     exponent = torch.where(theta == 0, torch.zeros_like(entropy), theta / entropy)
     return t0 * base**exponent
 
 
-def inverse_cdf(shifted: Tensor, temperature: Tensor, u: Tensor) -> Tensor:
+def inverse_cdf(
+    logits: Tensor, rows: Tensor, top: Tensor, temperature: Tensor, u: Tensor
+) -> Tensor:
     """The token at cumulative probability u of softmax(logits / temperature), for every row.
 
-    shifted: [rows, vocab], centered; overwritten. temperature: [rows] >= 0 (0 is greedy);
-    u: [rows] in [0, 1), float64. Returns token ids [rows], int64. Blocks of the vocabulary are
-    summed in float32 and added up in float64, as is the one block that holds u, so no small
-    probability is rounded away.
+    logits: [batch, vocab]; rows: [rows], int64; top: their largest logits; temperature: [rows]
+    >= 0 (0 is greedy); u: [rows] in [0, 1), float64. Returns token ids [rows], int64. Blocks of
+    the vocabulary are summed in float32 and added up in float64, as is the one block that holds
+    u, so no small probability is rounded away.
     """
-    rows, vocab = shifted.shape
-    # 0 / 0 at the maximum of a greedy row would be nan.
-    weights = shifted.div_(temperature.clamp_min(1e-6)[:, None]).exp_()
-    blocks = -(-vocab // _BLOCK)
-    if vocab % _BLOCK:
-        weights = torch.nn.functional.pad(weights, (0, blocks * _BLOCK - vocab))
-    weights = weights.view(rows, blocks, _BLOCK)
-    totals = weights.sum(dim=-1).to(torch.float64).cumsum(dim=-1)
+    temperature = temperature.clamp_min(1e-6)  # 0 / 0 at a greedy row's maximum would be nan
+    totals = _fused(_block_sums, logits, rows, top, temperature)
+    totals = totals.to(torch.float64).cumsum(dim=-1)
     target = u.to(torch.float64) * totals[:, -1]
-    block = torch.searchsorted(totals, target[:, None], right=True).clamp_max(blocks - 1)
+    block = torch.searchsorted(totals, target[:, None], right=True)
+    block = block.clamp_max(totals.shape[1] - 1)
     before = torch.where(block > 0, totals.gather(1, (block - 1).clamp_min(0)), 0.0)
-    index = block[:, :, None].expand(rows, 1, _BLOCK)
-    inside = weights.gather(1, index).squeeze(1).to(torch.float64)
+    tokens = block * _BLOCK + torch.arange(_BLOCK, device=logits.device)
+    vocab = logits.shape[1]
+    held = logits[rows[:, None], tokens.clamp_max(vocab - 1)]
+    inside = torch.where(tokens < vocab, _weights(held, top, temperature), 0.0).to(torch.float64)
     cumulative = before + inside.cumsum(dim=-1)
     within = (cumulative <= target[:, None]).sum(dim=-1)
     # Rounding can leave u past the last positive weight of the block: take that one.
     last = _BLOCK - 1 - (inside.flip(-1) > 0).to(torch.int8).argmax(dim=-1)
     return block.squeeze(1) * _BLOCK + torch.minimum(within, last)
+
+
+def _spread(logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    scores = logits[rows].float()
+    top = scores.amax(dim=-1)
+    shifted = (scores - top[:, None]).clamp_min(_MASKED)
+    p = shifted.exp()
+    z = p.sum(dim=-1)
+    return top, z.log(), (p * shifted).sum(dim=-1) / z
+
+
+def _block_sums(logits: Tensor, rows: Tensor, top: Tensor, temperature: Tensor) -> Tensor:
+    weights = _weights(logits[rows], top, temperature)
+    blocks = -(-weights.shape[1] // _BLOCK)
+    padded = torch.nn.functional.pad(weights, (0, blocks * _BLOCK - weights.shape[1]))
+    return padded.view(weights.shape[0], blocks, _BLOCK).sum(dim=-1)
+
+
+def _weights(logits: Tensor, top: Tensor, temperature: Tensor) -> Tensor:
+    """exp((logit - top) / temperature): [rows, tokens], float32, 1 at a row's maximum."""
+    return ((logits.float() - top[:, None]).clamp_min(_MASKED) / temperature[:, None]).exp()
+
+
+_COMPILED = {one: torch.compile(one, dynamic=True) for one in (_spread, _block_sums)}
+
+
+def _fused(function: Callable[..., Any], logits: Tensor, *more: Tensor) -> Any:
+    """One pass over the logits and no copy of them, where eager torch makes eight.
+
+    For 256 rows of 49,152 on two cores: 13 ms where eager takes 200.
+    """
+    large = logits.numel() >= _WORTH_FUSING
+    return (_COMPILED[function] if large else function)(logits, *more)
 
 
 def uniforms(keys: Tensor, positions: Tensor) -> Tensor:

@@ -17,10 +17,9 @@ from vllm.v1.worker.gpu.sample.logits_processor.interface import (
     LogitsProcessor as V2LogitsProcessor,
 )
 
-from pipelines.edt import centered, edt_temperature, inverse_cdf, uniforms
+from pipelines.edt import Spread, edt_temperature, inverse_cdf, spread, uniforms
 
 LOG_PROBABILITIES = "log_probabilities"  # the argument of a request that is scored
-_ROWS_AT_ONCE = 32  # rows of logits handled together: the fastest of 2 to 64 on two cores
 
 
 @dataclass(frozen=True)
@@ -126,10 +125,8 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
         for place, request in enumerate(requests):
             kinds.setdefault(request.change, []).append(place)
         for change, places in kinds.items():
-            for start in range(0, len(places), _ROWS_AT_ONCE):
-                part = places[start : start + _ROWS_AT_ONCE]
-                index = torch.tensor([rows[i] for i in part], device=logits.device)
-                change(logits, index, [requests[i] for i in part], positions[part].long())
+            index = torch.tensor([rows[i] for i in places], device=logits.device)
+            change(logits, index, [requests[i] for i in places], positions[places].long())
         return logits
 
 
@@ -141,10 +138,10 @@ def _draw(
     logits: torch.Tensor, index: torch.Tensor, requests: Sequence[_Request], positions: torch.Tensor
 ) -> None:
     """Leaves the engine's argmax only the token that is drawn here."""
-    scores = centered(logits[index])
+    of = spread(logits, index)
     keys = torch.tensor([request.key for request in requests], dtype=torch.int64)
     u = uniforms(keys, positions).to(logits.device)
-    tokens = inverse_cdf(scores, _temperature(scores, requests), u)
+    tokens = inverse_cdf(logits, index, of.top, _temperature(of, requests), u)
     logits[index, tokens] = torch.finfo(logits.dtype).max
 
 
@@ -152,8 +149,8 @@ def _scale(
     logits: torch.Tensor, index: torch.Tensor, requests: Sequence[_Request], positions: torch.Tensor
 ) -> None:
     """Divides by the temperature; the engine draws."""
-    scores = centered(logits[index])
-    logits[index] = scores / _temperature(scores, requests).clamp_min(1e-5)[:, None]
+    temperature = _temperature(spread(logits, index), requests)
+    logits[index] = logits[index] / temperature.clamp_min(1e-5)[:, None]
 
 
 def _normalize(
@@ -163,13 +160,13 @@ def _normalize(
     logits[index] = logits[index].log_softmax(-1)
 
 
-def _temperature(scores: torch.Tensor, requests: Sequence[_Request]) -> torch.Tensor:
+def _temperature(of: Spread, requests: Sequence[_Request]) -> torch.Tensor:
     def column(name: str) -> torch.Tensor:
-        return torch.tensor([getattr(one, name) for one in requests], device=scores.device)
+        return torch.tensor([getattr(one, name) for one in requests], device=of.top.device)
 
     t0, base, theta = column("t0"), column("base"), column("theta")
-    temperature = edt_temperature(scores, t0, base, theta)
+    temperature = edt_temperature(of, t0, base, theta)
     if any(request.paper_code for request in requests):
-        compat = edt_temperature(scores, t0, base, theta, paper_code=True)
+        compat = edt_temperature(of, t0, base, theta, paper_code=True)
         temperature = torch.where(column("paper_code"), compat, temperature)
     return temperature

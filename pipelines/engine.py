@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import logging
 import os
+import shutil
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import entry_points
@@ -228,8 +229,8 @@ def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
     """
     if engine.kv_cache_gib is not None:
         os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(engine.kv_cache_gib)
-    if engine.enforce_eager:
-        # The sampler compiles a helper even then, and a machine may have no compiler.
+    if engine.enforce_eager and not shutil.which(os.environ.get("CXX", "g++")):
+        # EDT's passes and a helper of vLLM's are compiled even then; without, they are slower.
         os.environ["TORCHDYNAMO_DISABLE"] = "1"
     os.environ.setdefault("GLIBC_TUNABLES", MALLOC)
     if engine.tensor_parallel_size > 1:

@@ -46,7 +46,7 @@ def _transformers(tokens: int, times: int) -> tuple[list[float], list[float]]:
     import torch
     from transformers import AutoModelForCausalLM, LogitsProcessor
 
-    from pipelines.edt import centered, edt_temperature
+    from pipelines.edt import edt_temperature, spread
     from pipelines.models import fetch
     from pipelines.prompts import Prompts
 
@@ -62,7 +62,8 @@ def _transformers(tokens: int, times: int) -> tuple[list[float], list[float]]:
     def scaled(logits: torch.Tensor) -> torch.Tensor:
         shape = logits.shape[:1]
         t0, base, theta = (torch.full(shape, v, device=logits.device) for v in (0.8, 0.8, 1.0))
-        temperature = edt_temperature(centered(logits), t0, base, theta)
+        rows = torch.arange(len(logits), device=logits.device)
+        temperature = edt_temperature(spread(logits, rows), t0, base, theta)
         return logits / temperature.clamp_min(1e-5)[:, None]
 
     class EDT(LogitsProcessor):
