@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from pipelines.config import Config, load
+from pipelines.storage_errors import explain
 
 
 def parser(module: str, description: str) -> argparse.ArgumentParser:
@@ -20,16 +21,25 @@ def parser(module: str, description: str) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace, job: Callable[[Config], int]) -> int:
     """job's exit status; 2 and one line on standard error where config or data are wrong.
 
-    130 where it was interrupted: what was finished stays, and a rerun goes on from there.
+    1 and one line where storage failed, 130 where it was interrupted: what was finished stays,
+    and a rerun goes on from there.
     """
+    place = options.config
     try:
-        return job(load(options.config, options.set))
+        config = load(options.config, options.set)
+        place = config.root
+        return job(config)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {getattr(error, 'cause', error)}", file=sys.stderr)  # a Ray task's own
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    except Exception as error:
+        if (advice := explain(error)) is None:
+            raise
+        print(f"error: {place}: {advice}; then run the same again", file=sys.stderr)
+        return 1
 
 
 def say(line: str) -> None:

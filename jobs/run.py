@@ -7,11 +7,13 @@ on standard error and exit status 2, before Ray or torch start.
 """
 
 import sys
+from functools import partial
 
 from jobs import cli
 from jobs.cli import say
-from pipelines import dag
+from pipelines import cluster, dag, lease
 from pipelines.config import Config
+from pipelines.storage import Location
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,16 +27,20 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(config: Config, until: str | None, plan_only: bool) -> int:
     from pipelines import pipeline
 
-    planned = dag.plan(pipeline.steps(config, until), config.root)
+    steps = pipeline.steps(config, until)
+    planned = dag.plan(steps, config.root)
     if plan_only:
         for one in planned:
             say(f"{one.state:<10}  {one.step.name:<9} {one.location.uri}")
         return 0
+    starting = partial(cluster.tell_job, config.root)
     if all(one.state == "done" for one in planned):
         say("Nothing to do: every step was done before.")
+        artifacts = dag.run(planned, config.root, say, starting)
     else:
         pipeline.check(config)
-    artifacts = dag.run(planned, config.root, say)
+        with lease.hold(Location.of(config.root)):
+            artifacts = dag.run(dag.plan(steps, config.root), config.root, say, starting)
     if "report" in artifacts:
         from pipelines.report import print_table
 

@@ -1,5 +1,7 @@
 """What a run stands on: the installed engine, and the Ray cluster that it joins or starts."""
 
+import asyncio
+import json
 import logging
 import math
 import os
@@ -9,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pipelines.config import Config
 
+_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the process of a submitted job
 # What Ray Data takes beside a stage's own actors: a reader, a filter of finished rows, a writer.
 _STREAMING_CPUS = 3
 # $GLIBC_TUNABLES of an engine's process on a CPU, read when a process starts. The logits of a
@@ -45,7 +48,7 @@ def connect(config: Config) -> None:
 
     if ray.is_initialized():
         return
-    if "RAY_ADDRESS" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+    if "RAY_ADDRESS" in os.environ or _JOB in os.environ:
         ray.init()  # a runtime_env here would conflict with the submitted job's
     else:
         logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # "tokens are on"
@@ -54,10 +57,41 @@ def connect(config: Config) -> None:
             config.engine.count * config.engine.cpus, config.train.workers * config.train.cpus
         )
         ray.init(
+            address="local",  # never one that happens to run on this machine
             num_cpus=max(os.cpu_count() or 1, math.ceil(actors) + _STREAMING_CPUS),
             logging_level=logging.WARNING,
             logging_config=quiet,
         )
+
+
+def tell_job(root: str, stage: str) -> None:
+    """Writes a submitted job's root and stage into its status and metadata; else does nothing.
+
+    They are what `ray job list`, `ray job status` and the dashboard show.
+    """
+    if _JOB not in os.environ:
+        return
+    import ray
+    from ray._private.worker import global_worker
+    from ray.dashboard.modules.job.common import JobInfoStorageClient, JobStatus
+
+    if not ray.is_initialized():
+        ray.init()
+    own = json.loads(os.environ[_JOB])["metadata"]["job_submission_id"]
+
+    async def write() -> None:
+        # Ray has no other way for a job to say more of itself once it runs.
+        jobs = JobInfoStorageClient(global_worker.gcs_client)
+        info = await jobs.get_info(own)
+        known = (info.metadata if info else None) or {}
+        await jobs.put_status(
+            own,
+            JobStatus.RUNNING,
+            message=f"{stage}, in {root}",
+            jobinfo_replace_kwargs={"metadata": {**known, "root": root, "stage": stage}},
+        )
+
+    asyncio.run(write())
 
 
 def places(nodes: Sequence[Mapping[str, float]], each: Mapping[str, float]) -> int:

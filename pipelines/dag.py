@@ -97,8 +97,16 @@ def plan(steps: Sequence[Step], root: str) -> list[Planned]:
     return list(planned.values())
 
 
-def run(planned: Sequence[Planned], root: str, say: Callable[[str], None]) -> dict[str, Location]:
-    """Runs what is not done, in order; returns every step's artifact. Errors pass through."""
+def run(
+    planned: Sequence[Planned],
+    root: str,
+    say: Callable[[str], None],
+    starting: Callable[[str], None] = lambda name: None,
+) -> dict[str, Location]:
+    """Runs what is not done, in order; returns every step's artifact. Errors pass through.
+
+    say: takes lines for people. starting: takes a step's name before it runs.
+    """
     artifacts: dict[str, Location] = {}
     prints = {one.step.name: one.fingerprint for one in planned}
     for number, one in enumerate(planned, start=1):
@@ -109,6 +117,7 @@ def run(planned: Sequence[Planned], root: str, say: Callable[[str], None]) -> di
             say(f"{head}: done before, {out.uri}")
             continue
         say(f"{head}: {'resuming' if one.state == 'unfinished' else 'running'}, {out.uri}")
+        starting(step.name)
         out.make_dir()
         start = time.monotonic()
         result = step.run({name: artifacts[name] for name in step.inputs}, out)

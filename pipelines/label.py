@@ -114,6 +114,9 @@ def _context(out: Location) -> Any:
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says it has no bars
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False  # the engines say how far they are
+    # Ray's newer reader starts 32 actors to look at a file's footer, and ends the job where one
+    # of them dies.
+    context.use_datasource_v2 = False
     # One task cuts a file of queries into blocks, and Ray fetches this many of them every tenth
     # of a second. Its own 2 made ten blocks a second, whatever the number of engines.
     context._max_num_blocks_in_streaming_gen_buffer = 64

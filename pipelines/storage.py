@@ -1,11 +1,10 @@
 """URIs, JSON and manifests over one filesystem object; no ray.
 
-A URI is a local path, file://, s3://, or anything else pyarrow or fsspec opens. Credentials,
-region and endpoint come from the usual environment (AWS_*), never from config.
+A URI is a local path, file://, s3://, or anything else that pyarrow opens. Credentials, region
+and endpoint come from the usual AWS environment and profile, never from config.
 """
 
 import json
-import os
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 MANIFEST = "_MANIFEST.json"
+_S3_ATTEMPTS = 8  # of a request that fails for a reason that may pass: half a minute in all
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,8 @@ class Location:
         if "://" not in uri:
             local = Path(uri).expanduser().absolute()
             return cls(str(local), pafs.LocalFileSystem(), str(local))
-        if uri.startswith("s3://") and os.environ.get("AWS_ENDPOINT_URL"):
-            import s3fs
-
-            handler = pafs.FSSpecHandler(s3fs.S3FileSystem())
-            return cls(uri.rstrip("/"), pafs.PyFileSystem(handler), uri[5:].rstrip("/"))
+        if uri.startswith("s3://"):
+            return cls(uri.rstrip("/"), _s3(), uri[5:].rstrip("/"))
         try:
             filesystem, path = pafs.FileSystem.from_uri(uri)
         except (pa.ArrowInvalid, ValueError) as error:
@@ -52,6 +49,10 @@ class Location:
     def name(self) -> str:
         return self.path.rpartition("/")[2]
 
+    @property
+    def parent(self) -> "Location":
+        return Location(self.uri.rpartition("/")[0], self.filesystem, self.path.rpartition("/")[0])
+
     def exists(self) -> bool:
         return self.filesystem.get_file_info(self.path).type != pafs.FileType.NotFound
 
@@ -60,13 +61,36 @@ class Location:
             return stream.read().decode()
 
     def write_text(self, text: str) -> None:
-        """Writes a file whole: beside it first, then moved over it."""
-        parent, _, name = self.path.rpartition("/")
-        self.filesystem.create_dir(parent, recursive=True)
-        part = f"{parent}/.{name}.{uuid.uuid4().hex[:8]}"
-        with self.filesystem.open_output_stream(part) as stream:
+        """Writes a file whole: an object store's are; else beside it first, then moved over it."""
+        if self._is_local:
+            part = self.parent / f".{self.name}.{uuid.uuid4().hex[:8]}"
+            self.parent.make_dir()
+        else:
+            part = self
+        with self.filesystem.open_output_stream(part.path) as stream:
             stream.write(text.encode())
-        self.filesystem.move(part, self.path)
+        if self._is_local:
+            self.filesystem.move(part.path, self.path)
+
+    def create_text(self, text: str) -> bool:
+        """Writes a file where there is none, of several at once only one; False where one is.
+
+        Elsewhere than on local disks and S3, two at the same moment may both succeed.
+        """
+        try:
+            if self._is_local:
+                self.parent.make_dir()
+                with open(self.path, "x") as file:
+                    file.write(text)
+            elif isinstance(self.filesystem, pafs.PyFileSystem):
+                self.filesystem.handler.fs.pipe_file(self.path, text.encode(), mode="create")
+            elif self.exists():
+                return False
+            else:
+                self.write_text(text)
+        except FileExistsError:
+            return False
+        return True
 
     def read_json(self) -> Any:
         return json.loads(self.read_text())
@@ -76,17 +100,24 @@ class Location:
 
     def clear(self) -> None:
         """Empties a directory, making it where it is not there."""
-        if self.exists():
-            self.filesystem.delete_dir_contents(self.path)
-        else:
-            self.filesystem.create_dir(self.path, recursive=True)
+        self.delete()
+        self.make_dir()
 
     def delete(self) -> None:
         if self.exists():
             self.filesystem.delete_dir(self.path)
 
+    def delete_file(self) -> None:
+        self.filesystem.delete_file(self.path)
+
     def make_dir(self) -> None:
-        self.filesystem.create_dir(self.path, recursive=True)
+        """On a disk; an object store has no directories, and would make a bucket instead."""
+        if self._is_local:
+            self.filesystem.create_dir(self.path, recursive=True)
+
+    @property
+    def _is_local(self) -> bool:
+        return isinstance(self.filesystem, pafs.LocalFileSystem)
 
     def read_table(self, prefix: str = "", columns: list[str] | None = None) -> pa.Table:
         """The rows of a directory's Parquet files whose names start with prefix, by name."""
@@ -128,6 +159,20 @@ class Location:
             source_filesystem=self.filesystem,
             destination_filesystem=pafs.LocalFileSystem(),
         )
+
+
+def _s3() -> pafs.FileSystem:
+    """S3 as botocore finds it: AWS_* or a profile, with its retries and their backoff."""
+    import s3fs
+
+    options = {
+        "retries": {"mode": "standard", "max_attempts": _S3_ATTEMPTS},
+        "connect_timeout": 10,
+        "read_timeout": 60,
+    }
+    # Other processes write here too, so nothing that was listed may be taken for what is there.
+    opened = s3fs.S3FileSystem(config_kwargs=options, use_listings_cache=False)
+    return pafs.PyFileSystem(pafs.FSSpecHandler(opened))
 
 
 def versions() -> dict[str, str]:

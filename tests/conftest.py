@@ -90,6 +90,6 @@ def ray_cluster() -> Iterator[None]:
     """A real Ray on this machine."""
     import ray
 
-    ray.init(num_cpus=4, logging_level="ERROR", log_to_driver=True)
+    ray.init(address="local", num_cpus=4, logging_level="ERROR", log_to_driver=True)
     yield
     ray.shutdown()

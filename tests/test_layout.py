@@ -13,8 +13,8 @@ STAGES = {"queries", "label", "examples", "train", "export", "evaluate", "report
 # From what stands alone to what ties it together; imports inside the project point up this list.
 LAYERS = [
     {"answers", "edt", "consistency", "policies", "metrics", "prompts"},
-    {"config", "schemas", "storage", "losses", "engine_protocol"},
-    {"models", "dag", "sampling", "cluster", "datasets.base", "edt_plugin"},
+    {"config", "schemas", "storage", "storage_errors", "losses", "engine_protocol"},
+    {"models", "dag", "lease", "sampling", "cluster", "datasets.base", "edt_plugin"},
     {"datasets.arithmetic", "datasets.capitals", "datasets.elements", "datasets.files"},
     {"datasets", "engine", "lora", "page"},
     {"train_loop", "service"},
@@ -23,7 +23,18 @@ LAYERS = [
 ]
 PURE = {"answers", "edt", "consistency", "policies", "losses", "metrics", "prompts"}
 ONLY_IMPORT = {"vllm": {"engine", "edt_plugin"}, "deepspeed": {"train_loop"}, "peft": {"lora"}}
-NO_RAY = {"dag", "storage", "config", "schemas", "models", "sampling", "engine", "examples"}
+NO_RAY = {
+    "dag",
+    "lease",
+    "storage",
+    "storage_errors",
+    "config",
+    "schemas",
+    "models",
+    "sampling",
+    "engine",
+    "examples",
+}
 
 
 def name_of(path: Path) -> str:

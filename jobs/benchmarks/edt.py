@@ -46,7 +46,6 @@ def _transformers(tokens: int, times: int) -> tuple[list[float], list[float]]:
     import torch
     from transformers import AutoModelForCausalLM, LogitsProcessor
 
-    from pipelines.edt import edt_temperature, spread
     from pipelines.models import fetch
     from pipelines.prompts import Prompts
 
@@ -60,11 +59,9 @@ def _transformers(tokens: int, times: int) -> tuple[list[float], list[float]]:
     texts = [prompts.sampling_text(q) for q in work.questions(work.LONG, SEQUENCES)]
 
     def scaled(logits: torch.Tensor) -> torch.Tensor:
-        shape = logits.shape[:1]
-        t0, base, theta = (torch.full(shape, v, device=logits.device) for v in (0.8, 0.8, 1.0))
-        rows = torch.arange(len(logits), device=logits.device)
-        temperature = edt_temperature(spread(logits, rows), t0, base, theta)
-        return logits / temperature.clamp_min(1e-5)[:, None]
+        log_p = logits.log_softmax(-1)
+        entropy = -(log_p.exp() * log_p).sum(-1, keepdim=True)
+        return logits / (0.8 * 0.8 ** (1.0 / entropy)).clamp_min(1e-5)
 
     class EDT(LogitsProcessor):
         def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,71 @@
+"""What went wrong with storage, in one line for a person."""
+
+import errno
+from collections.abc import Iterator
+
+# Botocore's and s3fs's exceptions by name: importing them takes as long as a whole `--help`.
+_ADVICE = {
+    "NoCredentialsError": "there are no AWS credentials; set AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "PartialCredentialsError": "the AWS credentials are incomplete; set AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "ProfileNotFound": "there is no such AWS profile; set AWS_PROFILE to one that is configured",
+    "EndpointConnectionError": "the object store does not answer; check AWS_ENDPOINT_URL and the "
+    "network",
+    "ConnectTimeoutError": "the object store does not answer; check AWS_ENDPOINT_URL and the "
+    "network",
+    "ReadTimeoutError": "the object store is too slow to answer",
+    "PermissionError": "access is denied; check that the credentials have not expired and may "
+    "read and write there",
+}
+_CODES = {  # S3's own, as they stand in messages
+    "ExpiredToken": "the AWS credentials have expired; renew them",
+    "InvalidAccessKeyId": "the object store does not know the AWS credentials; check them",
+    # All that a HEAD request tells where a token has expired, or the region is another.
+    "Bad Request": "the object store refuses the request; check that the credentials have not "
+    "expired, and AWS_DEFAULT_REGION",
+    "SignatureDoesNotMatch": "the AWS secret key is wrong; check AWS_SECRET_ACCESS_KEY",
+    "NoSuchBucket": "the bucket does not exist; make it first",
+    "bucket does not exist": "the bucket does not exist; make it first",
+    "SlowDown": "the object store is overloaded, after all retries",
+    "reduce your request rate": "the object store is overloaded, after all retries",
+    "ServiceUnavailable": "the object store is not available, after all retries",
+    "InternalError": "the object store failed, after all retries",
+}
+_ERRNOS = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EROFS: "the disk is read-only; set another root",
+    errno.EACCES: "this user may not write there; set another root, or change its permissions",
+    errno.ENOTDIR: "a part of the path is a file; set another root",
+}
+
+
+def explain(error: BaseException) -> str | None:
+    """What to do about a failure of storage; None where it was something else."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in _ERRNOS:
+            return _ERRNOS[cause.errno]
+        for code, advice in _CODES.items():
+            if _is_of_storage(cause) and code in str(cause):
+                return advice
+        for name in (one.__name__ for one in type(cause).__mro__):
+            if name in _ADVICE:
+                return _ADVICE[name]
+    return None
+
+
+def _is_of_storage(error: BaseException) -> bool:
+    return isinstance(error, OSError) or type(error).__module__.startswith("botocore")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it; Ray hands on a task's own as `cause`."""
+    while error is not None:
+        yield error
+        hidden = error.__suppress_context__
+        error = (
+            getattr(error, "cause", None)
+            or error.__cause__
+            or (None if hidden else error.__context__)
+        )

@@ -1,0 +1,55 @@
+"""jobs.run with an engine that is no model, so that labels can be compared to the letter:
+
+python tests/labeling.py --config FILE --until label ...
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from jobs import run
+from pipelines import label
+from pipelines.config import Config
+from pipelines.engine_protocol import Generated, Scored
+
+SECONDS = 0.2  # at most, of a response
+
+
+class Engine:
+    """Answers and lengths follow from a draw's key, and confidences from what was answered."""
+
+    async def draw(self, prompt_ids: Sequence[int], key: int) -> "Draw":
+        draws = np.random.default_rng(key)
+        await asyncio.sleep(draws.uniform(0, SECONDS))
+        length = int(draws.integers(9))
+        text = f"The answer is {draws.integers(4)}. " + "so " * length
+        ids = [ord(letter) for letter in text]
+        generated = Generated(ids, text, len(ids), "stop", len(prompt_ids), len(prompt_ids))
+        return Draw(generated, length / 10)
+
+    def shutdown(self) -> None:
+        pass
+
+
+class Draw:
+    def __init__(self, generated: Generated, p_true: float):
+        self.generated, self._p_true = generated, p_true
+
+    async def score(self) -> Scored:
+        tokens = self.generated.prompt_tokens + len(self.generated.token_ids)
+        return Scored(self._p_true, tokens, tokens)
+
+    def release(self) -> None:
+        pass
+
+
+def engine(config: Config) -> Engine:
+    return Engine()
+
+
+if __name__ == "__main__":
+    label.run = partial(label.run, make_engine=engine)
+    sys.exit(run.main())

@@ -1,0 +1,199 @@
+"""Runs on a real S3 API that also fails: what is retried, what is said, and what is left behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from object_store import BUCKET, SECRET, names, object_store, plain_environment
+from pyarrow.fs import FileSelector
+from waiting import once
+
+from pipelines.storage import Location
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parent.parent
+LABELING = str(ROOT / "tests/labeling.py")
+QUERIES = 105
+
+
+@pytest.fixture(scope="module")
+def store():
+    with object_store() as (environment, proxy):
+        yield environment, proxy
+
+
+@pytest.fixture
+def reachable(store, monkeypatch):
+    """The store, behaving well, as this process's environment has it too."""
+    environment, proxy = store
+    proxy.misbehave()
+    proxy.met.clear()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    yield proxy
+    proxy.misbehave()
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    file = tmp_path_factory.mktemp("config") / "config.yaml"
+    settings = {
+        "root": "set by each test",
+        "model": {"source": "builtin:smollm2-135m"},
+        "data": {"train": [{"name": "capitals"}]},
+        "sampling": {"num_samples": 4, "max_tokens": 20},
+        "engine": {"max_num_seqs": 16},
+    }
+    file.write_text(yaml.safe_dump(settings))
+    return file
+
+
+def command(config, root, *arguments):
+    return [sys.executable, LABELING, "--config", str(config), "--set", f"root={root}", *arguments]
+
+
+def run(config, root, *arguments, environment=None):
+    done = subprocess.run(
+        command(config, root, *(arguments or ("--until", "label"))),
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env={**(os.environ if environment is None else environment), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert SECRET not in done.stdout + done.stderr
+    return done
+
+
+def rows(root):
+    place = Location.of(root)
+    (artifact,) = (
+        place / info.base_name
+        for info in place.filesystem.get_file_info(FileSelector(place.path))
+        if info.base_name.startswith("label-")
+    )
+    assert (artifact / "_MANIFEST.json").exists()
+    assert SECRET not in (artifact / "_MANIFEST.json").read_text()
+    return artifact.read_table().drop_columns("counters").sort_by("query_id")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(config, tmp_path_factory):
+    root = str(tmp_path_factory.mktemp("undisturbed"))
+    done = run(config, root, environment=plain_environment())
+    assert done.returncode == 0, done.stderr
+    return rows(root)
+
+
+def test_an_undisturbed_run_labels_every_query(undisturbed):
+    assert len(undisturbed) == QUERIES
+    assert all(len(samples) == 4 for samples in undisturbed["samples"].to_pylist())
+
+
+def test_what_may_pass_is_tried_again_and_the_rows_are_the_same(config, undisturbed, reachable):
+    root = f"s3://{BUCKET}/flaky"
+    kinds = ("slow_down", "reset", "truncated", "slow")
+    reachable.misbehave(*kinds, share=0.15)
+    done = run(config, root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(reachable.met) == set(kinds)
+    reachable.misbehave()
+    assert rows(root).equals(undisturbed)
+    plan = run(config, root, "--plan", "--until", "label").stdout
+    assert re.search(rf"^done +label +s3://{BUCKET}/flaky/label-", plan, re.MULTILINE)
+
+
+def test_denied_amid_labels_is_one_line_and_a_rerun_completes(
+    config, undisturbed, reachable, store
+):
+    root = f"s3://{BUCKET}/denied"
+    process = subprocess.Popen(
+        command(config, root, "--until", "label"), cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    once(lambda: [one for one in names(store[0], "denied/label-") if one.endswith(".parquet")])
+    reachable.misbehave("denied", share=1.0)
+    printed, said = process.communicate(timeout=300)
+    assert process.returncode == 1
+    last = said.strip().splitlines()[-1]
+    assert last.startswith(f"error: {root}: access is denied; check that the credentials")
+    assert SECRET not in printed + said
+    reachable.misbehave()
+    assert not [one for one in names(store[0], "denied/label-") if "MANIFEST" in one]
+    done = run(config, root)
+    assert done.returncode == 0, done.stderr
+    assert "label: resuming" in done.stdout
+    assert rows(root).equals(undisturbed)
+
+
+def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
+    config, undisturbed, reachable, store
+):
+    """kill -9 twice, at the next files each time; files that were there stay as they were."""
+    root = f"s3://{BUCKET}/killed"
+
+    def written():
+        keys = names(store[0], "killed/label-")
+        return {one for one in keys if re.search(r"/label-[^/]+/[^/_][^/]*\.parquet$", one)}
+
+    for _ in range(2):
+        before = written()
+        process = subprocess.Popen(
+            command(config, root, "--until", "label"), cwd=ROOT, stdout=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+        )  # fmt: skip
+        once(lambda before=before: len(written() - before) >= 2)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert before <= written()
+    done = run(config, root)
+    assert done.returncode == 0, done.stderr
+    assert rows(root).equals(undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("root", "changes", "says"),
+    [
+        ("s3://there-is-none/x", {}, "the bucket does not exist; make it first"),
+        (f"s3://{BUCKET}/x", {"AWS_ACCESS_KEY_ID": None}, "there are no AWS credentials"),
+        (f"s3://{BUCKET}/x", {"AWS_PROFILE": "nobody"}, "there is no such AWS profile"),
+        (
+            f"s3://{BUCKET}/x",
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            "the object store does not answer; check AWS_ENDPOINT_URL",
+        ),
+    ],
+)
+def test_an_object_store_out_of_reach_is_one_line(config, reachable, root, changes, says):
+    environment = {**os.environ, "AWS_EC2_METADATA_DISABLED": "true"} | changes
+    environment = {name: value for name, value in environment.items() if value is not None}
+    done = run(config, root, "--until", "queries", environment=environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {root}: {says}")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("denied", "access is denied; check that the credentials have not expired"),
+        ("expired", "the object store refuses the request; check that the credentials have not"),
+    ],
+)
+def test_refused_credentials_are_one_line(config, reachable, fault, says):
+    reachable.misbehave(fault, share=1.0)
+    done = run(config, f"s3://{BUCKET}/x", "--until", "queries")
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_same_run_on_another_bucket_has_the_same_fingerprints(config, reachable, tmp_path):
+    def plan(root):
+        printed = run(config, root, "--plan", "--until", "label").stdout
+        return [line.split()[-1].rpartition("/")[2] for line in printed.splitlines()]
+
+    assert plan(f"s3://{BUCKET}/plan") == plan(str(tmp_path))
