@@ -11,7 +11,7 @@ from functools import partial
 
 from jobs import cli
 from jobs.cli import say
-from pipelines import cluster, dag, lease
+from pipelines import cluster, dag, lease, tracking
 from pipelines.config import Config
 from pipelines.storage import Location
 
@@ -41,6 +41,7 @@ def _run(config: Config, until: str | None, plan_only: bool) -> int:
         pipeline.check(config)
         with lease.hold(Location.of(config.root)):
             artifacts = dag.run(dag.plan(steps, config.root), config.root, say, starting)
+            tracking.track(config, artifacts)
     if "report" in artifacts:
         from pipelines.report import print_table
 

@@ -72,8 +72,8 @@ def tell_job(root: str, stage: str) -> None:
     if _JOB not in os.environ:
         return
     import ray
-    from ray._private.worker import global_worker
     from ray.dashboard.modules.job.common import JobInfoStorageClient, JobStatus
+    from ray.experimental.internal_kv import internal_kv_get_gcs_client
 
     if not ray.is_initialized():
         ray.init()
@@ -81,7 +81,7 @@ def tell_job(root: str, stage: str) -> None:
 
     async def write() -> None:
         # Ray has no other way for a job to say more of itself once it runs.
-        jobs = JobInfoStorageClient(global_worker.gcs_client)
+        jobs = JobInfoStorageClient(internal_kv_get_gcs_client())
         info = await jobs.get_info(own)
         known = (info.metadata if info else None) or {}
         await jobs.put_status(

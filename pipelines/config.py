@@ -67,6 +67,7 @@ class ConfidenceConfig(_Section):
 class EngineConfig(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # of weights and KV cache
     count: Count = 1  # engines in the label stage, replicas in evaluate
+    max_count: Count | None = None  # engines to grow to where nodes come; count, by default
     gpus: Annotated[float, Field(ge=0)] = 0  # GPUs a tensor-parallel part
     cpus: Annotated[float, Field(ge=0)] = 1  # Ray CPUs an engine
     threads: Count | None = None  # CPU only: of an engine; all the machine's, by default
@@ -81,6 +82,17 @@ class EngineConfig(_Section):
     batch_invariant: bool = False  # GPU only: vLLM's mode of equal sums in any batch; slower
     trust_remote_code: bool = False  # run code that a model brings
     max_restarts: Annotated[int, Field(ge=0)] = 3  # of one engine, before the run fails
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if self.most < self.count:
+            raise ValueError(f"max_count ({self.max_count}) is less than count ({self.count})")
+        return self
+
+    @property
+    def most(self) -> int:
+        """Engines at most."""
+        return self.max_count or self.count
 
     @property
     def all_gpus(self) -> float:
@@ -159,6 +171,11 @@ class ServeConfig(_Section):
     max_budget: Count = 64  # samples a request, at most
 
 
+class TrackingConfig(_Section):
+    mlflow: str | None = None  # an MLflow server or store to log runs to; none, by default
+    experiment: str = "selfcal"  # what its runs are listed under
+
+
 class Config(_Section):
     root: str  # where artifacts go: a directory or s3://bucket/path
     seed: int = 0  # of samples, splits, example selection, training and bootstraps
@@ -171,6 +188,7 @@ class Config(_Section):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     serve: ServeConfig = ServeConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

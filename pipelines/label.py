@@ -67,8 +67,8 @@ def run(
     at_once = queries_at_once(engine.max_num_seqs, config.sampling.num_samples)
     # A block is what is checkpointed at once. A few of them fill an engine, and there are some for
     # each engine, whose share no other takes.
-    rows_a_block = max(1, min(at_once, total // engine.count) // 8)
-    share = math.ceil(total / rows_a_block / engine.count)
+    rows_a_block = max(1, min(at_once, total // engine.most) // 8)
+    share = math.ceil(total / rows_a_block / engine.most)
     blocks_at_once = max(1, min(math.ceil(at_once / rows_a_block), share))
     with DataContext.current(_context(out)), warnings.catch_warnings():
         # Ray Data has no other way yet to say how often an actor may restart.
@@ -80,7 +80,8 @@ def run(
                 QueryLabeler,  # type: ignore[arg-type]
                 fn_constructor_args=(config, total, make_engine),
                 compute=ActorPoolStrategy(
-                    size=engine.count,
+                    min_size=engine.count,
+                    max_size=engine.most,
                     max_tasks_in_flight_per_actor=blocks_at_once,
                     max_concurrent_calls_per_actor=blocks_at_once,
                 ),
@@ -152,17 +153,22 @@ class QueryLabeler:
     """The actor: an engine, and the samples that it is given at once."""
 
     def __init__(self, config: Config, total: int, make_engine: Callable[[Config], Engine]):
+        from pipelines.engine_metrics import EngineMetrics
+
         self._config = config
         self._engine = make_engine(config)
+        self._metrics = EngineMetrics("label")
         self._room = sample_room(config.engine.max_num_seqs)
         self._total, self._done, self._tokens = total, 0, 0
         self._start = self._said = time.monotonic()
 
     async def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         config = self._config
-        labeled = await label_query(
-            self._engine, config.seed, row, config.sampling.num_samples, self._room
-        )
+        with self._metrics.query():
+            labeled = await label_query(
+                self._engine, config.seed, row, config.sampling.num_samples, self._room
+            )
+        self._metrics.done(config.sampling.num_samples, labeled["counters"])
         self._done += 1
         self._tokens += labeled["counters"]["generated_tokens"]
         now = time.monotonic()

@@ -107,7 +107,8 @@ def _renew(file: Location, mine: dict[str, Any], over: threading.Event) -> None:
     renewals = 0
     while not over.wait(_RENEW_EVERY):
         try:
-            if (now := _read(file)).get("id") != mine["id"]:
+            # None may mean that storage is away for a moment, which s3fs tells as a missing file.
+            if (now := _read(file)) and now["id"] != mine["id"]:
                 print(f"root: another run took over in {file.parent.uri}: {now}", file=sys.stderr)
                 os.kill(os.getpid(), signal.SIGINT)
                 return

@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from pipelines.storage import Location
@@ -34,6 +35,10 @@ def check(source: str) -> None:
     directory = Path(source).expanduser()
     if not directory.is_dir():
         raise ValueError(f"model.source: there is no directory {source}")
+    _check_directory(directory, source)
+
+
+def _check_directory(directory: Path, source: str) -> None:
     for name in ("config.json", "tokenizer.json"):
         if not (directory / name).is_file():
             raise ValueError(f"model.source: {source} has no {name}")
@@ -41,10 +46,10 @@ def check(source: str) -> None:
         raise ValueError(
             f"model.source: {source} has no *.safetensors (pickled weights are not read)"
         )
-    _check_tokenizer(directory)
+    _check_tokenizer(directory, source)
 
 
-def _check_tokenizer(directory: Path) -> None:
+def _check_tokenizer(directory: Path, source: str) -> None:
     """The chat template and the Yes and No tokens, read without transformers or torch."""
     from tokenizers import Tokenizer
 
@@ -52,14 +57,14 @@ def _check_tokenizer(directory: Path) -> None:
     inline = json.loads(settings.read_text()).get("chat_template") if settings.is_file() else None
     if not inline and not (directory / "chat_template.jinja").is_file():
         raise ValueError(
-            f"model.source: the tokenizer in {directory} has no chat template; "
+            f"model.source: the tokenizer in {source} has no chat template; "
             "use an instruction-tuned model"
         )
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     for word in ("Yes", "No"):
         if len(tokenizer.encode(word, add_special_tokens=False).ids) != 1:
             raise ValueError(
-                f"model.source: the tokenizer in {directory} has no single token for {word!r}, "
+                f"model.source: the tokenizer in {source} has no single token for {word!r}, "
                 "which the confidence score reads"
             )
 
@@ -101,10 +106,23 @@ def fetch(source: str) -> Path:
     if source.startswith("builtin:"):
         return _cached(source, _convert_builtin)
     if "://" in source:
-        return _cached(source, Location.of(source).download)
+        return _cached(source, partial(_download, source))
     if _looks_like_hub_id(source):
         return _from_hub(source)
     return Path(source).expanduser().absolute()
+
+
+def _download(source: str, directory: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    Location.of(source).download(directory)
+    _check_directory(directory, source)
+    for file in directory.glob("*.safetensors"):
+        try:
+            with safe_open(file, "numpy") as weights:  # compares the file's length with its header
+                weights.keys()
+        except SafetensorError as error:
+            raise ValueError(f"model.source: {source}/{file.name} is not whole ({error})") from None
 
 
 def _from_hub(source: str) -> Path:

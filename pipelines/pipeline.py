@@ -19,6 +19,7 @@ from pipelines import (
     models,
     queries,
     report,
+    tracking,
     train,
 )
 from pipelines.config import Config
@@ -54,6 +55,7 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
 def check(config: Config) -> None:
     """Everything that can be told before Ray or torch start; ValueError with one line."""
     cluster.check_install()
+    tracking.check(config)
     models.check(config.model.source)
     models.check_modules(config.model.source, config.train.lora.targets)
     queries.check(config)

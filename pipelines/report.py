@@ -16,7 +16,7 @@ from pipelines.config import Config
 from pipelines.dag import Result
 from pipelines.metrics import Array
 from pipelines.policies import POLICIES, replay
-from pipelines.schemas import LIVE_FILE, LOSSES_FILE
+from pipelines.schemas import LIVE_FILE, LOSSES_FILE, METRICS_FILE
 from pipelines.storage import MANIFEST, Location
 
 MODELS = ("base", "calibrated")
@@ -66,7 +66,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         "live": (inputs["evaluate"] / LIVE_FILE).read_json(),
         "samples_saved": {title: _saved(datasets[title]) for title in datasets},
     }
-    (out / "metrics.json").write_json(results)
+    (out / METRICS_FILE).write_json(results)
     losses = (inputs["train"] / LOSSES_FILE).read_text().splitlines()
     page = render(
         results,
@@ -252,7 +252,7 @@ def print_table(report: Location) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    results = (report / "metrics.json").read_json()
+    results = (report / METRICS_FILE).read_json()
     table = Table(title="Held-out queries [95% interval]")
     for column in ("data set", "model", "accuracy", "ECE", "AUROC", "Brier"):
         table.add_column(column, no_wrap=True)

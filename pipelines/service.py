@@ -8,6 +8,7 @@ replay runs (policies.py), over samples drawn as the label stage draws them (sam
 """
 
 import logging
+from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import FastAPI, HTTPException
@@ -18,6 +19,7 @@ from ray.serve.handle import DeploymentHandle
 from pipelines import cluster
 from pipelines.config import Config
 from pipelines.consistency import soft_self_consistency
+from pipelines.engine_metrics import EngineMetrics
 from pipelines.policies import POLICIES
 from pipelines.sampling import (
     Outcome,
@@ -94,14 +96,18 @@ class Answerer:
 
         self._config = config
         self._engine = VLLMEngine.of(config, source)
+        self._metrics = EngineMetrics("serve")
         self._room = sample_room(config.engine.max_num_seqs)
 
     async def collect(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row of the queries artifact -> the row of a responses file (schemas.LABELS)."""
         config = self._config
-        return await label_query(
-            self._engine, config.seed, row, config.evaluate.num_samples, self._room
-        )
+        with self._metrics.query():
+            labeled = await label_query(
+                self._engine, config.seed, row, config.evaluate.num_samples, self._room
+            )
+        self._metrics.done(config.evaluate.num_samples, labeled["counters"])
+        return labeled
 
     @api.post("/answer")
     async def answer(self, request: Request) -> Response:
@@ -121,12 +127,14 @@ class Answerer:
             prompt_ids,
             request.kind,
         )
-        outcome = await answer_adaptively(
-            sampler,
-            POLICIES[request.policy].make(request.threshold),
-            min(request.budget, config.serve.max_budget),
-            config.serve.samples_ahead,
-        )
+        with self._metrics.query():
+            outcome = await answer_adaptively(
+                sampler,
+                POLICIES[request.policy].make(request.threshold),
+                min(request.budget, config.serve.max_budget),
+                config.serve.samples_ahead,
+            )
+        self._metrics.done(len(outcome.samples), asdict(sampler.counters))
         return Response.of(outcome)
 
     @api.get("/health")
@@ -143,10 +151,15 @@ _QUIET = {"log_level": "WARNING", "enable_access_log": False}
 
 
 def application(config: Config, source: str) -> serve.Application:
-    """engine.count replicas that answer with a model."""
+    """Replicas that answer with a model: engine.count, or more by load up to max_count."""
     engine = config.engine
+    replicas: dict[str, Any] = {"num_replicas": engine.count}
+    if engine.most > engine.count:
+        bounds = {"min_replicas": engine.count, "max_replicas": engine.most}
+        # A replica is full with a batch of samples.
+        replicas = {"autoscaling_config": bounds | {"target_ongoing_requests": engine.max_num_seqs}}
     return Answerer.options(  # type: ignore[attr-defined]
-        num_replicas=engine.count,
+        **replicas,
         # A batching engine wants many requests at once; Serve's default is 5.
         max_ongoing_requests=max(
             engine.max_num_seqs,

@@ -15,7 +15,7 @@ from pipelines import label
 from pipelines.config import Config
 from pipelines.engine_protocol import Generated, Scored
 
-SECONDS = 0.2  # at most, of a response
+SECONDS = 1.0  # at most, of a response: time to be killed in
 
 
 class Engine:

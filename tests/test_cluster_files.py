@@ -87,3 +87,14 @@ def test_the_image_copies_what_is_there():
 def test_what_a_job_leaves_behind_is_no_code():
     excluded = yaml.safe_load((ROOT / "jobs" / "runtime_env.yaml").read_text())["excludes"]
     assert not {"jobs", "pipelines", "pyproject.toml"} & set(excluded)
+
+
+def test_the_dashboard_draws_metrics_that_there_are():
+    from pipelines.engine_metrics import COUNTERS, IN_FLIGHT
+
+    board = json.loads((CLUSTER / "grafana-dashboard.json").read_text())
+    drawn = set()
+    for panel in board["panels"]:
+        for target in panel["targets"]:
+            drawn |= set(re.findall(r"ray_(\w+)", target["expr"]))
+    assert drawn == {f"{name}_total" for name in COUNTERS} | {IN_FLIGHT}

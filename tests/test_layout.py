@@ -14,7 +14,17 @@ STAGES = {"queries", "label", "examples", "train", "export", "evaluate", "report
 LAYERS = [
     {"answers", "edt", "consistency", "policies", "metrics", "prompts"},
     {"config", "schemas", "storage", "storage_errors", "losses", "engine_protocol"},
-    {"models", "dag", "lease", "sampling", "cluster", "datasets.base", "edt_plugin"},
+    {
+        "models",
+        "dag",
+        "lease",
+        "tracking",
+        "sampling",
+        "cluster",
+        "engine_metrics",
+        "datasets.base",
+        "edt_plugin",
+    },
     {"datasets.arithmetic", "datasets.capitals", "datasets.elements", "datasets.files"},
     {"datasets", "engine", "lora", "page"},
     {"train_loop", "service"},

@@ -32,6 +32,17 @@ def test_a_fetch_that_fails_leaves_nothing(tmp_path, monkeypatch):
     assert not list((tmp_path / "cache" / "models").iterdir())
 
 
+def test_weights_that_are_not_whole_are_refused(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    bucket = tmp_path / "bucket"
+    shutil.copytree(tiny, bucket)
+    weights = bucket / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"bucket/model.safetensors is not whole"):
+        models.fetch(f"file://{bucket}")
+    assert not list((tmp_path / "cache" / "models").iterdir())
+
+
 def test_no_network_is_one_line(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")

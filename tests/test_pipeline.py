@@ -2,11 +2,11 @@
 
 import json
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -49,24 +49,51 @@ def config(tiny, tmp_path_factory):
         "serve": {"port": 8127},
     }
     settings["sampling"] |= {"num_samples": 4}
+    settings["train"] |= {"checkpoint_every": 1}
     file = directory / "config.yaml"
     file.write_text(yaml.safe_dump(settings))
     return file
 
 
+def kill_once(look, config):
+    """Starts the run, kills its driver (kill -9) when look() is true, and waits for the rest."""
+    process = subprocess.Popen(command(config), cwd=ROOT, stdout=subprocess.DEVNULL)
+    once(look, seconds=300)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert not alive, "engines and workers leave with their driver"
+
+
 @pytest.fixture(scope="module")
 def finished(config):
-    """The root of a run that was killed amid its labels, started again, and done."""
+    """The root of a run whose driver was killed amid labels, training and evaluation, and done."""
     root = config.parent / "root"
-
-    process = subprocess.Popen(command(config), cwd=ROOT, stdout=subprocess.DEVNULL)
-    once(lambda: len(list(root.glob("label-*/*.parquet"))) >= 2, seconds=300)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(120) != 0
-    plan = job(config, "--plan")
-    assert re.search(r"unfinished +label", plan), plan
-    assert not list(root.glob("label-*/_MANIFEST.json"))
+    signs = {
+        "label": lambda: len(list(root.glob("label-*/*.parquet"))) >= 2,
+        "train": lambda: list(root.glob("train-*/_checkpoints/checkpoint*")),
+        "evaluate": lambda: list(root.glob("evaluate-*/base-*.parquet")),
+    }
+    for stage, sign in signs.items():
+        before = modified(root)
+        kill_once(sign, config)
+        after = modified(root)
+        assert {file: after[file] for file in before if file in after} == {
+            file: at for file, at in before.items() if file in after
+        }, "what was finished is left alone"
+        plan = job(config, "--plan")
+        assert re.search(rf"unfinished +{stage}", plan), plan
+        assert not list(root.glob(f"{stage}-*/_MANIFEST.json"))
     return root, job(config)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(config):
+    """The root of the same run, to its model, in one go."""
+    root = config.parent / "undisturbed"
+    job(config, "--until", "export", "--set", f"root={root}")
+    return root
 
 
 def artifact(root, stage):
@@ -75,11 +102,31 @@ def artifact(root, stage):
 
 def test_a_killed_run_goes_on_to_the_end(finished):
     root, printed = finished
-    assert "queries: done before" in printed
-    assert "label: resuming" in printed
+    assert printed.count("done before") == STAGES.index("evaluate")
+    assert "evaluate: resuming" in printed
     assert sorted(json.loads((root / "latest.json").read_text())) == sorted(STAGES)
     rows = pq.read_table(artifact(root, "label")).to_pylist()
     assert len(rows) == len({row["query_id"] for row in rows}) == 20
+
+
+def test_it_ends_with_the_artifacts_of_an_undisturbed_run(finished, undisturbed):
+    """Texts to the letter; numbers to float32's rounding, which the order of sums decides."""
+    both = [finished[0], undisturbed]
+    labels = [pq.read_table(artifact(root, "label")).sort_by("query_id") for root in both]
+    samples = [[one for row in table["samples"].to_pylist() for one in row] for table in labels]
+    assert labels[0]["query_id"].equals(labels[1]["query_id"])
+    assert [one["text"] for one in samples[0]] == [one["text"] for one in samples[1]]
+    for key in ("p_true", "target"):
+        numbers = [[one[key] or 0 for one in side] for side in samples]
+        assert numbers[0] == pytest.approx(numbers[1], abs=1e-4)
+    examples = [pq.read_table(artifact(root, "examples") / "examples.parquet") for root in both]
+    assert examples[0].drop_columns("target").equals(examples[1].drop_columns("target"))
+    losses = [
+        [json.loads(line)["loss"] for line in (artifact(root, "train") / "losses.jsonl").open()]
+        for root in both
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert artifact(both[0], "export").name == artifact(both[1], "export").name
 
 
 def test_the_label_artifact_keeps_the_contract(finished):

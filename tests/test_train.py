@@ -164,7 +164,7 @@ def test_a_killed_worker_resumes_from_the_last_checkpoint(
     killed = []
 
     def kill_after_a_checkpoint():
-        once(lambda: list(out.glob("_checkpoints/*/losses.json")))
+        once(lambda: list(out.glob("_checkpoints/*/losses.json")) and training_workers())
         for process in training_workers():
             os.kill(process.pid, signal.SIGKILL)
             killed.append(process.pid)

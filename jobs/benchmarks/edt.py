@@ -59,8 +59,7 @@ def _transformers(tokens: int, times: int) -> tuple[list[float], list[float]]:
     texts = [prompts.sampling_text(q) for q in work.questions(work.LONG, SEQUENCES)]
 
     def scaled(logits: torch.Tensor) -> torch.Tensor:
-        log_p = logits.log_softmax(-1)
-        entropy = -(log_p.exp() * log_p).sum(-1, keepdim=True)
+        entropy = torch.special.entr(logits.softmax(-1)).sum(-1, keepdim=True)
         return logits / (0.8 * 0.8 ** (1.0 / entropy)).clamp_min(1e-5)
 
     class EDT(LogitsProcessor):

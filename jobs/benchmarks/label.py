@@ -118,7 +118,7 @@ def two_processors(config: Config) -> float:
     ]
     arguments = engine_arguments(model, config.engine)
     # It asks for a GPU an engine whatever the engine runs on: on a CPU, logical ones.
-    ray.init(num_cpus=8, num_gpus=None if torch.cuda.is_available() else 2)
+    ray.init(address="local", num_cpus=8, num_gpus=None if torch.cuda.is_available() else 2)
     names = ("VLLM_", "OMP_", "TORCH")
     settings = vLLMEngineProcessorConfig(
         model_source=arguments.pop("model"),

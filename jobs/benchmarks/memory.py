@@ -29,7 +29,7 @@ def peaks(queries: int) -> dict[str, float]:
     import psutil
     import ray
 
-    ray.init(num_cpus=6, logging_level=logging.ERROR)
+    ray.init(address="local", num_cpus=6, logging_level=logging.ERROR)
     peak = {"driver": 0.0, "actor": 0.0}
     over = threading.Event()
 

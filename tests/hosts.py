@@ -1,0 +1,91 @@
+"""A Ray cluster of several hosts, each a raylet of its own with all of its processes."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import requests
+from object_store import free_port
+from waiting import once
+
+RAY = [str(Path(sys.executable).parent / "ray")]
+
+
+class Hosts:
+    """A head without CPUs, and workers that come and go. `address` is of the jobs API."""
+
+    def __init__(self, environment: dict[str, str]):
+        self._gcs, dashboard = free_port(), free_port()
+        self.address = f"http://127.0.0.1:{dashboard}"
+        # Processes of all hosts are on this machine, and any of them may start a worker's.
+        self.environment = {
+            **environment,
+            "RAY_ADDRESS": f"127.0.0.1:{self._gcs}",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": "of-the-tests",
+            "RAY_API_SERVER_ADDRESS": self.address,
+        }
+        # Its sockets' paths may have no more than 107 bytes.
+        self._place = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+        self._hosts: dict[str, subprocess.Popen[bytes]] = {}
+        self._metrics: dict[str, int] = {}  # ports
+        self._start(
+            "head", "--head", f"--port={self._gcs}", "--num-cpus=0", f"--temp-dir={self._place}",
+            "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+            "--disable-usage-stats",
+        )  # fmt: skip
+        once(self._answers)
+
+    def _answers(self) -> bool:
+        headers = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
+        try:
+            return requests.get(f"{self.address}/api/version", headers=headers, timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    def _start(self, name: str, *arguments: str) -> None:
+        environment = {k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"}
+        self._hosts[name] = subprocess.Popen(
+            [*RAY, "start", "--block", f"--node-name={name}", *arguments],
+            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def add(self, name: str, cpus: int, gpus: int = 0) -> None:
+        self._metrics[name] = free_port()
+        self._start(
+            name, f"--address={self.environment['RAY_ADDRESS']}", f"--num-cpus={cpus}",
+            f"--num-gpus={gpus}", f"--metrics-export-port={self._metrics[name]}",
+        )  # fmt: skip
+
+    def metrics(self, name: str) -> str:
+        """What Prometheus would read of a host."""
+        return requests.get(f"http://127.0.0.1:{self._metrics[name]}", timeout=10).text
+
+    def kill(self, name: str) -> None:
+        """All of a host's processes at once, as where its power is cut."""
+        host = self._hosts.pop(name)
+        everything = [psutil.Process(host.pid)]
+        everything += everything[0].children(recursive=True)
+        for process in everything:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        host.wait()
+
+    def end(self) -> None:
+        for name in list(self._hosts)[::-1]:
+            self.kill(name)
+
+
+@contextmanager
+def hosts(environment: dict[str, str]) -> Iterator[Hosts]:
+    made = Hosts(environment)
+    try:
+        yield made
+    finally:
+        made.end()

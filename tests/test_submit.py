@@ -1,0 +1,188 @@
+"""Jobs that are submitted over HTTP to a cluster of several hosts, some of which are killed."""
+
+import json
+import random
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hosts import RAY, hosts
+from object_store import BUCKET, SECRET, client, names, object_store, plain_environment
+from pyarrow.fs import FileSelector
+from ray.job_submission import JobSubmissionClient
+from waiting import once
+
+from pipelines.storage import Location
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parent.parent
+AUTHORIZED = {"Authorization": "Bearer of-the-tests"}
+CONFIG = [
+    "--config", "jobs/configs/quickstart.yaml",
+    "--set", "data={train: [{name: capitals, limit: 20}], "
+    "calibration: [{name: capitals, split: calibration, limit: 4}], "
+    "eval: [{name: capitals, split: test, limit: 6}]}",
+    "--set", "examples={total: 60, bin_width: 0.25, generation_ratio: 0.2}",
+    "--set", "evaluate={num_samples: 4, live_queries: 4, bootstrap: 50}",
+    "--set", "sampling.num_samples=4",
+    "--set", "engine.count=2", "--set", "engine.gpus=1", "--set", "serve.port=8131",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store():
+    with object_store() as (environment, _):
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def cluster(store, tmp_path_factory):
+    cache = {"SELFCAL_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    with hosts({**plain_environment(), **store, **cache}) as made:
+        made.add("one", cpus=4, gpus=1)
+        made.add("two", cpus=4, gpus=1)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def model(tiny, store):
+    """The tiny model on the object store."""
+    for file in tiny.iterdir():
+        client(store).upload_file(str(file), BUCKET, f"models/tiny/{file.name}")
+    return f"s3://{BUCKET}/models/tiny"
+
+
+def submit(cluster, name, *arguments):
+    return subprocess.Popen(
+        [
+            *RAY, "job", "submit", "--address", cluster.address, "--submission-id", name,
+            "--working-dir", ".", "--runtime-env", "jobs/runtime_env.yaml",
+            "--", "python", "-m", "jobs.run", *arguments,
+        ],
+        cwd=ROOT, env=cluster.environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def labels(store, root):
+    return {one for one in names(store, f"{root}/label-") if one.endswith(".parquet")}
+
+
+@pytest.fixture(scope="module")
+def finished(cluster, store, model):
+    """A whole run, submitted; while it labels, a host dies and another comes."""
+    root = f"s3://{BUCKET}/submitted"
+    job = submit(
+        cluster, "whole", *CONFIG, "--set", f"root={root}", "--set", f"model.source={model}"
+    )
+    jobs = JobSubmissionClient(cluster.address, headers=AUTHORIZED)
+    once(lambda: labels(store, "submitted"), seconds=300)
+    amid = jobs.get_job_info("whole")
+    once(lambda: "ray_selfcal_generated_tokens_total" in cluster.metrics("one"))
+    cluster.kill("two")
+    cluster.add("three", cpus=4, gpus=1)
+    printed, _ = job.communicate(timeout=600)
+    assert job.returncode == 0, printed
+    return root, printed, amid, jobs.get_job_info("whole")
+
+
+def test_its_status_tells_root_and_stage(finished):
+    root, _, amid, after = finished
+    assert amid.status == "RUNNING"
+    assert amid.metadata["root"] == root
+    assert amid.metadata["stage"] == "label"
+    assert amid.message == f"label, in {root}"
+    assert after.status == "SUCCEEDED"
+    assert after.metadata["stage"] == "report"
+
+
+def test_every_artifact_is_on_the_object_store(finished, store):
+    root, printed, *_ = finished
+    body = client(store).get_object(Bucket=BUCKET, Key="submitted/latest.json")["Body"]
+    latest = json.loads(body.read())
+    assert len(latest) == 8
+    assert all(uri.startswith(root) for uri in latest.values())
+    held = {f"s3://{BUCKET}/{key}" for key in names(store, "submitted/")}
+    assert {f"{uri}/_MANIFEST.json" for uri in latest.values()} <= held
+    assert f"{latest['report']}/index.html" in held
+    assert not [one for one in held if re.search("_RUNNING|_checkpoints|_rows", one)]
+    assert SECRET not in printed
+
+
+def test_every_query_is_labeled_once_though_a_host_died(finished, store, monkeypatch):
+    for name, value in store.items():
+        monkeypatch.setenv(name, value)
+    place = Location.of(finished[0])
+    (artifact,) = [
+        place / one.base_name
+        for one in place.filesystem.get_file_info(FileSelector(place.path))
+        if one.base_name.startswith("label-")
+    ]
+    rows = artifact.read_table().to_pylist()
+    assert len(rows) == len({row["query_id"] for row in rows}) == 20
+    assert all([one["index"] for one in row["samples"]] == [0, 1, 2, 3] for row in rows)
+
+
+def test_a_job_that_fails_says_why_in_its_last_lines(cluster):
+    job = submit(cluster, "wrong", *CONFIG, "--set", "sampling.num_sample=2")
+    printed, _ = job.communicate(timeout=120)
+    assert job.returncode != 0
+    assert "error: config: sampling.num_sample is not a key; did you mean num_samples?" in printed
+    info = JobSubmissionClient(cluster.address, headers=AUTHORIZED).get_job_info("wrong")
+    assert info.status == "FAILED"
+    assert "did you mean num_samples?" in info.message
+
+
+def labeling(cluster, root, *more):
+    """A driver on the cluster, with the engine that is no model."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "tests/labeling.py"), *CONFIG, "--until", "label",
+         "--set", f"root={root}", "--set", "data.train=[{name: capitals}]",
+         "--set", "engine.max_num_seqs=16", *more],
+        cwd=ROOT, env={**cluster.environment, "PYTHONPATH": str(ROOT)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def rows(root):
+    (artifact,) = Path(root).glob("label-*")
+    assert (artifact / "_MANIFEST.json").exists()
+    return Location.of(str(artifact)).read_table().drop_columns("counters").sort_by("query_id")
+
+
+def test_hosts_that_die_at_random_change_no_row(finished, cluster, tmp_path):
+    quiet = labeling(cluster, tmp_path / "quiet")
+    printed, _ = quiet.communicate(timeout=300)
+    assert quiet.returncode == 0, printed
+
+    disturbed = labeling(cluster, tmp_path / "disturbed", "--set", "engine.max_restarts=20")
+    draw = random.Random(0)
+    alive = ["one", "three"]
+    for number in range(3):
+        before = set(tmp_path.glob("disturbed/label-*/*.parquet"))
+        once(lambda before=before: set(tmp_path.glob("disturbed/label-*/*.parquet")) - before)
+        victim = alive.pop(draw.randrange(2))
+        cluster.kill(victim)
+        alive.append(f"new{number}")
+        cluster.add(alive[-1], cpus=4, gpus=1)
+    printed, _ = disturbed.communicate(timeout=300)
+    assert disturbed.returncode == 0, printed
+    assert rows(tmp_path / "disturbed").equals(rows(tmp_path / "quiet"))
+
+
+def test_an_engine_that_fits_no_host_is_said_and_starts_nowhere(finished, cluster, tmp_path):
+    waiting = labeling(cluster, tmp_path, "--set", "engine.gpus=2")
+    said = ""
+    for line in waiting.stdout:
+        said += line
+        if "Waiting for more nodes" in line:
+            break
+    assert "engine.count: 2 of 1 CPU and 2 GPU each are asked for, and 0 fit" in said
+    assert said.count("4 CPU and 1 GPU") == 2
+    waiting.send_signal(signal.SIGINT)
+    waiting.communicate(timeout=120)
+    assert waiting.returncode == 130
+    assert not list(tmp_path.glob("label-*/*.parquet"))
