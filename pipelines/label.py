@@ -181,3 +181,7 @@ class QueryLabeler:
                 flush=True,
             )
         return labeled
+
+    def __del__(self) -> None:  # Ray Data's hook for an actor that is about to leave
+        if hasattr(self, "_engine"):
+            self._engine.shutdown()

@@ -24,17 +24,17 @@ class Hosts:
         # Processes of all hosts are on this machine, and any of them may start a worker's.
         self.environment = {
             **environment,
+            # `python` is the one with the packages, as in a node's image.
+            "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
             "RAY_ADDRESS": f"127.0.0.1:{self._gcs}",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": "of-the-tests",
             "RAY_API_SERVER_ADDRESS": self.address,
         }
-        # Its sockets' paths may have no more than 107 bytes.
-        self._place = tempfile.mkdtemp(prefix="ray", dir="/tmp")
         self._hosts: dict[str, subprocess.Popen[bytes]] = {}
         self._metrics: dict[str, int] = {}  # ports
         self._start(
-            "head", "--head", f"--port={self._gcs}", "--num-cpus=0", f"--temp-dir={self._place}",
+            "head", "--head", f"--port={self._gcs}", "--num-cpus=0",
             "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
             "--disable-usage-stats",
         )  # fmt: skip
@@ -49,8 +49,11 @@ class Hosts:
 
     def _start(self, name: str, *arguments: str) -> None:
         environment = {k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"}
+        # A disk of its own: a host deletes the packages that it no longer needs. The paths of
+        # its sockets may have no more than 107 bytes.
+        disk = tempfile.mkdtemp(prefix="ray", dir="/tmp")
         self._hosts[name] = subprocess.Popen(
-            [*RAY, "start", "--block", f"--node-name={name}", *arguments],
+            [*RAY, "start", "--block", f"--node-name={name}", f"--temp-dir={disk}", *arguments],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 

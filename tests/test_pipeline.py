@@ -59,7 +59,9 @@ def kill_once(look, config):
     """Starts the run, kills its driver (kill -9) when look() is true, and waits for the rest."""
     process = subprocess.Popen(command(config), cwd=ROOT, stdout=subprocess.DEVNULL)
     once(look, seconds=300)
-    family = psutil.Process(process.pid).children(recursive=True)
+    # Ray's agents wait a minute for the head that left with the driver.
+    children = psutil.Process(process.pid).children(recursive=True)
+    family = [one for one in children if "Agent" not in one.name()]
     process.kill()
     process.wait()
     _, alive = psutil.wait_procs(family, timeout=60)

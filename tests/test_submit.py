@@ -73,20 +73,22 @@ def labels(store, root):
 
 @pytest.fixture(scope="module")
 def finished(cluster, store, model):
-    """A whole run, submitted; while it labels, a host dies and another comes."""
+    """A run in two jobs; while the first labels on two hosts, one dies and another comes."""
     root = f"s3://{BUCKET}/submitted"
-    job = submit(
-        cluster, "whole", *CONFIG, "--set", f"root={root}", "--set", f"model.source={model}"
-    )
+    where = ["--set", f"root={root}", "--set", f"model.source={model}"]
     jobs = JobSubmissionClient(cluster.address, headers=AUTHORIZED)
+    label = submit(cluster, "labels", *CONFIG, *where, "--until", "label")
     once(lambda: labels(store, "submitted"), seconds=300)
-    amid = jobs.get_job_info("whole")
+    amid = jobs.get_job_info("labels")
     once(lambda: "ray_selfcal_generated_tokens_total" in cluster.metrics("one"))
     cluster.kill("two")
     cluster.add("three", cpus=4, gpus=1)
-    printed, _ = job.communicate(timeout=600)
-    assert job.returncode == 0, printed
-    return root, printed, amid, jobs.get_job_info("whole")
+    labeled, _ = label.communicate(timeout=300)
+    assert label.returncode == 0, labeled
+    rest = submit(cluster, "rest", *CONFIG, *where, "--set", "engine.count=1")
+    printed, _ = rest.communicate(timeout=500)
+    assert rest.returncode == 0, printed
+    return root, labeled + printed, amid, jobs.get_job_info("rest")
 
 
 def test_its_status_tells_root_and_stage(finished):
