@@ -69,7 +69,8 @@ def train_loop(arguments: dict[str, Any]) -> None:
     if (checkpoint := ray.train.get_checkpoint()) is not None:
         with checkpoint.as_directory() as directory:
             losses = json.loads((Path(directory) / STATE_FILE).read_text())
-            engine.load_checkpoint(directory, tag="engine")
+            # Not strictly: it has no frozen weights, which are the model's own.
+            engine.load_checkpoint(directory, tag="engine", load_module_strict=False)
 
     shard = ray.train.get_dataset_shard("train")
     step = 0
