@@ -12,7 +12,8 @@ import pytest
 import yaml
 from waiting import once
 
-pytestmark = pytest.mark.slow
+# One fixture holds a whole run and its deaths: minutes, and more where others run beside it.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parent.parent
 STAGES = ["queries", "held_out", "label", "examples", "train", "export", "evaluate", "report"]
 

@@ -17,7 +17,8 @@ from waiting import once
 
 from pipelines.storage import Location
 
-pytestmark = pytest.mark.slow
+# One fixture holds a whole run and its deaths: minutes, and more where others run beside it.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).resolve().parent.parent
 AUTHORIZED = {"Authorization": "Bearer of-the-tests"}
 CONFIG = [
