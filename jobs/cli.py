@@ -35,7 +35,7 @@ def run(options: argparse.Namespace, job: Callable[[Config], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
-    except Exception as error:
+    except Exception as error:  # storage's failures have no base class; others are raised again
         if (advice := explain(error)) is None:
             raise
         print(f"error: {place}: {advice}; then run the same again", file=sys.stderr)

@@ -18,7 +18,8 @@ RAY = [str(Path(sys.executable).parent / "ray")]
 class Hosts:
     """A head without CPUs, and workers that come and go. `address` is of the jobs API."""
 
-    def __init__(self, environment: dict[str, str]):
+    def __init__(self, environment: dict[str, str], disks: Path):
+        self._disks = disks
         self._gcs, dashboard = free_port(), free_port()
         self.address = f"http://127.0.0.1:{dashboard}"
         # Processes of all hosts are on this machine, and any of them may start a worker's.
@@ -49,9 +50,7 @@ class Hosts:
 
     def _start(self, name: str, *arguments: str) -> None:
         environment = {k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"}
-        # A disk of its own: a host deletes the packages that it no longer needs. The paths of
-        # its sockets may have no more than 107 bytes.
-        disk = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+        disk = self._disks / name  # its own: a host deletes the packages that it no longer needs
         self._hosts[name] = subprocess.Popen(
             [*RAY, "start", "--block", f"--node-name={name}", f"--temp-dir={disk}", *arguments],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -87,8 +86,10 @@ class Hosts:
 
 @contextmanager
 def hosts(environment: dict[str, str]) -> Iterator[Hosts]:
-    made = Hosts(environment)
-    try:
-        yield made
-    finally:
-        made.end()
+    # Its sockets' paths may have no more than 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as disks:
+        made = Hosts(environment, Path(disks))
+        try:
+            yield made
+        finally:
+            made.end()

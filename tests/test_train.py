@@ -161,13 +161,15 @@ def test_a_killed_worker_resumes_from_the_last_checkpoint(
 ):
     """Checkpoints hold all of the state, so the end is the undisturbed run's."""
     out = tmp_path / "out"
-    kept = []
+    kept, killed = [], []
 
     def kill_after_a_checkpoint():
         # Ray goes on from those that its snapshot names.
-        once(lambda: list(out.glob("_checkpoints/checkpoint_manager_snapshot.json")))
+        snapshot = out / "_checkpoints/checkpoint_manager_snapshot.json"
+        once(lambda: snapshot.exists() and training_workers())
         for process in training_workers():
             os.kill(process.pid, signal.SIGKILL)
+            killed.append(process.pid)
         kept.extend(json.loads(min(out.glob("_checkpoints/*/losses.json")).read_text()))
 
     killer = threading.Thread(target=kill_after_a_checkpoint)
@@ -175,6 +177,7 @@ def test_a_killed_worker_resumes_from_the_last_checkpoint(
     slow = {"micro_tokens": 1}  # a row a forward: time to be killed in
     _, losses, adapter = run(config(tiny, **slow), examples, out)
     killer.join()
+    assert killed
     assert kept
     assert losses[: len(kept)] == kept, "with its seconds: these steps were not taken again"
     _, expected, wanted = one_worker
