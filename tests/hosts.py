@@ -52,7 +52,9 @@ class Hosts:
         environment = {k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"}
         disk = self._disks / name  # its own: a host deletes the packages that it no longer needs
         self._hosts[name] = subprocess.Popen(
-            [*RAY, "start", "--block", f"--node-name={name}", f"--temp-dir={disk}", *arguments],
+            # Jobs come in through an agent, whose own port other clusters here may have taken.
+            [*RAY, "start", "--block", f"--node-name={name}", f"--temp-dir={disk}",
+             "--dashboard-agent-listen-port=0", *arguments],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 

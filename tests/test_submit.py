@@ -79,7 +79,7 @@ def finished(cluster, store, model):
     where = ["--set", f"root={root}", "--set", f"model.source={model}"]
     jobs = JobSubmissionClient(cluster.address, headers=AUTHORIZED)
     label = submit(cluster, "labels", *CONFIG, *where, "--until", "label")
-    once(lambda: labels(store, "submitted"), seconds=300)
+    once(lambda: labels(store, "submitted") or label.poll(), seconds=300)
     amid = jobs.get_job_info("labels")
     once(lambda: "ray_selfcal_generated_tokens_total" in cluster.metrics("one"))
     cluster.kill("two")
