@@ -96,7 +96,10 @@ def run(
             .map_batches(_typed, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
         )
         try:
-            labeled.write_parquet(out.path, filesystem=out.filesystem)
+            # About a thousand files at most; so a thousandth of a large run waits to be written.
+            labeled.write_parquet(
+                out.path, filesystem=out.filesystem, min_rows_per_file=max(1, total // 1000)
+            )
         except RayActorError as error:
             raise RuntimeError(
                 f"label: the engines keep dying, more than engine.max_restarts "
@@ -113,6 +116,9 @@ def _context(out: Location) -> Any:
 
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says it has no bars
+    # What fails is raised, to be told in a line; these two print its whole trace before that.
+    for name in ("exceptions", "_internal.execution.streaming_executor_state"):
+        logging.getLogger(f"ray.data.{name}").setLevel(logging.CRITICAL)
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False  # the engines say how far they are
     # Ray's newer reader starts 32 actors to look at a file's footer, and ends the job where one

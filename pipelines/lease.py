@@ -24,6 +24,7 @@ LEASE = "_RUNNING.json"
 _RENEW_EVERY = 5.0  # seconds
 _DEAD_AFTER = 30.0  # seconds without a renewal, by the waiting run's own clock
 _SETTLE = 2.0  # seconds after which two that took over at once see who did
+_TAKEN = signal.SIGUSR1  # SIGINT is ignored by what a script starts in the background
 
 
 @contextlib.contextmanager
@@ -39,12 +40,14 @@ def hold(root: Location) -> Iterator[None]:
         _take_over(file, mine)
     over = threading.Event()
     renewer = threading.Thread(target=_renew, args=(file, mine, over), daemon=True)
+    before = signal.signal(_TAKEN, signal.default_int_handler)
     renewer.start()
     try:
         yield
     finally:
         over.set()
         renewer.join()
+        signal.signal(_TAKEN, before)
         if _read(file).get("id") == mine["id"]:
             file.delete_file()
 
@@ -110,7 +113,7 @@ def _renew(file: Location, mine: dict[str, Any], over: threading.Event) -> None:
             # None may mean that storage is away for a moment, which s3fs tells as a missing file.
             if (now := _read(file)) and now["id"] != mine["id"]:
                 print(f"root: another run took over in {file.parent.uri}: {now}", file=sys.stderr)
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), _TAKEN)
                 return
             renewals += 1
             file.write_text(_text(mine, renewals))

@@ -9,25 +9,40 @@ from pathlib import Path
 
 import psutil
 import requests
+from network import Network
 from object_store import free_port
 from waiting import once
 
 RAY = [str(Path(sys.executable).parent / "ray")]
 
 
+class Loopback:
+    """What a Network is, where all hosts share this machine's own."""
+
+    def add(self, name: str) -> str:
+        return "127.0.0.1"
+
+    def within(self, name: str) -> list[str]:
+        return []
+
+
+LOOPBACK = Loopback()
+
+
 class Hosts:
     """A head without CPUs, and workers that come and go. `address` is of the jobs API."""
 
-    def __init__(self, environment: dict[str, str], disks: Path):
-        self._disks = disks
+    def __init__(self, environment: dict[str, str], disks: Path, network: Network | Loopback):
+        self._disks, self._network = disks, network
         self._gcs, dashboard = free_port(), free_port()
-        self.address = f"http://127.0.0.1:{dashboard}"
+        ip = network.add("head")
+        self.address = f"http://{ip}:{dashboard}"
         # Processes of all hosts are on this machine, and any of them may start a worker's.
         self.environment = {
             **environment,
             # `python` is the one with the packages, as in a node's image.
             "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
-            "RAY_ADDRESS": f"127.0.0.1:{self._gcs}",
+            "RAY_ADDRESS": f"{ip}:{self._gcs}",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": "of-the-tests",
             "RAY_API_SERVER_ADDRESS": self.address,
@@ -35,8 +50,8 @@ class Hosts:
         self._hosts: dict[str, subprocess.Popen[bytes]] = {}
         self._metrics: dict[str, int] = {}  # ports
         self._start(
-            "head", "--head", f"--port={self._gcs}", "--num-cpus=0",
-            "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+            "head", ip, "--head", f"--port={self._gcs}", "--num-cpus=0",
+            f"--dashboard-host={ip}", f"--dashboard-port={dashboard}",
             "--disable-usage-stats",
         )  # fmt: skip
         once(self._answers)
@@ -48,26 +63,31 @@ class Hosts:
         except requests.ConnectionError:
             return False
 
-    def _start(self, name: str, *arguments: str) -> None:
+    def _start(self, name: str, ip: str, *arguments: str) -> None:
         environment = {k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"}
         disk = self._disks / name  # its own: a host deletes the packages that it no longer needs
         self._hosts[name] = subprocess.Popen(
             # Jobs come in through an agent, whose own port other clusters here may have taken.
-            [*RAY, "start", "--block", f"--node-name={name}", f"--temp-dir={disk}",
-             "--dashboard-agent-listen-port=0", *arguments],
+            [*self._network.within(name), *RAY, "start", "--block", f"--node-name={name}",
+             f"--node-ip-address={ip}", f"--temp-dir={disk}", "--dashboard-agent-listen-port=0",
+             *arguments],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def add(self, name: str, cpus: int, gpus: int = 0) -> None:
         self._metrics[name] = free_port()
         self._start(
-            name, f"--address={self.environment['RAY_ADDRESS']}", f"--num-cpus={cpus}",
-            f"--num-gpus={gpus}", f"--metrics-export-port={self._metrics[name]}",
+            name, self._network.add(name), f"--address={self.environment['RAY_ADDRESS']}",
+            f"--num-cpus={cpus}", f"--num-gpus={gpus}",
+            f"--metrics-export-port={self._metrics[name]}",
         )  # fmt: skip
 
     def metrics(self, name: str) -> str:
-        """What Prometheus would read of a host."""
-        return requests.get(f"http://127.0.0.1:{self._metrics[name]}", timeout=10).text
+        """What Prometheus would read of a host; nothing where it is not up yet."""
+        try:
+            return requests.get(f"http://127.0.0.1:{self._metrics[name]}", timeout=10).text
+        except requests.ConnectionError:
+            return ""
 
     def kill(self, name: str) -> None:
         """All of a host's processes at once, as where its power is cut."""
@@ -87,10 +107,10 @@ class Hosts:
 
 
 @contextmanager
-def hosts(environment: dict[str, str]) -> Iterator[Hosts]:
+def hosts(environment: dict[str, str], network: Network | Loopback = LOOPBACK) -> Iterator[Hosts]:
     # Its sockets' paths may have no more than 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as disks:
-        made = Hosts(environment, Path(disks))
+        made = Hosts(environment, Path(disks), network)
         try:
             yield made
         finally:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import aiohttp
 import boto3
+import s3fs
 from aiohttp import web
 from waiting import once
 
@@ -131,6 +132,7 @@ def object_store() -> Iterator[tuple[dict[str, str], Proxy]]:
         client(environment).create_bucket(Bucket=BUCKET)
         yield environment, proxy
     finally:
+        s3fs.S3FileSystem.clear_instance_cache()  # they would look for the next one here
         loop.call_soon_threadsafe(loop.stop)
         server.kill()
         server.wait()

@@ -1,6 +1,7 @@
 """Two runs on a root: one works, the other says so; a dead one's lease is taken over."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -74,7 +75,12 @@ def lose(root):
 
 
 def test_a_holder_that_lost_its_lease_stops(tmp_path):
+    """Also where SIGINT is ignored, as by what a script starts in the background."""
     root = Location.of(str(tmp_path))
-    with pytest.raises(KeyboardInterrupt), lease.hold(root):
-        lose(root)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), lease.hold(root):
+            lose(root)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (tmp_path / lease.LEASE).exists()  # the other's

@@ -1,7 +1,7 @@
-"""Peak memory of the label stage's driver and actors at ten times the queries: flat, or not.
+"""Peak memory of the label stage's driver, actors and head at more and more queries: flat, or not.
 
 With simulated engines of no weights and no KV cache; what an actor shares (object store, code)
-is left out.
+is left out. The head is Ray's GCS, which knows of every task.
 """
 
 import logging
@@ -12,25 +12,27 @@ from collections.abc import Iterator
 from jobs.benchmarks import simulated
 from jobs.benchmarks.figure import Figure, Reach, apart
 
-QUERIES = (1_000, 10_000)
+QUERIES = (1_000, 10_000, 100_000)
+PROCESSES = {"driver": "", "actor": "QueryLabeler", "head": "gcs_server"}  # by command line
 
 
 def run(quick: bool) -> Iterator[Figure]:
     if quick:
         return
-    few, many = (apart(peaks, n) for n in QUERIES)
-    for name in ("driver", "actor"):
-        pairs = [(many[name], few[name])]
-        yield Figure.of(f"memory.{name}", "MB", pairs, Reach("at most", 1.1))
+    few, *more = (apart(peaks, n) for n in QUERIES)
+    for queries, many in zip(QUERIES[1:], more, strict=True):
+        for name in PROCESSES:
+            pairs = [(many[name], few[name])]
+            yield Figure.of(f"memory.{name}_{queries}", "MB", pairs, Reach("at most", 1.1))
 
 
 def peaks(queries: int) -> dict[str, float]:
-    """Peak private MB of this process and of its largest labeling actor."""
+    """Peak private MB of this process, of its largest labeling actor and of its head."""
     import psutil
     import ray
 
     ray.init(address="local", num_cpus=6, logging_level=logging.ERROR)
-    peak = {"driver": 0.0, "actor": 0.0}
+    peak = dict.fromkeys(PROCESSES, 0.0)
     over = threading.Event()
 
     def private(process: psutil.Process) -> float:
@@ -43,8 +45,10 @@ def peaks(queries: int) -> dict[str, float]:
             peak["driver"] = max(peak["driver"], private(me))
             for child in me.children(recursive=True):
                 try:
-                    if "QueryLabeler" in " ".join(child.cmdline()):
-                        peak["actor"] = max(peak["actor"], private(child))
+                    command = " ".join(child.cmdline())
+                    for name, part in PROCESSES.items():
+                        if part and part in command:
+                            peak[name] = max(peak[name], private(child))
                 except psutil.NoSuchProcess:
                     continue
 
