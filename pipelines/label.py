@@ -113,6 +113,7 @@ def _context(out: Location) -> Any:
     """Ray Data's settings for this stage alone: finished rows are recorded, and no bars."""
     from ray.data import DataContext
     from ray.data.checkpoint import CheckpointConfig
+    from ray.data.context import AutoscalingConfig
 
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says it has no bars
@@ -127,6 +128,11 @@ def _context(out: Location) -> Any:
     # One task cuts a file of queries into blocks, and Ray fetches this many of them every tenth
     # of a second. Its own 2 made ten blocks a second, whatever the number of engines.
     context._max_num_blocks_in_streaming_gen_buffer = 64
+    # An engine more wherever there is room, up to max_count, and none less before the end. Ray Data
+    # grows where actors have tasks waiting, and ours are given no more than they hold.
+    context.autoscaling_config = AutoscalingConfig(
+        actor_pool_util_upscaling_threshold=0.01, actor_pool_util_downscaling_threshold=0
+    )
     context.checkpoint_config = CheckpointConfig(
         id_column="query_id",
         checkpoint_path=(out / CHECKPOINT).uri,

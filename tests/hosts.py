@@ -82,6 +82,11 @@ class Hosts:
             f"--metrics-export-port={self._metrics[name]}",
         )  # fmt: skip
 
+    @property
+    def workers(self) -> list[str]:
+        """Names of the hosts that are alive, but for the head."""
+        return [name for name in self._hosts if name != "head"]
+
     def metrics(self, name: str) -> str:
         """What Prometheus would read of a host; nothing where it is not up yet."""
         try:
