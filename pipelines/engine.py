@@ -69,10 +69,11 @@ class VLLMEngine:
         return draw
 
     def shutdown(self) -> None:
-        """Ends the engine and its process; it takes no more requests."""
+        """Ends the engine and its process; it takes no more requests. Once is enough."""
+        llm = self.__dict__.pop("_llm", None)
+        if llm is None:  # a framework's hook, Python's exit and its destructors all come here
+            return
         atexit.unregister(self.shutdown)
-        llm = self._llm
-        del self._llm  # else it is taken down again where the interpreter ends
         # Its reader would take the process's end for a crash and report one.
         reader = llm.output_handler
         if reader is not None and not reader.get_loop().is_closed():

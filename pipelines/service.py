@@ -142,9 +142,8 @@ class Answerer:
         return {"status": "ok"}
 
     def __del__(self) -> None:  # Serve's hook for a replica that is about to leave
-        if hasattr(self, "_engine"):  # Serve calls it, and then Python does
+        if hasattr(self, "_engine"):
             self._engine.shutdown()
-            del self._engine
 
 
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
