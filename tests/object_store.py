@@ -1,4 +1,8 @@
-"""A real S3 API over HTTP on loopback: moto's server, behind a proxy that can misbehave."""
+"""Real S3 APIs over HTTP on loopback.
+
+moto's server, behind a proxy that can misbehave; and rclone's, which keeps objects on disk and can
+be killed and started again.
+"""
 
 import asyncio
 import os
@@ -9,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import aiohttp
 import boto3
@@ -123,12 +128,7 @@ def object_store() -> Iterator[tuple[dict[str, str], Proxy]]:
         once(lambda: answers(port))
         loop.run_until_complete(serve())
         threading.Thread(target=loop.run_forever, daemon=True).start()
-        environment = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{front}",
-            "AWS_ACCESS_KEY_ID": "someone",
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
+        environment = reaching(front)
         client(environment).create_bucket(Bucket=BUCKET)
         yield environment, proxy
     finally:
@@ -136,6 +136,51 @@ def object_store() -> Iterator[tuple[dict[str, str], Proxy]]:
         loop.call_soon_threadsafe(loop.stop)
         server.kill()
         server.wait()
+
+
+class DurableStore:
+    """rclone's S3 server on a directory's files; `environment` reaches it, with an empty bucket."""
+
+    def __init__(self, directory: Path):
+        self._directory, self._port = directory, free_port()
+        # Of a part of an object it tells the whole one's checksum.
+        self.environment = reaching(self._port) | {
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required"
+        }
+        (directory / BUCKET).mkdir()
+        self.start()
+
+    def start(self) -> None:
+        rclone = Path(sys.executable).parent / "rclone"
+        self._server = subprocess.Popen(
+            [rclone, "serve", "s3", self._directory, "--addr", f"127.0.0.1:{self._port}",
+             "--auth-key", f"someone,{SECRET}", "--config", "", "--log-level", "ERROR"]
+        )  # fmt: skip
+        once(lambda: answers(self._port))
+
+    def kill(self) -> None:
+        self._server.kill()
+        self._server.wait()
+
+
+@contextmanager
+def durable_store(directory: Path) -> Iterator[DurableStore]:
+    store = DurableStore(directory)
+    try:
+        yield store
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()
+        store.kill()
+
+
+def reaching(port: int) -> dict[str, str]:
+    """The environment that reaches a store."""
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "someone",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
 
 
 def client(environment: dict[str, str]) -> "boto3.client":

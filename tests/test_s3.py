@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from object_store import BUCKET, SECRET, names, object_store, plain_environment
+from object_store import BUCKET, SECRET, durable_store, names, object_store, plain_environment
 from pyarrow.fs import FileSelector
 from waiting import once
 
@@ -152,6 +152,29 @@ def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
     done = run(config, root)
     assert done.returncode == 0, done.stderr
     assert rows(root).equals(undisturbed)
+
+
+def test_a_store_that_dies_and_comes_back_holds_every_row(
+    config, undisturbed, tmp_path, monkeypatch
+):
+    """kill -9 amid labels, twice; what it had acknowledged is on its disk."""
+    root = f"s3://{BUCKET}/restarted"
+    with durable_store(tmp_path) as durable:
+        for name, value in durable.environment.items():
+            monkeypatch.setenv(name, value)
+        process = subprocess.Popen(
+            command(config, root, "--until", "label"), cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        for _ in range(2):
+            before = set(tmp_path.rglob("label-*/*.parquet"))
+            once(lambda before=before: set(tmp_path.rglob("label-*/*.parquet")) - before)
+            durable.kill()
+            durable.start()
+        printed, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, printed
+        assert rows(root).equals(undisturbed)
 
 
 @pytest.mark.parametrize(
