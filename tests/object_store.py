@@ -165,6 +165,7 @@ class DurableStore:
 
 @contextmanager
 def durable_store(directory: Path) -> Iterator[DurableStore]:
+    s3fs.S3FileSystem.clear_instance_cache()  # they look where an earlier store was
     store = DurableStore(directory)
     try:
         yield store
