@@ -56,6 +56,8 @@ def connect(config: Config) -> None:
         actors = max(
             config.engine.count * config.engine.cpus, config.train.workers * config.train.cpus
         )
+        # Serve takes a proxy that is slow to start for a broken one, and starts another.
+        os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "30")
         ray.init(
             address="local",  # never one that happens to run on this machine
             num_cpus=max(os.cpu_count() or 1, math.ceil(actors) + _STREAMING_CPUS),
