@@ -69,7 +69,7 @@ class VLLMEngine:
         return draw
 
     def shutdown(self) -> None:
-        """Ends the engine and its process; it takes no more requests. Once is enough."""
+        """Ends the engine and its process; it takes no more requests. Again, it does nothing."""
         llm = self.__dict__.pop("_llm", None)
         if llm is None:  # a framework's hook, Python's exit and its destructors all come here
             return

@@ -7,13 +7,17 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+from pyarrow.fs import FileSelector
 
 from jobs import run
 from pipelines import label
 from pipelines.config import Config
 from pipelines.engine_protocol import Generated, Scored
+from pipelines.storage import MANIFEST, Location
 
 SECONDS = 1.0  # at most, of a response: time to be killed in
 
@@ -48,6 +52,23 @@ class Draw:
 
 def engine(config: Config) -> Engine:
     return Engine()
+
+
+def artifact(root: str | Path) -> Location:
+    """A run's label artifact, which must be whole."""
+    place = Location.of(str(root))
+    (found,) = (
+        place / info.base_name
+        for info in place.filesystem.get_file_info(FileSelector(place.path))
+        if info.base_name.startswith("label-")
+    )
+    assert (found / MANIFEST).exists()
+    return found
+
+
+def rows(root: str | Path) -> pa.Table:
+    """A run's labels, in an order and without what they cost, to compare with another run's."""
+    return artifact(root).read_table().drop_columns("counters").sort_by("query_id")
 
 
 if __name__ == "__main__":

@@ -7,18 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from pipelines.storage import Location
+from labeling import rows
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_NAMESPACES = ["unshare", "--map-root-user", "--mount", "--net", "--pid", "--fork",
                  "--mount-proc", "--kill-child"]  # fmt: skip
-
-
-def rows(root):
-    (artifact,) = root.glob("label-*")
-    assert (artifact / "_MANIFEST.json").exists()
-    return Location.of(str(artifact)).read_table().drop_columns("counters").sort_by("query_id")
 
 
 @pytest.mark.slow

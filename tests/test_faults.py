@@ -79,6 +79,12 @@ def test_every_query_is_labeled_once(undisturbed):
     assert all(len(row["samples"]) == 4 for row in rows)
 
 
+def test_more_engines_give_the_same_rows(tiny, undisturbed, ray_cluster, tmp_path):
+    """Draws depend on (seed, query, sample, position) alone; so does this model's arithmetic."""
+    _, rows = run_label(config(tiny, count=2, threads=1), tmp_path)
+    assert texts(rows) == texts(undisturbed[1])
+
+
 def texts(rows):
     return [(row["query_id"], [one["text"] for one in row["samples"]]) for row in rows]
 

@@ -7,13 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import labeling
 import pytest
 import yaml
 from object_store import BUCKET, SECRET, durable_store, names, object_store, plain_environment
-from pyarrow.fs import FileSelector
 from waiting import once
-
-from pipelines.storage import Location
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
@@ -68,15 +66,8 @@ def run(config, root, *arguments, environment=None):
 
 
 def rows(root):
-    place = Location.of(root)
-    (artifact,) = (
-        place / info.base_name
-        for info in place.filesystem.get_file_info(FileSelector(place.path))
-        if info.base_name.startswith("label-")
-    )
-    assert (artifact / "_MANIFEST.json").exists()
-    assert SECRET not in (artifact / "_MANIFEST.json").read_text()
-    return artifact.read_table().drop_columns("counters").sort_by("query_id")
+    assert SECRET not in (labeling.artifact(root) / "_MANIFEST.json").read_text()
+    return labeling.rows(root)
 
 
 @pytest.fixture(scope="module")

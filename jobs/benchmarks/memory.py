@@ -13,7 +13,7 @@ from jobs.benchmarks import simulated
 from jobs.benchmarks.figure import Figure, Reach, apart
 
 QUERIES = (1_000, 10_000, 100_000)
-PROCESSES = {"driver": "", "actor": "QueryLabeler", "head": "gcs_server"}  # by command line
+CHILDREN = {"actor": "QueryLabeler", "head": "gcs_server"}  # by what their commands hold
 
 
 def run(quick: bool) -> Iterator[Figure]:
@@ -21,7 +21,7 @@ def run(quick: bool) -> Iterator[Figure]:
         return
     few, *more = (apart(peaks, n) for n in QUERIES)
     for queries, many in zip(QUERIES[1:], more, strict=True):
-        for name in PROCESSES:
+        for name in few:
             pairs = [(many[name], few[name])]
             yield Figure.of(f"memory.{name}_{queries}", "MB", pairs, Reach("at most", 1.1))
 
@@ -32,7 +32,7 @@ def peaks(queries: int) -> dict[str, float]:
     import ray
 
     ray.init(address="local", num_cpus=6, logging_level=logging.ERROR)
-    peak = dict.fromkeys(PROCESSES, 0.0)
+    peak = dict.fromkeys(("driver", *CHILDREN), 0.0)
     over = threading.Event()
 
     def private(process: psutil.Process) -> float:
@@ -46,8 +46,8 @@ def peaks(queries: int) -> dict[str, float]:
             for child in me.children(recursive=True):
                 try:
                     command = " ".join(child.cmdline())
-                    for name, part in PROCESSES.items():
-                        if part and part in command:
+                    for name, part in CHILDREN.items():
+                        if part in command:
                             peak[name] = max(peak[name], private(child))
                 except psutil.NoSuchProcess:
                     continue
