@@ -54,14 +54,20 @@ class Hosts:
             f"--dashboard-host={ip}", f"--dashboard-port={dashboard}",
             "--disable-usage-stats",
         )  # fmt: skip
-        once(self._answers)
+        once(lambda: self.known == {"head"})
 
-    def _answers(self) -> bool:
+    @property
+    def known(self) -> set[str]:
+        """Names of the hosts that the head takes for alive; it misses a killed one within 20 s."""
         headers = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
         try:
-            return requests.get(f"{self.address}/api/version", headers=headers, timeout=5).ok
+            answer = requests.get(f"{self.address}/api/v0/nodes", headers=headers, timeout=10)
         except requests.ConnectionError:
-            return False
+            return set()
+        if not answer.ok:
+            return set()
+        nodes = answer.json()["data"]["result"]["result"]
+        return {node["node_name"] for node in nodes if node["state"] == "ALIVE"}
 
     def _start(self, name: str, ip: str, *arguments: str) -> None:
         environment = {k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"}

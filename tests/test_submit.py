@@ -177,10 +177,10 @@ def test_engines_grow_to_a_host_that_comes(quiet, cluster, tmp_path):
     printed, _ = growing.communicate(timeout=300)
     assert growing.returncode == 0, printed
     assert rows(tmp_path / "growing").equals(quiet)
-    cluster.kill("grown")
 
 
 def test_an_engine_that_fits_no_host_is_said_and_starts_nowhere(cluster, tmp_path):
+    once(lambda: cluster.known == {"head", *cluster.workers})
     waiting = labeling(cluster, tmp_path, "--set", "engine.gpus=2")
     said = ""
     for line in waiting.stdout:
@@ -188,7 +188,7 @@ def test_an_engine_that_fits_no_host_is_said_and_starts_nowhere(cluster, tmp_pat
         if "Waiting for more nodes" in line:
             break
     assert "engine.count: 2 of 1 CPU and 2 GPU each are asked for, and 0 fit" in said
-    assert said.count("4 CPU and 1 GPU") == len(cluster.workers) == 2
+    assert said.count("4 CPU and 1 GPU") == len(cluster.workers) >= 2
     waiting.send_signal(signal.SIGINT)
     waiting.communicate(timeout=120)
     assert waiting.returncode == 130
