@@ -13,5 +13,7 @@ if [ "$EXTRA" = cpu ]; then
 fi
 grep -v '^torch==.*+cpu' "$LOCK" > "$rest"
 echo "Installing $(wc -l < "$rest") pinned packages (about 4 GB, some minutes)"
-"$uv" pip install -q --python "$python" --no-deps -r "$rest"
+# Compiled: a run starts dozens of processes, and without bytecode each compiles Ray and vLLM anew
+# where it may not be written (PYTHONDONTWRITEBYTECODE, an image of another user).
+"$uv" pip install -q --python "$python" --no-deps --compile-bytecode -r "$rest"
 "$uv" pip install -q --python "$python" --no-deps -e .
