@@ -1,10 +1,11 @@
 """Stage `label`: N samples a query, P(True) of each, SSC; one streaming pass of Ray Data.
 
-A row is a query from start to end. Engine actors are async and hold many queries at once, so
-the engine's batch stays full while single queries drain. Finished rows are checkpointed by
-Ray Data: a run that was killed goes on with the rows that are missing.
+A row is a query from start to end. Engine actors are async and hold several blocks of rows at
+once, so the engine's batch stays full while single queries drain. Finished rows are checkpointed
+by Ray Data: a run that was killed goes on with the rows that are missing.
 """
 
+import asyncio
 import logging
 import math
 import time
@@ -26,6 +27,9 @@ from pipelines.storage import Location
 
 CHECKPOINT = "_rows"  # finished rows' ids, deleted once the manifest stands
 _SAY_EVERY = 20  # seconds between an engine's lines
+# Ray keeps some 13 KB of every block, in the driver alone: few enough for any number of queries.
+_MOST_BLOCKS = 10_000
+_MOST_FILES = 1_000
 
 
 def spec(config: Config) -> dict[str, Any]:
@@ -64,20 +68,17 @@ def run(
     engine = config.engine
     cluster.tell_if_short("engine.count", engine.count, engine.resources)
     total = pq.ParquetFile(source.filesystem.open_input_file(source.path)).metadata.num_rows
-    at_once = queries_at_once(engine.max_num_seqs, config.sampling.num_samples)
-    # A block is what is checkpointed at once. A few of them fill an engine, and there are some for
-    # each engine, whose share no other takes.
-    rows_a_block = max(1, min(at_once, total // engine.most) // 8)
-    share = math.ceil(total / rows_a_block / engine.most)
-    blocks_at_once = max(1, min(math.ceil(at_once / rows_a_block), share))
+    rows_a_block, blocks_at_once = blocks(config, total)
     with DataContext.current(_context(out)), warnings.catch_warnings():
         # Ray Data has no other way yet to say how often an actor may restart.
         warnings.simplefilter("ignore", RayDeprecationWarning)
         labeled = (
             ray.data.read_parquet(source.path, filesystem=source.filesystem)
             .repartition(target_num_rows_per_block=rows_a_block)
-            .map(
-                QueryLabeler,  # type: ignore[arg-type]
+            .map_batches(
+                QueryLabeler,
+                batch_size=None,  # a block
+                batch_format="pyarrow",
                 fn_constructor_args=(config, total, make_engine),
                 compute=ActorPoolStrategy(
                     min_size=engine.count,
@@ -93,12 +94,11 @@ def run(
                     "max_task_retries": engine.max_restarts,
                 },
             )
-            .map_batches(_typed, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
         )
         try:
-            # About a thousand files at most; so a thousandth of a large run waits to be written.
+            # So of a large run, a thousandth waits to be written.
             labeled.write_parquet(
-                out.path, filesystem=out.filesystem, min_rows_per_file=max(1, total // 1000)
+                out.path, filesystem=out.filesystem, min_rows_per_file=max(1, total // _MOST_FILES)
             )
         except RayActorError as error:
             raise RuntimeError(
@@ -107,6 +107,20 @@ def run(
                 "command goes on from there"
             ) from error
     return finish(source, out)
+
+
+def blocks(config: Config, total: int) -> tuple[int, int]:
+    """Rows a block for so many queries in all, and the blocks that an engine holds at once.
+
+    A block is what is checkpointed at once, and what is done again where an engine dies. A few of
+    them fill an engine, and one more follows; there are some for each engine, whose share no
+    other takes.
+    """
+    engines = config.engine.most
+    at_once = queries_at_once(config.engine.max_num_seqs, config.sampling.num_samples)
+    rows = max(1, min(at_once, total // engines) // 8, math.ceil(total / _MOST_BLOCKS))
+    share = math.ceil(total / rows / engines)
+    return rows, max(1, min(math.ceil(at_once / rows) + 1, share))
 
 
 def _context(out: Location) -> Any:
@@ -156,11 +170,6 @@ def finish(source: Location, out: Location) -> Result:
     return Result(len(ids), str(LABELS), totals(done["counters"]))
 
 
-def _typed(table: pa.Table) -> pa.Table:
-    """Ray infers types from values; the artifact's are fixed."""
-    return table.select(LABELS.names).cast(LABELS)
-
-
 class QueryLabeler:
     """The actor: an engine, and the samples that it is given at once."""
 
@@ -174,7 +183,12 @@ class QueryLabeler:
         self._total, self._done, self._tokens = total, 0, 0
         self._start = self._said = time.monotonic()
 
-    async def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+    async def __call__(self, block: pa.Table) -> pa.Table:
+        """Rows of schemas.QUERIES -> rows of schemas.LABELS, in their order."""
+        labeled = await asyncio.gather(*(self._label(row) for row in block.to_pylist()))
+        return pa.Table.from_pylist(labeled, LABELS)
+
+    async def _label(self, row: dict[str, Any]) -> dict[str, Any]:
         config = self._config
         with self._metrics.query():
             labeled = await label_query(

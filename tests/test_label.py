@@ -1,22 +1,67 @@
 """The label stage around an engine without a model, whose rows can be compared to the letter."""
 
+import asyncio
 import random
 import threading
 
 import psutil
+import pyarrow as pa
 import pytest
+from fakes import FakeEngine
 
 from jobs.benchmarks import simulated
+from pipelines.config import Config
+from pipelines.label import QueryLabeler, blocks
+from pipelines.schemas import LABELS, QUERIES
 from pipelines.storage import Location
 
-pytestmark = pytest.mark.slow
-QUERIES, SAMPLES = 60, 4
+COUNT, SAMPLES = 60, 4
+
+
+def config(**engine):
+    return Config.model_validate(
+        {
+            "root": "unused",
+            "model": {"source": "simulated"},
+            "data": {"train": [{"name": "capitals"}]},
+            "sampling": {"num_samples": SAMPLES},
+            "engine": engine,
+        }
+    )
+
+
+@pytest.mark.parametrize("max_num_seqs", [1, 16, 256, 1024])
+@pytest.mark.parametrize("engines", [1, 64])
+@pytest.mark.parametrize("total", [1, 63, 1_000, 100_000, 10_000_000])
+def test_blocks_are_few_in_all_and_many_for_an_engine(total, engines, max_num_seqs):
+    rows, at_once = blocks(config(count=engines, max_num_seqs=max_num_seqs), total)
+    assert total / rows <= 10_000
+    share = total // engines
+    if share < 8:
+        assert rows == 1  # else engines would be left without
+    else:
+        assert rows <= max(share / 8, total / 10_000 + 1)
+    # A batch of the engine, and while a block's last samples end, another's.
+    batch = -(-max_num_seqs // SAMPLES)
+    assert (at_once - 1) * rows >= min(batch, share - 2 * rows)
+
+
+def test_rows_of_a_block_fill_the_engine_together_and_keep_their_order():
+    engine = FakeEngine(["The answer is 1.", "The answer is 2."], {"The answer is 1.": 0.4,
+                        "The answer is 2.": 0.6}, delays=True)  # fmt: skip
+    labeler = QueryLabeler(config(max_num_seqs=512), 400, lambda _: engine)
+    row = dict.fromkeys(QUERIES.names, "") | {"kind": "number", "prompt_ids": [1, 2]}
+    asked = [row | {"query_id": str(i)} for i in range(400)]
+    labeled = asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
+    assert engine.most_running >= 512
+    assert labeled.schema == LABELS
+    assert labeled["query_id"].to_pylist() == [str(i) for i in range(400)]
 
 
 def labeled(root, **engine):
     """The rows of a run, by query, without what they cost."""
     sampling = {"num_samples": SAMPLES, "max_tokens": 20}
-    simulated.label(str(root), QUERIES, sampling, {"max_num_seqs": 8, **engine})
+    simulated.label(str(root), COUNT, sampling, {"max_num_seqs": 8, **engine})
     rows = Location.of(str(root / "label")).read_table().drop_columns("counters")
     return rows.sort_by("query_id")
 
@@ -26,15 +71,18 @@ def undisturbed(ray_cluster, tmp_path_factory):
     return labeled(tmp_path_factory.mktemp("undisturbed"))
 
 
+@pytest.mark.slow
 def test_every_query_once_with_all_its_samples(undisturbed):
-    assert undisturbed["query_id"].to_pylist() == [f"{i:012}" for i in range(QUERIES)]
+    assert undisturbed["query_id"].to_pylist() == [f"{i:012}" for i in range(COUNT)]
     assert all(len(samples) == SAMPLES for samples in undisturbed["samples"].to_pylist())
 
 
+@pytest.mark.slow
 def test_more_engines_make_the_same_rows(undisturbed, tmp_path):
     assert labeled(tmp_path, count=2).equals(undisturbed)
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_at_random_change_nothing(undisturbed, tmp_path):
     """Engine actors and Ray Data's writers, eight of them, one after the other."""
     killed = []
