@@ -76,7 +76,8 @@ def write_rows(rows: list[dict[str, Any]], file: Location) -> None:
 def costs(artifact: Location) -> dict[str, Any]:
     """Sums of the counters of each model's responses."""
     return {
-        name: totals(artifact.read_table(f"{name}-", ["counters"])["counters"]) for name in MODELS
+        name: totals(batch["counters"] for batch in artifact.batches(["counters"], f"{name}-"))
+        for name in MODELS
     }
 
 

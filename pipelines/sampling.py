@@ -10,7 +10,7 @@ import hashlib
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from pipelines.answers import Kind, extract
 from pipelines.consistency import soft_self_consistency
 from pipelines.engine_protocol import Draw, Engine, Generated, Scored
 from pipelines.policies import Policy
+from pipelines.schemas import COUNTERS
 
 
 @dataclass(frozen=True)
@@ -139,17 +140,22 @@ async def label_query(
     }
 
 
-def totals(counters: pa.ChunkedArray) -> dict[str, float]:
-    """The sums of a `counters` column (schemas.COUNTERS), and `busy_seconds`: how long at least
-    one of the queries was with an engine."""
-    columns = dict(zip(counters.type.names, counters.combine_chunks().flatten(), strict=True))
-    began, ended = (columns.pop(name).to_numpy() for name in ("began", "ended"))
-    order = np.argsort(began)
-    began, ended = began[order], np.maximum.accumulate(ended[order])
-    idle = np.maximum(began[1:] - ended[:-1], 0).sum()
-    busy = float(ended[-1] - began[0] - idle) if len(began) else 0.0
-    sums = {name: pc.sum(column, min_count=0).as_py() for name, column in columns.items()}
-    return sums | {"busy_seconds": busy}
+def totals(counters: Iterable[pa.StructArray]) -> dict[str, float]:
+    """The sums of batches of a `counters` column (schemas.COUNTERS), and `busy_seconds`: how long
+    at least one of the queries was with an engine."""
+    sums: dict[str, float] = {n: 0 for n in COUNTERS.names if n not in ("began", "ended")}
+    busy = np.empty((2, 0))  # spans that do not touch, in order
+    for batch in counters:
+        if not len(batch):
+            continue
+        for name in sums:
+            sums[name] += pc.sum(batch.field(name)).as_py()
+        began, ended = np.hstack([busy, [batch.field("began"), batch.field("ended")]])
+        order = np.argsort(began)
+        began, ended = began[order], np.maximum.accumulate(ended[order])
+        apart = began[1:] > ended[:-1]
+        busy = np.array([began[np.r_[True, apart]], ended[np.r_[apart, True]]])
+    return sums | {"busy_seconds": float((busy[1] - busy[0]).sum())}
 
 
 def request_key(seed: int, query_id: str, sample: int) -> int:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 MANIFEST = "_MANIFEST.json"
+_FILES_AT_ONCE = 64  # of a scan, which keeps each file's metadata until it ends
 _S3_ATTEMPTS = 8  # of a request that fails for a reason that may pass: half a minute in all
 
 
@@ -121,16 +122,17 @@ class Location:
 
     def read_table(self, prefix: str = "", columns: list[str] | None = None) -> pa.Table:
         """The rows of a directory's Parquet files whose names start with prefix, by name."""
-        return self._dataset(prefix).to_table(columns)
+        return self._dataset(self._parquet(prefix)).to_table(columns)
 
-    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """The rows of a directory's Parquet files, a few at a time."""
-        return self._dataset().to_batches(columns, batch_size=256, batch_readahead=4)
+    def batches(self, columns: list[str], prefix: str = "") -> Iterator[pa.RecordBatch]:
+        """The same a few rows at a time, in a memory that no number of rows or files changes."""
+        paths = self._parquet(prefix)
+        for first in range(0, len(paths), _FILES_AT_ONCE):
+            files = self._dataset(paths[first : first + _FILES_AT_ONCE])
+            yield from files.to_batches(columns, batch_size=256, batch_readahead=4)
 
-    def _dataset(self, prefix: str = "") -> Any:
+    def _parquet(self, prefix: str) -> list[str]:
         """ValueError where no such file is there."""
-        import pyarrow.dataset  # imports pandas, which --help need not wait for
-
         listed = self.filesystem.get_file_info(pafs.FileSelector(self.path))
         names = sorted(info.base_name for info in listed)
         paths = [
@@ -140,6 +142,11 @@ class Location:
         ]
         if not paths:
             raise ValueError(f"{self.uri}: no Parquet file is there")
+        return paths
+
+    def _dataset(self, paths: list[str]) -> Any:
+        import pyarrow.dataset  # imports pandas, which --help need not wait for
+
         return pyarrow.dataset.dataset(paths, filesystem=self.filesystem)
 
     def upload(self, directory: Path) -> None:

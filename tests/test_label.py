@@ -6,13 +6,14 @@ import threading
 
 import psutil
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fakes import FakeEngine
 
 from jobs.benchmarks import simulated
 from pipelines.config import Config
-from pipelines.label import QueryLabeler, blocks
-from pipelines.schemas import LABELS, QUERIES
+from pipelines.label import QueryLabeler, blocks, finish
+from pipelines.schemas import COUNTERS, LABELS, QUERIES
 from pipelines.storage import Location
 
 COUNT, SAMPLES = 60, 4
@@ -56,6 +57,19 @@ def test_rows_of_a_block_fill_the_engine_together_and_keep_their_order():
     assert engine.most_running >= 512
     assert labeled.schema == LABELS
     assert labeled["query_id"].to_pylist() == [str(i) for i in range(400)]
+
+
+@pytest.mark.parametrize("found", ["aac", "ab", "abcc", "abd"])
+def test_rows_that_are_not_each_query_once_are_no_artifact(found, tmp_path):
+    pq.write_table(pa.table({"query_id": list("abc")}), tmp_path / "queries.parquet")
+    out = Location.of(str(tmp_path / "label"))
+    out.make_dir()
+    nothing = pa.array([dict.fromkeys(COUNTERS.names, 0)] * len(found), COUNTERS)
+    table = pa.table({"query_id": list(found), "counters": nothing})
+    pq.write_table(table.slice(0, 1), f"{out.path}/1.parquet")
+    pq.write_table(table.slice(1), f"{out.path}/2.parquet")
+    with pytest.raises(RuntimeError, match=f"its {len(found)} rows are not the 3 queries"):
+        finish(Location.of(str(tmp_path / "queries.parquet")), out)
 
 
 def labeled(root, **engine):
