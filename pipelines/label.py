@@ -28,8 +28,9 @@ from pipelines.storage import Location
 
 CHECKPOINT = "_rows"  # finished rows' ids, deleted once the manifest stands
 _SAY_EVERY = 20  # seconds between an engine's lines
-# Ray keeps some 13 KB of every block, in the driver alone: few enough for any number of queries.
-_MOST_BLOCKS = 10_000
+# Ray Data's driver holds up to 9 KB of a block: so many at most, whatever the number of queries,
+# but so many for each engine that it idles little while others do their last ones.
+_MOST_BLOCKS, _BLOCKS_AN_ENGINE = 2_000, 32
 _MOST_FILES = 1_000
 
 
@@ -119,7 +120,8 @@ def blocks(config: Config, total: int) -> tuple[int, int]:
     """
     engines = config.engine.most
     at_once = queries_at_once(config.engine.max_num_seqs, config.sampling.num_samples)
-    rows = max(1, min(at_once, total // engines) // 8, math.ceil(total / _MOST_BLOCKS))
+    most_blocks = max(_MOST_BLOCKS, _BLOCKS_AN_ENGINE * engines)
+    rows = max(1, min(at_once, total // engines) // 8, math.ceil(total / most_blocks))
     share = math.ceil(total / rows / engines)
     return rows, max(1, min(math.ceil(at_once / rows) + 1, share))
 

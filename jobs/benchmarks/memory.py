@@ -55,8 +55,8 @@ def peaks(queries: int) -> dict[str, float]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     with tempfile.TemporaryDirectory() as root:
-        sampling = {"num_samples": 2, "max_tokens": 2}
-        simulated.label(root, queries, sampling, {"count": 2, "max_num_seqs": 16})
+        sampling, engine = {"num_samples": 2, "max_tokens": 2}, {"count": 2, "max_num_seqs": 16}
+        simulated.label(root, queries, sampling, engine, simulated.InstantEngine)
     over.set()
     watcher.join()
     ray.shutdown()

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
-from pipelines.engine_protocol import Generated, Scored
+from pipelines.engine_protocol import Engine, Generated, Scored
 from pipelines.schemas import QUERIES
 from pipelines.storage import Location
 
@@ -27,10 +27,12 @@ TURN = 21  # tokens of P(True)'s turn
 
 
 class SimulatedEngine:
-    """SEQUENCES at once, STEP seconds a token; lengths and P(True) follow from a draw's key.
+    """SEQUENCES at once, `step` seconds a token; lengths and P(True) follow from a draw's key.
 
     Writes a line into `{root}/work/{pid}` for each sample: when it began and when it ended.
     """
+
+    step = STEP
 
     def __init__(self, config: Config):
         self._max_tokens = config.sampling.max_tokens
@@ -48,33 +50,47 @@ class SimulatedEngine:
         tokens = min(self._max_tokens, 1 + int(-MEAN_TOKENS * math.log(uniform)))
         await self._room.acquire()
         began = time.time()
-        await asyncio.sleep(tokens * STEP)
+        await asyncio.sleep(tokens * self.step)
 
         def end() -> None:
             self._room.release()
             print(began, time.time(), file=self._work)
 
-        return SimulatedDraw(end, len(prompt_ids), tokens, key)
+        return SimulatedDraw(end, len(prompt_ids), tokens, key, self.step)
 
     def shutdown(self) -> None:
         """Nothing was started."""
 
 
+class InstantEngine(SimulatedEngine):
+    """As fast as what is around it."""
+
+    step = 0.0
+
+
 class SimulatedDraw:
-    def __init__(self, end: Callable[[], None], prompt_tokens: int, tokens: int, key: int):
-        self.release, self._key = end, key
+    def __init__(
+        self, end: Callable[[], None], prompt_tokens: int, tokens: int, key: int, step: float
+    ):
+        self.release, self._key, self._step = end, key, step
         ids = [(key + i) % 50_000 for i in range(tokens)]
         text = f"The answer is {key % 5}. " + "word " * tokens
         self.generated = Generated(ids, text, tokens, "stop", prompt_tokens, prompt_tokens)
 
     async def score(self) -> Scored:
-        await asyncio.sleep(STEP)
+        await asyncio.sleep(self._step)
         self.release()
         whole = self.generated.prompt_tokens + self.generated.num_tokens + TURN
         return Scored((self._key % 100) / 100, whole, whole - TURN)
 
 
-def label(place: str, queries: int, sampling: Mapping[str, Any], engine: Mapping[str, Any]) -> None:
+def label(
+    place: str,
+    queries: int,
+    sampling: Mapping[str, Any],
+    engine: Mapping[str, Any],
+    make_engine: Callable[[Config], Engine] = SimulatedEngine,
+) -> None:
     """Runs the label stage on so many made-up queries; `place` is the root."""
     from pipelines import label as stage
 
@@ -96,4 +112,4 @@ def label(place: str, queries: int, sampling: Mapping[str, Any], engine: Mapping
             ids = range(start, min(start + 1000, queries))
             rows = [row | {"query_id": f"{i:012}", "question": f"Question {i}?"} for i in ids]
             writer.write_table(pa.Table.from_pylist(rows, schema=QUERIES))
-    stage.run(config, {"queries": root / "queries"}, root / "label", SimulatedEngine)
+    stage.run(config, {"queries": root / "queries"}, root / "label", make_engine)
