@@ -17,7 +17,7 @@ Answers = list[tuple[str | None, int]]  # answer, samples used
 def run(quick: bool) -> Iterator[Figure]:
     if quick:
         return
-    questions = work.questions(work.SHORT, 12)
+    questions = work.questions(work.SHORT, 8)
     ours, answers = apart(serve, questions)
     alone, same = apart(one_by_one, questions)
     equal = sum(a == b for a, b in zip(answers, same, strict=True))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from jobs.benchmarks import simulated
 from jobs.benchmarks.figure import Figure, Reach, apart
 
-QUERIES = (1_000, 10_000, 100_000)
+QUERIES = (1_000, 100_000, 1_000_000)
 CHILDREN = {"actor": "QueryLabeler", "head": "gcs_server"}  # by what their commands hold
 
 
