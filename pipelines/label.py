@@ -28,7 +28,7 @@ from pipelines.storage import Location
 
 CHECKPOINT = "_rows"  # finished rows' ids, deleted once the manifest stands
 _SAY_EVERY = 20  # seconds between an engine's lines
-# Ray Data's driver holds up to 9 KB of a block: so many at most, whatever the number of queries,
+# Ray Data's driver holds 10 KB and more of a block: so many at most, whatever the number of queries,
 # but so many for each engine that it idles little while others do their last ones.
 _MOST_BLOCKS, _BLOCKS_AN_ENGINE = 2_000, 32
 _MOST_FILES = 1_000
@@ -79,7 +79,7 @@ def run(
             .repartition(target_num_rows_per_block=rows_a_block)
             .map_batches(
                 QueryLabeler,
-                batch_size=None,  # a block
+                batch_size=rows_a_block,
                 batch_format="pyarrow",
                 fn_constructor_args=(config, total, make_engine),
                 compute=ActorPoolStrategy(

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from hosts import Hosts, hosts
+from labeling import ROOT, command
 from network import Network
 from object_store import plain_environment
 from waiting import once
 
-ROOT = Path(__file__).resolve().parent.parent
 # How soon Ray takes a host for dead, and gives up what it asked of it: of the tests, not its own.
 IMPATIENT = {
     "RAY_health_check_period_ms": "1000",
@@ -25,13 +25,13 @@ IMPATIENT = {
 
 def labeling(cluster: Hosts, network: Network, root: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [*network.within("head"), sys.executable, "tests/labeling.py",
-         "--config", "jobs/configs/quickstart.yaml", "--until", "label",
-         "--set", f"root={root}", "--set", "data.train=[{name: capitals}]",
-         "--set", "sampling.num_samples=4", "--set", "engine.max_num_seqs=16",
-         "--set", "engine.count=2", "--set", "engine.gpus=1"],
-        cwd=ROOT, env={**cluster.environment, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        [
+            *network.within("head"),
+            *command(root, "--set", "engine.count=2", "--set", "engine.gpus=1"),
+        ],
+        cwd=ROOT,
+        env={**cluster.environment, "PYTHONPATH": str(ROOT)},
+    )
 
 
 def main(directory: Path) -> int:

@@ -19,7 +19,18 @@ from pipelines.config import Config
 from pipelines.engine_protocol import Generated, Scored
 from pipelines.storage import MANIFEST, Location
 
+ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 1.0  # at most, of a response: time to be killed in
+
+
+def command(root: str | Path, *more: str) -> list[str]:
+    """Labels all capitals, four samples each; of arguments that come twice, the last counts."""
+    return [
+        sys.executable, str(ROOT / "tests/labeling.py"),
+        "--config", "jobs/configs/quickstart.yaml", "--until", "label",
+        "--set", f"root={root}", "--set", "data.train=[{name: capitals}]",
+        "--set", "sampling.num_samples=4", "--set", "engine.max_num_seqs=16", *more,
+    ]  # fmt: skip
 
 
 class Engine:

@@ -6,16 +6,13 @@ The disk is a tmpfs that only the run's own processes see: a mount namespace whe
 import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from labeling import ROOT, command
 
 from pipelines.storage import Location
 
-ROOT = Path(__file__).resolve().parent.parent
 IN_A_NAMESPACE = ["unshare", "--map-root-user", "--mount"]
-QUERIES = 60
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("unshare") or subprocess.run([*IN_A_NAMESPACE, "true"]).returncode != 0,
@@ -23,15 +20,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def run(script, root, *until):
+def run(script, root, *more):
     """Runs a shell script in a namespace; its $0 is the root, and "$@" labels with no model."""
-    command = [
-        sys.executable, "tests/labeling.py", "--config", "jobs/configs/quickstart.yaml",
-        "--set", f"root={root}", "--set", f"data.train=[{{name: capitals, limit: {QUERIES}}}]",
-        "--set", "sampling.num_samples=4", "--set", "engine.max_num_seqs=32", *until,
-    ]  # fmt: skip
     return subprocess.run(
-        [*IN_A_NAMESPACE, "sh", "-uc", script, root, *command],
+        [*IN_A_NAMESPACE, "sh", "-uc", script, root, *command(root, *more)],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         timeout=300,
     )  # fmt: skip
@@ -71,7 +63,7 @@ cp -a "$0" "$0.second"
 def test_a_disk_that_fills_up_amid_labels_is_one_line_and_a_rerun_completes(tmp_path):
     root = tmp_path / "root"
     root.mkdir()
-    done = run(FILLS, root, "--until", "label")
+    done = run(FILLS, root)
     assert "first: 1" in done.stdout
     assert "second: 0" in done.stdout
     assert f"error: {root}: the disk is full; free some space; then" in done.stderr
@@ -80,7 +72,7 @@ def test_a_disk_that_fills_up_amid_labels_is_one_line_and_a_rerun_completes(tmp_
     assert not (before / "_MANIFEST.json").exists()
     assert (after / "_MANIFEST.json").exists()
     rows = Location.of(str(after)).read_table()
-    assert len(set(rows["query_id"].to_pylist())) == len(rows) == QUERIES
+    assert len(set(rows["query_id"].to_pylist())) == len(rows) == 105
     recorded = [one.stem for one in before.glob("_rows/*.parquet") if ".pending" not in one.name]
     assert recorded
     for name in recorded:  # what was finished is what stands there still

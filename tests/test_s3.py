@@ -4,18 +4,14 @@ import os
 import re
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import labeling
 import pytest
-import yaml
+from labeling import ROOT, command
 from object_store import BUCKET, SECRET, durable_store, names, object_store, plain_environment
 from waiting import once
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parent.parent
-LABELING = str(ROOT / "tests/labeling.py")
 QUERIES = 105
 
 
@@ -37,27 +33,9 @@ def reachable(store, monkeypatch):
     proxy.misbehave()
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    file = tmp_path_factory.mktemp("config") / "config.yaml"
-    settings = {
-        "root": "set by each test",
-        "model": {"source": "builtin:smollm2-135m"},
-        "data": {"train": [{"name": "capitals"}]},
-        "sampling": {"num_samples": 4, "max_tokens": 20},
-        "engine": {"max_num_seqs": 16},
-    }
-    file.write_text(yaml.safe_dump(settings))
-    return file
-
-
-def command(config, root, *arguments):
-    return [sys.executable, LABELING, "--config", str(config), "--set", f"root={root}", *arguments]
-
-
-def run(config, root, *arguments, environment=None):
+def run(root, *arguments, environment=None):
     done = subprocess.run(
-        command(config, root, *(arguments or ("--until", "label"))),
+        command(root, *arguments),
         cwd=ROOT, capture_output=True, text=True, timeout=300,
         env={**(os.environ if environment is None else environment), "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
@@ -71,9 +49,9 @@ def rows(root):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(config, tmp_path_factory):
+def undisturbed(tmp_path_factory):
     root = str(tmp_path_factory.mktemp("undisturbed"))
-    done = run(config, root, environment=plain_environment())
+    done = run(root, environment=plain_environment())
     assert done.returncode == 0, done.stderr
     return rows(root)
 
@@ -83,25 +61,23 @@ def test_an_undisturbed_run_labels_every_query(undisturbed):
     assert all(len(samples) == 4 for samples in undisturbed["samples"].to_pylist())
 
 
-def test_what_may_pass_is_tried_again_and_the_rows_are_the_same(config, undisturbed, reachable):
+def test_what_may_pass_is_tried_again_and_the_rows_are_the_same(undisturbed, reachable):
     root = f"s3://{BUCKET}/flaky"
     kinds = ("slow_down", "reset", "truncated", "slow")
     reachable.misbehave(*kinds, share=0.15)
-    done = run(config, root)
+    done = run(root)
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(reachable.met) == set(kinds)
     reachable.misbehave()
     assert rows(root).equals(undisturbed)
-    plan = run(config, root, "--plan", "--until", "label").stdout
+    plan = run(root, "--plan").stdout
     assert re.search(rf"^done +label +s3://{BUCKET}/flaky/label-", plan, re.MULTILINE)
 
 
-def test_denied_amid_labels_is_one_line_and_a_rerun_completes(
-    config, undisturbed, reachable, store
-):
+def test_denied_amid_labels_is_one_line_and_a_rerun_completes(undisturbed, reachable, store):
     root = f"s3://{BUCKET}/denied"
     process = subprocess.Popen(
-        command(config, root, "--until", "label"), cwd=ROOT, text=True,
+        command(root), cwd=ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
@@ -114,14 +90,14 @@ def test_denied_amid_labels_is_one_line_and_a_rerun_completes(
     assert SECRET not in printed + said
     reachable.misbehave()
     assert not [one for one in names(store[0], "denied/label-") if "MANIFEST" in one]
-    done = run(config, root)
+    done = run(root)
     assert done.returncode == 0, done.stderr
     assert "label: resuming" in done.stdout
     assert rows(root).equals(undisturbed)
 
 
 def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
-    config, undisturbed, reachable, store
+    undisturbed, reachable, store
 ):
     """kill -9 twice, at the next files each time; files that were there stay as they were."""
     root = f"s3://{BUCKET}/killed"
@@ -133,28 +109,26 @@ def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
     for _ in range(2):
         before = written()
         process = subprocess.Popen(
-            command(config, root, "--until", "label"), cwd=ROOT, stdout=subprocess.DEVNULL,
+            command(root), cwd=ROOT, stdout=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
         )  # fmt: skip
         once(lambda before=before: len(written() - before) >= 2)
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert before <= written()
-    done = run(config, root)
+    done = run(root)
     assert done.returncode == 0, done.stderr
     assert rows(root).equals(undisturbed)
 
 
-def test_a_store_that_dies_and_comes_back_holds_every_row(
-    config, undisturbed, tmp_path, monkeypatch
-):
+def test_a_store_that_dies_and_comes_back_holds_every_row(undisturbed, tmp_path, monkeypatch):
     """kill -9 amid labels, twice; what it had acknowledged is on its disk."""
     root = f"s3://{BUCKET}/restarted"
     with durable_store(tmp_path) as durable:
         for name, value in durable.environment.items():
             monkeypatch.setenv(name, value)
         process = subprocess.Popen(
-            command(config, root, "--until", "label"), cwd=ROOT, text=True,
+            command(root), cwd=ROOT, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
@@ -181,10 +155,10 @@ def test_a_store_that_dies_and_comes_back_holds_every_row(
         ),
     ],
 )
-def test_an_object_store_out_of_reach_is_one_line(config, reachable, root, changes, says):
+def test_an_object_store_out_of_reach_is_one_line(reachable, root, changes, says):
     environment = {**os.environ, "AWS_EC2_METADATA_DISABLED": "true"} | changes
     environment = {name: value for name, value in environment.items() if value is not None}
-    done = run(config, root, "--until", "queries", environment=environment)
+    done = run(root, "--until", "queries", environment=environment)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {root}: {says}")
     assert done.stderr.count("\n") == 1
@@ -197,17 +171,17 @@ def test_an_object_store_out_of_reach_is_one_line(config, reachable, root, chang
         ("expired", "the object store refuses the request; check that the credentials have not"),
     ],
 )
-def test_refused_credentials_are_one_line(config, reachable, fault, says):
+def test_refused_credentials_are_one_line(reachable, fault, says):
     reachable.misbehave(fault, share=1.0)
-    done = run(config, f"s3://{BUCKET}/x", "--until", "queries")
+    done = run(f"s3://{BUCKET}/x", "--until", "queries")
     assert done.returncode == 1
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_the_same_run_on_another_bucket_has_the_same_fingerprints(config, reachable, tmp_path):
+def test_the_same_run_on_another_bucket_has_the_same_fingerprints(reachable, tmp_path):
     def plan(root):
-        printed = run(config, root, "--plan", "--until", "label").stdout
+        printed = run(root, "--plan").stdout
         return [line.split()[-1].rpartition("/")[2] for line in printed.splitlines()]
 
     assert plan(f"s3://{BUCKET}/plan") == plan(str(tmp_path))

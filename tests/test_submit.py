@@ -5,19 +5,16 @@ import random
 import re
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from hosts import RAY, hosts
-from labeling import rows
+from labeling import ROOT, command, rows
 from object_store import BUCKET, SECRET, client, names, object_store, plain_environment
 from ray.job_submission import JobSubmissionClient
 from waiting import once
 
 # One fixture holds a whole run and its deaths: minutes, and more where others run beside it.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-ROOT = Path(__file__).resolve().parent.parent
 AUTHORIZED = {"Authorization": "Bearer of-the-tests"}
 CONFIG = [
     "--config", "jobs/configs/quickstart.yaml",
@@ -134,9 +131,7 @@ def test_a_job_that_fails_says_why_in_its_last_lines(cluster):
 def labeling(cluster, root, *more):
     """A driver on the cluster, with the engine that is no model."""
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "tests/labeling.py"), *CONFIG, "--until", "label",
-         "--set", f"root={root}", "--set", "data.train=[{name: capitals}]",
-         "--set", "engine.max_num_seqs=16", *more],
+        command(root, "--set", "engine.count=2", "--set", "engine.gpus=1", *more),
         cwd=ROOT, env={**cluster.environment, "PYTHONPATH": str(ROOT)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
