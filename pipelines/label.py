@@ -28,8 +28,8 @@ from pipelines.storage import Location
 
 CHECKPOINT = "_rows"  # finished rows' ids, deleted once the manifest stands
 _SAY_EVERY = 20  # seconds between an engine's lines
-# Ray Data's driver holds 10 KB and more of a block: so many at most, whatever the number of queries,
-# but so many for each engine that it idles little while others do their last ones.
+# Ray Data's driver holds 10 KB and more of a block: so many at most, whatever the number of
+# queries, but so many for each engine that it idles little while others do their last ones.
 _MOST_BLOCKS, _BLOCKS_AN_ENGINE = 2_000, 32
 _MOST_FILES = 1_000
 
@@ -90,10 +90,12 @@ def run(
                 ),
                 num_cpus=engine.cpus,
                 num_gpus=engine.all_gpus or None,
-                # Its own are without end: an engine that keeps dying would never be told.
+                # Its own restarts are without end: an engine that keeps dying would never be told.
+                # A block is tried as long as its engine may restart: until Ray misses a host that
+                # was killed, each try ends at once.
                 ray_remote_args_fn=lambda: {
                     "max_restarts": engine.max_restarts,
-                    "max_task_retries": engine.max_restarts,
+                    "max_task_retries": -1,
                 },
             )
         )
