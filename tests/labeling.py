@@ -20,6 +20,7 @@ from pipelines.engine_protocol import Generated, Scored
 from pipelines.storage import MANIFEST, Location
 
 ROOT = Path(__file__).resolve().parent.parent
+QUERIES = 105  # capitals to train on, all of them
 SECONDS = 1.0  # at most, of a response: time to be killed in
 
 

@@ -4,12 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from labeling import rows
+from labeling import ROOT, rows
 
-ROOT = Path(__file__).resolve().parent.parent
 IN_NAMESPACES = ["unshare", "--map-root-user", "--mount", "--net", "--pid", "--fork",
                  "--mount-proc", "--kill-child"]  # fmt: skip
 

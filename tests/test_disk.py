@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 import pytest
-from labeling import ROOT, command
+from labeling import QUERIES, ROOT, command
 
 from pipelines.storage import Location
 
@@ -72,7 +72,7 @@ def test_a_disk_that_fills_up_amid_labels_is_one_line_and_a_rerun_completes(tmp_
     assert not (before / "_MANIFEST.json").exists()
     assert (after / "_MANIFEST.json").exists()
     rows = Location.of(str(after)).read_table()
-    assert len(set(rows["query_id"].to_pylist())) == len(rows) == 105
+    assert len(set(rows["query_id"].to_pylist())) == len(rows) == QUERIES
     recorded = [one.stem for one in before.glob("_rows/*.parquet") if ".pending" not in one.name]
     assert recorded
     for name in recorded:  # what was finished is what stands there still

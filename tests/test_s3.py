@@ -7,12 +7,11 @@ import subprocess
 
 import labeling
 import pytest
-from labeling import ROOT, command
+from labeling import QUERIES, ROOT, command
 from object_store import BUCKET, SECRET, durable_store, names, object_store, plain_environment
 from waiting import once
 
 pytestmark = pytest.mark.slow
-QUERIES = 105
 
 
 @pytest.fixture(scope="module")

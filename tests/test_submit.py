@@ -183,6 +183,7 @@ def test_an_engine_that_fits_no_host_is_said_and_starts_nowhere(cluster, tmp_pat
         if "Waiting for more nodes" in line:
             break
     assert "engine.count: 2 of 1 CPU and 2 GPU each are asked for, and 0 fit" in said
+    assert "the nodes have" in said
     assert said.count("4 CPU and 1 GPU") == len(cluster.workers) >= 2
     waiting.send_signal(signal.SIGINT)
     waiting.communicate(timeout=120)
