@@ -6,6 +6,7 @@ the inverse CDF at one uniform number, a hash of (request key, position): exact 
 depends on nothing else in the batch, at the cost of one number a row.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -105,6 +106,19 @@ def _fused(function: Callable[..., Any], logits: Tensor, *more: Tensor) -> Any:
     """
     large = logits.numel() >= _WORTH_FUSING
     return (_COMPILED[function] if large else function)(logits, *more)
+
+
+def warm_up(rows: int, vocab: int, device: torch.device) -> None:
+    """Compiles the fused passes ahead of the first batch, if batches of so many rows use them."""
+    if rows * vocab < _WORTH_FUSING:
+        return
+    few = math.ceil(_WORTH_FUSING / vocab)
+    with torch.inference_mode():  # as the engine calls them: what else was compiled would not do
+        # One more than the rows to look at, or they would be compiled for equal numbers alone.
+        logits = torch.zeros(few + 1, vocab, device=device)
+        index = torch.arange(few, device=device)
+        top = spread(logits, index).top
+        inverse_cdf(logits, index, top, top + 1, top.double())
 
 
 def uniforms(keys: Tensor, positions: Tensor) -> Tensor:

@@ -17,9 +17,10 @@ from vllm.v1.worker.gpu.sample.logits_processor.interface import (
     LogitsProcessor as V2LogitsProcessor,
 )
 
-from pipelines.edt import Spread, edt_temperature, inverse_cdf, spread, uniforms
+from pipelines.edt import Spread, edt_temperature, inverse_cdf, spread, uniforms, warm_up
 
 LOG_PROBABILITIES = "log_probabilities"  # the argument of a request that is scored
+WARM_UP = "edt_warm_up"  # of vLLM's additional_config: compile at the start, not amid requests
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,10 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
     def __init__(self, vllm_config: Any, device_or_states: Any, is_pin_memory: bool = False):
         self._requests: dict[int, tuple[_Request, Any]] = {}
         self._states = None if isinstance(device_or_states, torch.device) else device_or_states
+        if vllm_config.additional_config.get(WARM_UP):
+            rows = vllm_config.scheduler_config.max_num_seqs
+            vocab = vllm_config.model_config.get_vocab_size()
+            warm_up(rows, vocab, torch.device(vllm_config.device_config.device_type))
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:

@@ -15,6 +15,7 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
 
+import numpy as np
 from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.protocol import StreamingInput
@@ -27,13 +28,10 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from pipelines.cluster import MALLOC
 from pipelines.config import ConfidenceConfig, Config, EngineConfig, SamplingConfig
-from pipelines.edt_plugin import LOG_PROBABILITIES, EDTLogitsProcessor
+from pipelines.edt_plugin import LOG_PROBABILITIES, WARM_UP, EDTLogitsProcessor
 from pipelines.engine_protocol import Generated, Scored
 from pipelines.models import fetch
 from pipelines.prompts import ConfidenceKind, Prompts, confidence
-
-# It reports an engine's end at each exit, too. An engine that fails says why in its own process.
-logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
 
 _NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
 
@@ -54,6 +52,9 @@ class VLLMEngine:
             # What is reported is normalized by the plugin, in the rows that ask for it.
             AsyncEngineArgs(**engine_arguments(model_dir, engine), logprobs_mode="processed_logits")
         )
+        # It reports an engine's end at each exit, too. An engine that fails says why in its own
+        # process. Only here: an engine that starts sets all of vLLM's loggers anew.
+        logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
         self.prompts = Prompts.from_tokenizer(self._llm.get_tokenizer(), scoring.question)
         # A process that ends takes its children with it first: vLLM would report a crash.
         atexit.register(self.shutdown)
@@ -216,6 +217,7 @@ def engine_arguments(model_dir: str, engine: EngineConfig) -> dict[str, Any]:
         "use_tqdm_on_load": False,
         "enable_prefix_caching": True,
         "disable_log_stats": True,
+        "additional_config": {WARM_UP: True},
         "logits_processors": None if _is_installed_plugin() else [EDTLogitsProcessor],
         **optional,
     }
@@ -226,7 +228,7 @@ def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
 
     It runs the model in a process of its own and keeps one core back for a scheduler that
     spins while it waits: on two cores that is half the machine (230 against 390 tokens/s).
-    One process does both here, on all threads; tensor parallelism needs vLLM's own way.
+    One process does both here, on all threads; tensor parallelism needs a process a part.
     """
     if engine.kv_cache_gib is not None:
         os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(engine.kv_cache_gib)
@@ -234,7 +236,11 @@ def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
         # EDT's passes and a helper of vLLM's are compiled even then; without, they are slower.
         os.environ["TORCHDYNAMO_DISABLE"] = "1"
     os.environ.setdefault("GLIBC_TUNABLES", MALLOC)
-    if engine.tensor_parallel_size > 1:
+    if (parts := engine.tensor_parallel_size) > 1:
+        # vLLM would give each part a NUMA node, and refuses to start where there are fewer.
+        shares = np.array_split(sorted(os.sched_getaffinity(0))[: engine.threads], parts)
+        bind = "|".join(",".join(map(str, share)) for share in shares)
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", bind)
         return {}
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["OMP_NUM_THREADS"] = str(

@@ -100,9 +100,13 @@ def run(
             )
         )
         try:
-            # So of a large run, a thousandth waits to be written.
             labeled.write_parquet(
-                out.path, filesystem=out.filesystem, min_rows_per_file=max(1, total // _MOST_FILES)
+                out.path,
+                filesystem=out.filesystem,
+                # So of a large run, a thousandth waits to be written.
+                min_rows_per_file=max(1, total // _MOST_FILES),
+                # A writer is a process that takes seconds of a CPU to start.
+                concurrency=engine.most,
             )
         except RayActorError as error:
             raise RuntimeError(

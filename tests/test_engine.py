@@ -29,6 +29,8 @@ ENGINE = EngineConfig(
     dtype="float32", block_size=32, kv_cache_gib=1, max_model_len=512, enforce_eager=True
 )
 
+COLD = SimpleNamespace(additional_config={})  # vLLM's config, as the processor reads it
+
 
 class Driven:
     """An engine and the event loop that it lives in."""
@@ -197,6 +199,22 @@ def test_draws_depend_on_the_key_alone(driven):
     assert len({tuple(one) for one in expected}) == len(expected)
 
 
+def test_a_model_in_two_parts_draws_the_same(tiny, driven, monkeypatch):
+    """Tensor parallelism: a process a part, which vLLM's own binding refuses on one NUMA node."""
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "")  # is unset again when the test ends
+    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND")
+    parts = ENGINE.model_copy(update={"tensor_parallel_size": 2})
+    wanted = [(driven.prompts.sampling_ids(QUESTIONS[i % 3]), 100 + i) for i in range(24)]
+    split = Driven(tiny, SamplingConfig(max_tokens=TOKENS), engine=parts)
+    try:
+        drawn = split.score(*wanted)
+    finally:
+        split.close()
+    for (one, scored), (whole, expected) in zip(drawn, driven.score(*wanted), strict=True):
+        assert one.token_ids == whole.token_ids
+        assert scored.p_true == pytest.approx(expected.p_true, rel=1e-3)
+
+
 def test_responses_are_decoded_and_counted(driven):
     ids = driven.prompts.sampling_ids(QUESTIONS[0])
     for one in driven.draw(*((ids, key) for key in range(20))):
@@ -254,7 +272,7 @@ def test_a_cancelled_sample_is_aborted(endless):
 def v2(processor_class, requests, prompt_lengths):
     """A processor as vLLM's V2 runner makes it; that runner needs a GPU, so its states are ours."""
     states = SimpleNamespace(prompt_len=SimpleNamespace(gpu=torch.tensor(prompt_lengths)))
-    processor = processor_class(None, states)
+    processor = processor_class(COLD, states)
     for slot, params in requests.items():
         processor.add_request(slot, params)
     return processor
@@ -276,7 +294,7 @@ def test_both_interfaces_make_the_same_choice():
         SamplingParams(temperature=0.0, extra_args={"log_probabilities": 1}),
     ]
     so_far = [[1, 2, 3], [4], [], [5, 6], []]
-    first = EDTLogitsProcessor(None, torch.device("cpu"))
+    first = EDTLogitsProcessor(COLD, torch.device("cpu"))
     added = [(i, params[i], [9] * 7, so_far[i]) for i in range(5)]
     first.update_state(BatchUpdate(batch_size=5, removed=[], added=added, moved=[]))
     one = first.apply(logits.clone())

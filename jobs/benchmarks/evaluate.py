@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from jobs.benchmarks import work
 from jobs.benchmarks.figure import Figure, Reach, apart
 
-POLICY, THRESHOLD, BUDGET = "early_stopping", 0.3, 16
+POLICY, THRESHOLD, BUDGET = "early_stopping", 0.15, 16
 Answers = list[tuple[str | None, int]]  # answer, samples used
 
 
