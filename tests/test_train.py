@@ -156,8 +156,9 @@ def training_workers():
     ]
 
 
+@pytest.mark.parametrize("stage", [2, 3])
 def test_a_killed_worker_resumes_from_the_last_checkpoint(
-    tiny, examples, one_worker, ray_cluster, tmp_path
+    tiny, examples, one_worker, ray_cluster, tmp_path, stage
 ):
     """Checkpoints hold all of the state, so the end is the undisturbed run's."""
     out = tmp_path / "out"
@@ -175,7 +176,7 @@ def test_a_killed_worker_resumes_from_the_last_checkpoint(
     killer = threading.Thread(target=kill_after_a_checkpoint)
     killer.start()
     slow = {"micro_tokens": 1}  # a row a forward: time to be killed in
-    _, losses, adapter = run(config(tiny, **slow), examples, out)
+    _, losses, adapter = run(config(tiny, zero_stage=stage, **slow), examples, out)
     killer.join()
     assert killed
     assert kept
