@@ -56,8 +56,11 @@ def connect(config: Config) -> None:
         actors = max(
             config.engine.count * config.engine.cpus, config.train.workers * config.train.cpus
         )
-        # Serve takes a proxy that is slow to start for a broken one, and starts another.
+        os.environ.setdefault("RAY_DATA_LOG_LEVEL", "WARNING")  # of Ray Data's own actors too
+        # Serve takes a proxy that is slow to start for a broken one, and starts another; an engine
+        # is slow to start by nature, of which it would warn.
         os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "30")
+        os.environ.setdefault("RAY_SERVE_SLOW_STARTUP_WARNING_S", "600")
         ray.init(
             address="local",  # never one that happens to run on this machine
             num_cpus=max(os.cpu_count() or 1, math.ceil(actors) + _STREAMING_CPUS),

@@ -6,7 +6,6 @@ artifact holds the adapter in PEFT form (`adapter/`) and one JSON line an optimi
 """
 
 import json
-import logging
 from collections.abc import Mapping
 from functools import partial, reduce
 from typing import Any
@@ -47,13 +46,19 @@ def spec(config: Config) -> dict[str, Any]:
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
     import ray.data
     from ray.data import DataContext
-    from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train import (
+        CheckpointConfig,
+        DataConfig,
+        FailureConfig,
+        LoggingConfig,
+        RunConfig,
+        ScalingConfig,
+    )
     from ray.train.torch import TorchConfig, TorchTrainer
 
     from pipelines.train_loop import STATE_FILE, train_loop
 
     cluster.connect(config)
-    logging.getLogger("ray.train").setLevel(logging.WARNING)
     train = config.train
     examples = inputs["examples"] / EXAMPLES_FILE
     rows, fitting = count(examples, train.max_length)
@@ -95,6 +100,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
             worker_runtime_env={"env_vars": environment},  # type: ignore[call-arg]
             failure_config=FailureConfig(max_failures=train.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
+            logging_config=LoggingConfig("WARNING"),  # the loop says how far it is
         ),
     )
     result = trainer.fit()

@@ -7,7 +7,6 @@ the LM head.
 """
 
 import json
-import logging
 import math
 import os
 import tempfile
@@ -40,7 +39,6 @@ def train_loop(arguments: dict[str, Any]) -> None:
     train = config.train
     context = ray.train.get_context()
     world = context.get_world_size()
-    logging.getLogger("ray.train").setLevel(logging.WARNING)
     if not torch.cuda.is_available():  # Ray leaves a worker one thread
         here = os.cpu_count() or 1
         # DeepSpeed would compile a helper for what gloo does; a machine may have no compiler.
