@@ -2,9 +2,9 @@
 
 python -m jobs.bench [NAME ...] [--quick] [--json FILE]
 
-Names are those of the groups below; by default all but scaling, whose 127 processes take a
-quarter of an hour to start on two cores. --quick takes minutes: the groups that count tokens or
-run one engine, small; its times are of no use. Runs on a CPU, and on a GPU unchanged.
+Names are those of the groups below; by default all but scaling, which takes twelve minutes on two
+cores for its 127 processes. --quick takes minutes: the groups that count tokens or run one engine,
+small; its times are of no use. Runs on a CPU, and on a GPU unchanged.
 """
 
 import argparse
