@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,15 @@ from pipelines.config import Config
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the process of a submitted job
 # What Ray Data takes beside a stage's own actors: a reader, a filter of finished rows, a writer.
 _STREAMING_CPUS = 3
+# Of a Ray that we start. Read by its processes when they start.
+_LOCAL = {
+    # Serve takes a proxy that is slow to start for a broken one, and starts another; an engine is
+    # slow to start by nature, of which it would warn.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
+    "RAY_SERVE_SLOW_STARTUP_WARNING_S": "600",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a machine of one's own gives no notice
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a checkpoint waits for the next one
+}
 # $GLIBC_TUNABLES of an engine's process on a CPU, read when a process starts. The logits of a
 # step are megabytes: kept by malloc, in huge pages, instead of mapped anew in small ones every
 # time (10% more tokens a second).
@@ -46,27 +56,35 @@ def connect(config: Config) -> None:
     """
     import ray
 
+    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "WARNING")  # read when ray.data is imported
     if ray.is_initialized():
         return
     if "RAY_ADDRESS" in os.environ or _JOB in os.environ:
         ray.init()  # a runtime_env here would conflict with the submitted job's
     else:
         logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # "tokens are on"
-        quiet = ray.LoggingConfig(log_level="WARNING")  # of the workers' too
         actors = max(
-            config.engine.count * config.engine.cpus, config.train.workers * config.train.cpus
+            config.engine.count * config.engine.cpus, config.train.most * config.train.cpus
         )
-        os.environ.setdefault("RAY_DATA_LOG_LEVEL", "WARNING")  # of Ray Data's own actors too
-        # Serve takes a proxy that is slow to start for a broken one, and starts another; an engine
-        # is slow to start by nature, of which it would warn.
-        os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "30")
-        os.environ.setdefault("RAY_SERVE_SLOW_STARTUP_WARNING_S", "600")
+        dashboard = _free_port()
+        # Ray Train looks up its own actors through it. By default it would ask any Ray that runs
+        # on this machine, or once ran, and take a training that this one does not know for dead.
+        os.environ["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{dashboard}"
+        for name, value in _LOCAL.items():
+            os.environ.setdefault(name, value)
         ray.init(
             address="local",  # never one that happens to run on this machine
             num_cpus=max(os.cpu_count() or 1, math.ceil(actors) + _STREAMING_CPUS),
+            dashboard_port=dashboard,
             logging_level=logging.WARNING,
-            logging_config=quiet,
+            logging_config=ray.LoggingConfig(log_level="WARNING"),  # of the workers' too
         )
+
+
+def _free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
 
 
 def tell_job(root: str, stage: str) -> None:

@@ -83,12 +83,6 @@ class EngineConfig(_Section):
     trust_remote_code: bool = False  # run code that a model brings
     max_restarts: Annotated[int, Field(ge=0)] = 3  # of one engine, before the run fails
 
-    @model_validator(mode="after")
-    def _bounds(self) -> Self:
-        if self.most < self.count:
-            raise ValueError(f"max_count ({self.max_count}) is less than count ({self.count})")
-        return self
-
     @property
     def most(self) -> int:
         """Engines at most."""
@@ -133,13 +127,19 @@ class TrainConfig(_Section):
     beta: Positive = 0.25  # of the SmoothL1 calibration loss
     lora: LoraConfig = LoraConfig()
     dtype: Literal["float32", "bfloat16"] = "bfloat16"  # of the frozen weights and of compute
-    zero_stage: Literal[0, 1, 2, 3] = 2  # DeepSpeed ZeRO
+    zero_stage: Literal[1, 2, 3] = 2  # of DeepSpeed's ZeRO: 1, 2 or 3
     workers: Count = 1  # training processes
+    max_workers: Count | None = None  # processes to grow to where nodes come; workers, by default
     gpus: Annotated[float, Field(ge=0)] = 0  # GPUs a worker
     cpus: Annotated[float, Field(ge=0)] = 1  # Ray CPUs a worker
     threads: Count | None = None  # CPU only: of a worker; its share of the machine's, by default
     checkpoint_every: Count = 50  # optimizer steps
     max_failures: Annotated[int, Field(ge=0)] = 3  # resumes from the last checkpoint
+
+    @property
+    def most(self) -> int:
+        """Workers at most."""
+        return self.max_workers or self.workers
 
 
 class EvaluateConfig(_Section):
@@ -192,6 +192,17 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        for key, least, most in (
+            ("engine.max_count", self.engine.count, self.engine.most),
+            ("train.max_workers", self.train.workers, self.train.most),
+        ):
+            if most < least:
+                raise ValueError(f"{key} ({most}) is less than what it grows from ({least})")
+        if self.train.most > self.train.batch_size:
+            raise ValueError(
+                f"train.batch_size ({self.train.batch_size}) has no row for each of "
+                f"{self.train.most} workers"
+            )
         if self.engine.batch_invariant and not self.engine.gpus:
             raise ValueError("engine.batch_invariant: vLLM has this mode on GPUs alone")
         if self.sampling.max_tokens >= self.engine.max_model_len:

@@ -60,12 +60,13 @@ def run(
 
     make_engine: called in each actor; benchmarks and tests bring engines without a model.
     """
+    cluster.connect(config)
+
     import ray.data
     from ray.data import ActorPoolStrategy, DataContext
     from ray.exceptions import RayActorError
     from ray.util.annotations import RayDeprecationWarning
 
-    cluster.connect(config)
     source = inputs["queries"] / "train.parquet"
     engine = config.engine
     cluster.tell_if_short("engine.count", engine.count, engine.resources)
@@ -138,7 +139,6 @@ def _context(out: Location) -> Any:
     from ray.data.checkpoint import CheckpointConfig
     from ray.data.context import AutoscalingConfig
 
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says it has no bars
     # What fails is raised, to be told in a line; these two print its whole trace before that.
     for name in ("exceptions", "_internal.execution.streaming_executor_state"):

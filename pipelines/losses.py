@@ -1,6 +1,6 @@
 """The joint loss (arXiv 2503.00031, equation 3), from one forward over whole sequences."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,8 +9,7 @@ from torch.nn.functional import cross_entropy, smooth_l1_loss
 from pipelines.prompts import Prompts
 
 
-@dataclass(frozen=True)
-class JointLoss:
+class JointLoss(NamedTuple):
     """Means over the rows of a batch: `total` is what is minimized."""
 
     total: Tensor

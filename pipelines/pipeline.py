@@ -31,15 +31,16 @@ NEEDS_NO_TEST_SETS = ("queries", "held_out", "label", "examples", "train", "expo
 def steps(config: Config, until: str | None = None) -> list[Step]:
     """The steps of a run, up to and with stage `until`; ValueError where there is no such stage."""
 
-    def step(name: str, stage: Any, *inputs: str, **more: Any) -> Step:
-        return Step(name, partial(stage.run, config, **more), stage.spec(config, **more), inputs)
+    def step(name: str, stage: Any, *inputs: str, version: int = 1, **more: Any) -> Step:
+        run, spec = partial(stage.run, config, **more), stage.spec(config, **more)
+        return Step(name, run, spec, inputs, version)
 
     every = [
         step("queries", queries, roles=("train",)),
         step("held_out", queries, roles=("calibration", "test")),
         step("label", label, "queries"),
         step("examples", examples, "label"),
-        step("train", train, "examples"),
+        step("train", train, "examples", version=2),  # batches of any number of workers
         step("export", export, "train"),
         step("evaluate", evaluate, "held_out", "export"),
         step("report", report, "held_out", "label", "examples", "train", "evaluate"),

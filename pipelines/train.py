@@ -6,6 +6,7 @@ artifact holds the adapter in PEFT form (`adapter/`) and one JSON line an optimi
 """
 
 import json
+import os
 from collections.abc import Mapping
 from functools import partial, reduce
 from typing import Any
@@ -26,6 +27,7 @@ _EXECUTION = {
     "micro_tokens",
     "threads",
     "workers",
+    "max_workers",
     "gpus",
     "cpus",
     "checkpoint_every",
@@ -44,6 +46,17 @@ def spec(config: Config) -> dict[str, Any]:
 
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+    cluster.connect(config)
+    train = config.train
+    environment = {
+        "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it prints every line twice
+        "PYTHONWARNINGS": "ignore::FutureWarning",  # of torch, to DeepSpeed
+        "RAY_DATA_LOG_LEVEL": "WARNING",
+    }
+    if not train.gpus:
+        # Of this process too, or DeepSpeed says that it found no GPU.
+        environment["DS_ACCELERATOR"] = os.environ["DS_ACCELERATOR"] = "cpu"
+
     import ray.data
     from ray.data import DataContext
     from ray.train import (
@@ -56,16 +69,13 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     )
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from pipelines.train_loop import STATE_FILE, train_loop
+    from pipelines.train_loop import STEPS_FILE, train_loop
 
-    cluster.connect(config)
-    train = config.train
     examples = inputs["examples"] / EXAMPLES_FILE
     rows, fitting = count(examples, train.max_length)
-    if fitting < train.workers:
+    if not fitting:
         raise ValueError(
-            f"{fitting} of {rows} examples fit train.max_length ({train.max_length}), which is "
-            f"not one for each of {train.workers} workers; raise it"
+            f"0 of {rows} examples fit train.max_length ({train.max_length}); raise it"
         )
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False  # the loop says how far it is
@@ -78,20 +88,19 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         )
     options = ray.data.ExecutionOptions(preserve_order=True)  # the same batches on every run
     per_worker: dict[str, float] = {"CPU": train.cpus}
-    environment = {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}  # it prints every line twice
     if train.gpus:
         per_worker["GPU"] = train.gpus
-    else:
-        environment["DS_ACCELERATOR"] = "cpu"
     cluster.tell_if_short("train.workers", train.workers, per_worker)
+    workers: Any = train.workers if train.max_workers is None else (train.workers, train.most)
     trainer = TorchTrainer(
         train_loop,
         train_loop_config={"config": config.model_dump(mode="json"), "rows": fitting},
         datasets={"train": dataset},
-        dataset_config=DataConfig(execution_options=options),
+        # Every worker reads all rows and takes its share of a batch, whatever their number is.
+        dataset_config=DataConfig(datasets_to_split=[], execution_options=options),
         torch_config=TorchConfig(backend="nccl" if train.gpus else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=train.workers, use_gpu=train.gpus > 0, resources_per_worker=per_worker
+            num_workers=workers, use_gpu=train.gpus > 0, resources_per_worker=per_worker
         ),
         run_config=RunConfig(
             name=CHECKPOINTS,
@@ -107,7 +116,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
     with result.checkpoint.as_directory() as directory:
         local = Location.of(directory)
-        losses = (local / STATE_FILE).read_json()
+        losses = (local / STEPS_FILE).read_json()
         (out / ADAPTER_DIR).clear()
         for name in ("adapter_config.json", "adapter_model.safetensors"):
             with (

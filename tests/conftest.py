@@ -87,9 +87,20 @@ def tokenizer(shared_tokenizer: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
-    """A real Ray on this machine."""
+    """A real Ray on this machine, as a run starts one: with places for an actor of one CPU."""
     import ray
 
-    ray.init(address="local", num_cpus=4, logging_level="ERROR", log_to_driver=True)
+    from pipelines.cluster import connect
+    from pipelines.config import Config
+
+    connect(
+        Config.model_validate(
+            {
+                "root": "unused",
+                "model": {"source": "unused"},
+                "data": {"train": [{"name": "capitals"}]},
+            }
+        )
+    )
     yield
     ray.shutdown()

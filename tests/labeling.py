@@ -83,6 +83,10 @@ def rows(root: str | Path) -> pa.Table:
     return artifact(root).read_table().drop_columns("counters").sort_by("query_id")
 
 
-if __name__ == "__main__":
+def main() -> int:
     label.run = partial(label.run, make_engine=engine)
-    sys.exit(run.main())
+    return run.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,7 +13,15 @@ STAGES = {"queries", "label", "examples", "train", "export", "evaluate", "report
 # From what stands alone to what ties it together; imports inside the project point up this list.
 LAYERS = [
     {"answers", "edt", "consistency", "policies", "metrics", "prompts"},
-    {"config", "schemas", "storage", "storage_errors", "losses", "engine_protocol"},
+    {
+        "config",
+        "schemas",
+        "storage",
+        "storage_errors",
+        "losses",
+        "micro_batches",
+        "engine_protocol",
+    },
     {
         "models",
         "dag",
@@ -26,13 +34,19 @@ LAYERS = [
         "edt_plugin",
     },
     {"datasets.arithmetic", "datasets.capitals", "datasets.elements", "datasets.files"},
-    {"datasets", "engine", "lora", "page"},
+    {"datasets", "engine", "lora", "page", "train_state"},
     {"train_loop", "service"},
     STAGES,
     {"pipeline"},
 ]
-PURE = {"answers", "edt", "consistency", "policies", "losses", "metrics", "prompts"}
-ONLY_IMPORT = {"vllm": {"engine", "edt_plugin"}, "deepspeed": {"train_loop"}, "peft": {"lora"}}
+PURE = {
+    "answers", "edt", "consistency", "policies", "losses", "micro_batches", "metrics", "prompts",
+}  # fmt: skip
+ONLY_IMPORT = {
+    "vllm": {"engine", "edt_plugin"},
+    "deepspeed": {"train_loop", "train_state"},
+    "peft": {"lora"},
+}
 NO_RAY = {
     "dag",
     "lease",

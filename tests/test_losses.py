@@ -6,8 +6,9 @@ from torch.nn.functional import smooth_l1_loss
 
 from pipelines.config import Config
 from pipelines.losses import confidence_of, joint_loss, select_positions
+from pipelines.micro_batches import collate, micro_batches
 from pipelines.prompts import Prompts
-from pipelines.train_loop import JointModel, collate, micro_batches
+from pipelines.train_loop import JointModel
 
 ETA, OMEGA, BETA = 0.75, 0.1, 0.25
 
@@ -91,7 +92,7 @@ def test_loss_and_gradients_equal_two_plain_forwards(module):
 
 def test_micro_batches_weighed_by_rows_give_the_whole_batchs_loss(module):
     whole = module(collate(ROWS, "cpu")).total
-    parts = micro_batches(ROWS, most_tokens=16, at_least=1)
+    parts = micro_batches(ROWS, most_tokens=16)
     assert len(parts) > 1
     total = sum(module(collate(part, "cpu")).total * len(part) / len(ROWS) for part in parts)
     assert float(total) == pytest.approx(float(whole), rel=1e-5)
@@ -113,16 +114,6 @@ def test_the_cross_entropy_covers_exactly_the_responses():
     for r, c in positions.tolist():
         predicted.setdefault(r, []).append(int(batch["ids"][r, c + 1]))
     assert predicted == {0: ROWS[0]["response_ids"], 2: ROWS[2]["response_ids"]}
-
-
-def test_collate_pads_on_the_right_and_masks():
-    batch = collate(ROWS, "cpu")
-    assert batch["mask"].sum(1).tolist() == [10, 9, 6, 8]
-    assert batch["ids"].shape == (4, 10)
-    for i, one in enumerate(ROWS):
-        whole = one["prompt_ids"] + one["response_ids"] + one["turn_ids"]
-        assert batch["ids"][i, : len(whole)].tolist() == whole
-        assert batch["mask"][i, len(whole) :].sum() == 0
 
 
 def test_by_hand():

@@ -78,17 +78,17 @@ class _Steps:
         return time.perf_counter() - start
 
     def joint(self, rows: list[Row]) -> None:
-        from pipelines.train_loop import collate, micro_batches
+        from pipelines.micro_batches import collate, micro_batches
 
-        for micro in micro_batches(rows, self.config.train.micro_tokens, at_least=1):
+        for micro in micro_batches(rows, self.config.train.micro_tokens):
             self.model(collate(micro, self.device)).total.backward()
 
     def two_forwards(self, rows: list[Row], width: int = 0) -> None:
-        from pipelines.train_loop import micro_batches
+        from pipelines.micro_batches import micro_batches
 
         generated = [row for row in rows if row["target"] > self.config.examples.eta]
         for some, loss in ((rows, self._calibration), (generated, self._generation)):
-            for micro in micro_batches(some, self.config.train.micro_tokens, at_least=1):
+            for micro in micro_batches(some, self.config.train.micro_tokens):
                 loss(self._collate(micro, width)).backward()
 
     def two_forwards_padded(self, rows: list[Row]) -> None:
@@ -97,7 +97,7 @@ class _Steps:
     def _collate(self, rows: list[Row], width: int) -> dict[str, Any]:
         from torch.nn.functional import pad
 
-        from pipelines.train_loop import collate
+        from pipelines.micro_batches import collate
 
         batch = collate(rows, self.device)
         extra = max(0, width - batch["ids"].shape[1])
