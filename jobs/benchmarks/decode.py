@@ -7,7 +7,7 @@ questions with answers of very different lengths, from the first query to the la
 from collections.abc import Iterator
 
 from jobs.benchmarks import work
-from jobs.benchmarks.figure import Figure, Pair, Reach, apart
+from jobs.benchmarks.figure import Figure, Pair, Process, Reach, apart
 from jobs.benchmarks.label import label_stage
 
 
@@ -24,7 +24,8 @@ def run(quick: bool) -> Iterator[Figure]:
         )
         for question in both
     ]
-    did = work.apart_on(label_stage, asked, samples, max_tokens)
+    with Process() as rays:
+        did = work.on(rays, label_stage, asked, samples, max_tokens)
     computed = sum(did[f"{kind}_tokens"] for kind in ("prompt", "generated", "scored"))
     full = [(computed / did["busy_seconds"], ours) for ours, _ in pairs]
     yield Figure.of("decode.label_stage", "tokens/s", full, Reach("at least", 0.9))

@@ -63,8 +63,22 @@ class Figure:
         return numbers | {"unit": self.unit, "reach": str(self.reach)}
 
 
+class Process:
+    """A fresh process for some calls: engines and thread pools are settled once a process."""
+
+    def __enter__(self) -> "Process":
+        spawn = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, mp_context=spawn)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._pool.shutdown()
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._pool.submit(function, *args, **kwargs).result()
+
+
 def apart(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs a function in a fresh process: engines and thread pools are settled once a process."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        return pool.submit(function, *args, **kwargs).result()
+    """Runs a function in a process of its own."""
+    with Process() as process:
+        return process.call(function, *args, **kwargs)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from jobs.benchmarks.figure import apart
+from jobs.benchmarks.figure import Process
 from pipelines.config import Config
 from pipelines.datasets.capitals import table
 
@@ -20,12 +20,18 @@ def questions(template: str, count: int) -> list[str]:
     return [template.format(country) for country in list(table())[:count]]
 
 
-def apart_on(way: Callable[[Config], T], asked: Sequence[str], samples: int, max_tokens: int) -> T:
-    """What a way to label returns for these questions, in a process and a root of its own."""
+def on(
+    process: Process,
+    way: Callable[[Config], T],
+    asked: Sequence[str],
+    samples: int,
+    max_tokens: int,
+) -> T:
+    """What a way to label returns for these questions, in a process and in a root of its own."""
     with tempfile.TemporaryDirectory() as root:
         lines = [json.dumps({"question": one, "answer": "unknown"}) for one in asked]
         Path(root, "questions.jsonl").write_text("\n".join(lines))
-        returned = apart(way, config(samples, max_tokens, root))
+        returned = process.call(way, config(samples, max_tokens, root))
     print(f"bench: {way.__name__}, {len(asked)} queries of {samples}: {returned}", flush=True)
     return returned
 
