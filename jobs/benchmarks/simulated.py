@@ -22,7 +22,7 @@ from pipelines.storage import Location
 
 SEQUENCES = 32  # in a batch
 STEP = 0.032  # seconds a token takes: 1,000 tokens/s at a full batch
-MEAN_TOKENS = 50  # of a response; its lengths are exponential
+MEAN_TOKENS = 200  # of a response; its lengths are exponential
 TURN = 21  # tokens of P(True)'s turn
 
 
