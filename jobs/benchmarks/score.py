@@ -12,8 +12,8 @@ def run(quick: bool) -> Iterator[Figure]:
     short, long = apart(
         _computed,
         [
-            (work.SHORT, 2 if quick else 8, samples, 64),
-            (work.LONG, 1 if quick else 2, samples, 150),
+            (work.SHORT, 2 if quick else 4, samples, 64),
+            (work.LONG, 1, samples, 150),
         ],
     )
     yield Figure.of("score.short", "tokens", [short], Reach("at most", 0.45))

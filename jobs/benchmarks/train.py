@@ -17,7 +17,7 @@ WIDTH = 1024  # the public code's padding
 
 
 def run(quick: bool) -> Iterator[Figure]:
-    padded, bucketed = apart(_pairs, *((4, 1) if quick else (16, 3)))
+    padded, bucketed = apart(_pairs, *((4, 1) if quick else (16, 2)))
     unit = "examples/s"
     yield Figure.of("train.two_forwards_padded", unit, padded, Reach("at least", 4))
     yield Figure.of("train.two_forwards_bucketed", unit, bucketed, Reach("at least", 1.6))
