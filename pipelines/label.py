@@ -60,7 +60,7 @@ def run(
 
     make_engine: called in each actor; benchmarks and tests bring engines without a model.
     """
-    cluster.connect(config)
+    cluster.connect(config)  # before ray.data is imported, which reads its log level then
 
     import ray.data
     from ray.data import ActorPoolStrategy, DataContext

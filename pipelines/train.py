@@ -46,7 +46,7 @@ def spec(config: Config) -> dict[str, Any]:
 
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
-    cluster.connect(config)
+    cluster.connect(config)  # before ray.data is imported, which reads its log level then
     train = config.train
     environment = {
         "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it prints every line twice

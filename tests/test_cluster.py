@@ -3,6 +3,8 @@
 import sys
 
 import pytest
+from hosts import hosts
+from object_store import plain_environment
 
 from pipelines.cluster import places, tell_if_short
 
@@ -35,3 +37,18 @@ def test_what_does_not_fit_is_said_with_what_is_there(ray_cluster, capsys):
 def test_what_fits_needs_no_word(ray_cluster, capsys):
     tell_if_short("engine.count", 3, {"CPU": 1, "GPU": 0})
     assert not capsys.readouterr().out
+
+
+def test_ray_looks_up_its_own_actors_and_not_another_rays(ray_cluster):
+    """As Ray Train does: it takes an actor that the Ray it asks does not know for dead."""
+    import ray
+
+    @ray.remote(num_cpus=0)
+    class Actor:
+        def state(self):
+            from ray.util.state import get_actor
+
+            return get_actor(ray.get_runtime_context().get_actor_id(), timeout=10).state
+
+    with hosts(plain_environment()):
+        assert ray.get(Actor.remote().state.remote()) == "ALIVE"
