@@ -7,7 +7,8 @@ import math
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from pipelines.config import Config
@@ -66,19 +67,34 @@ def connect(config: Config) -> None:
         actors = max(
             config.engine.count * config.engine.cpus, config.train.most * config.train.cpus
         )
-        dashboard = _free_port()
-        # Ray Train looks up its own actors through it. By default it would ask any Ray that runs
-        # on this machine, or once ran, and take a training that this one does not know for dead.
-        os.environ["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{dashboard}"
         for name, value in _LOCAL.items():
             os.environ.setdefault(name, value)
-        ray.init(
-            address="local",  # never one that happens to run on this machine
-            num_cpus=max(os.cpu_count() or 1, math.ceil(actors) + _STREAMING_CPUS),
-            dashboard_port=dashboard,
-            logging_level=logging.WARNING,
-            logging_config=ray.LoggingConfig(log_level="WARNING"),  # of the workers' too
-        )
+        dashboard = _free_port()
+        with _environment("RAY_API_SERVER_ADDRESS", f"http://127.0.0.1:{dashboard}"):
+            ray.init(
+                address="local",  # never one that happens to run on this machine
+                num_cpus=max(os.cpu_count() or 1, math.ceil(actors) + _STREAMING_CPUS),
+                dashboard_port=dashboard,
+                logging_level=logging.WARNING,
+                logging_config=ray.LoggingConfig(log_level="WARNING"),  # of the workers' too
+            )
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """A variable for the processes that are started within; this one's own stays as it was.
+
+    Ray Train looks up its actors at the API server. By default it would ask any Ray that runs on
+    this machine, or once ran, and take a training that this one does not know for dead.
+    """
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _free_port() -> int:
