@@ -132,14 +132,15 @@ def test_what_the_artifact_says(one_worker, examples):
         assert one["loss"] == pytest.approx(one["calibration"] + 0.1 * one["generation"], rel=1e-4)
 
 
-@pytest.mark.parametrize(("workers", "stage"), [(2, 2), (3, 3)])
+@pytest.mark.parametrize(("workers", "stage"), [(2, 2), (2, 3), (3, 3)])
 def test_any_number_of_workers_takes_the_same_steps(
     tiny, examples, one_worker, tmp_path, workers, stage
 ):
     """The last batch of an epoch has 6 rows of uneven length: none is left out or counts twice."""
     _, expected, wanted = one_worker
     changes = {"workers": workers, "zero_stage": stage, "cpus": 0.3}
-    _, losses, adapter = run(config(tiny, **changes), examples, tmp_path)
+    result, losses, adapter = run(config(tiny, **changes), examples, tmp_path)
+    assert result.metrics["steps"] == len(losses) == 6
     assert {one["workers"] for one in losses} == {workers}
     for name in ("loss", "calibration", "generation", "lr", "tokens", "rows"):
         assert [s[name] for s in losses] == pytest.approx([s[name] for s in expected], rel=1e-3)
@@ -158,7 +159,7 @@ def training_workers():
 @contextmanager
 def killed_after_a_checkpoint(out):
     """Kills all workers once; yields the steps that the oldest checkpoint had by then."""
-    kept = []
+    kept, killed = [], []
 
     def kill():
         # Ray goes on from those that its snapshot names.
@@ -166,12 +167,14 @@ def killed_after_a_checkpoint(out):
         once(lambda: snapshot.exists() and training_workers())
         for process in training_workers():
             os.kill(process.pid, signal.SIGKILL)
+            killed.append(process.pid)
         kept.extend(json.loads(min(out.glob("_checkpoints/*/losses.json")).read_text()))
 
     killer = threading.Thread(target=kill)
     killer.start()
     yield kept
     killer.join()
+    assert killed
 
 
 SLOW = {"micro_tokens": 1}  # a row a forward: time to be killed in
@@ -182,7 +185,7 @@ def ends_as_undisturbed(resumed, kept, undisturbed):
     _, losses, adapter = resumed
     _, expected, wanted = undisturbed
     assert kept
-    assert losses[: len(kept)] == kept, "with its seconds"
+    assert losses[: len(kept)] == kept, "with its seconds: these steps were not taken again"
     assert [s["step"] for s in losses] == [s["step"] for s in expected]
     for name in ("loss", "lr"):
         assert [s[name] for s in losses] == pytest.approx([s[name] for s in expected], rel=1e-3)
@@ -190,11 +193,13 @@ def ends_as_undisturbed(resumed, kept, undisturbed):
         torch.testing.assert_close(adapter[name], tensor, rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.parametrize("stage", [2, 3])
 def test_a_killed_worker_resumes_from_the_last_checkpoint(
-    tiny, examples, one_worker, ray_cluster, tmp_path
+    tiny, examples, one_worker, ray_cluster, tmp_path, stage
 ):
+    """Checkpoints hold all of the state, so the end is the undisturbed run's."""
     with killed_after_a_checkpoint(tmp_path) as kept:
-        resumed = run(config(tiny, **SLOW), examples, tmp_path)
+        resumed = run(config(tiny, zero_stage=stage, **SLOW), examples, tmp_path)
     ends_as_undisturbed(resumed, kept, one_worker)
     assert not (tmp_path / "_checkpoints").exists()
 
