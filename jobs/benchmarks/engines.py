@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+from jobs.benchmarks import work
 from jobs.benchmarks.figure import Pair
 from pipelines.config import Config
 from pipelines.engine import engine_arguments
@@ -47,6 +49,12 @@ class PlainEngine:
         outputs = self.generate(prompts, params)
         tokens = sum(len(one.token_ids) for output in outputs for one in output.outputs)
         return tokens / (time.perf_counter() - start)
+
+
+@cache
+def of_this_process(compiled: bool = False) -> PlainEngine:
+    """One that stays for several calls."""
+    return PlainEngine(work.config(compiled=compiled))
 
 
 def edt_against(

@@ -8,15 +8,11 @@ it: that of the two processors is measured with a run of one sample, and subtrac
 
 import time
 from collections.abc import Iterator
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobs.benchmarks import work
 from jobs.benchmarks.figure import Figure, Process, Reach
 from pipelines.config import Config
-
-if TYPE_CHECKING:
-    from jobs.benchmarks.engines import PlainEngine
 
 SAMPLES = 32
 # name -> pairs of runs; template, queries, max_tokens; and what to reach against each baseline.
@@ -37,22 +33,24 @@ SETS: dict[str, tuple[int, tuple[str, int, int], dict[str, float]]] = {
 def run(quick: bool) -> Iterator[Figure]:
     if quick:
         return
+    asked = {
+        name: (work.questions(template, queries), SAMPLES, max_tokens)
+        for name, (_, (template, queries, max_tokens), _) in SETS.items()
+    }
     walls: dict[str, dict[str, list[float]]] = {}
     with Process() as rays, Process() as vllm:
-        for name, (times, (template, queries, max_tokens), _) in SETS.items():
-            asked = (work.questions(template, queries), SAMPLES, max_tokens)
+        for name, (times, _, _) in SETS.items():
             ours, sampled, both = [], [], []
             for _ in range(times):
-                ours.append(work.on(rays, label_stage, *asked)["seconds"])
-                drawing, scoring = work.on(vllm, plain, *asked)
+                ours.append(work.on(rays, label_stage, *asked[name])["seconds"])
+                drawing, scoring = work.on(vllm, plain, *asked[name])
                 sampled.append(drawing)
                 both.append(drawing + scoring)
             walls[name] = {"ours": ours, "generate": sampled, "uncached": both}
     with Process() as two:
         start = work.on(two, two_processors, work.questions(work.SHORT, 1), 1, 1)
-        for name, (times, (template, queries, max_tokens), _) in SETS.items():
-            asked = (work.questions(template, queries), SAMPLES, max_tokens)
-            wall = work.on(two, two_processors, *asked) - start
+        for name, (times, _, _) in SETS.items():
+            wall = work.on(two, two_processors, *asked[name]) - start
             walls[name]["two_processors"] = [wall] * times  # one run, of minutes
     for name, (_, (_, queries, _), reach) in SETS.items():
         for baseline, bound in reach.items():
@@ -98,20 +96,14 @@ def label_stage(config: Config) -> dict[str, float]:
     return {**(result.metrics or {}), "seconds": end - pc.min(began).as_py()}
 
 
-@cache
-def _engine() -> "PlainEngine":
-    """The one of this process; what a set has of its own is no part of an engine's settings."""
-    from jobs.benchmarks.engines import PlainEngine
-
-    return PlainEngine(work.config())
-
-
 def plain(config: Config) -> tuple[float, float]:
     """Seconds of plain vLLM: to draw all samples, and to score each of them alone after that."""
     from vllm import SamplingParams
 
+    from jobs.benchmarks.engines import of_this_process
+
     prompts = [row["prompt_ids"] for row in _rows(config)]
-    engine = _engine()
+    engine = of_this_process()  # what a set has of its own is no part of an engine's settings
     engine.llm.reset_prefix_cache()
     sampling = config.sampling
     params = SamplingParams(

@@ -36,12 +36,18 @@ def on(
     return returned
 
 
-def config(samples: int = 32, max_tokens: int = 64, root: str = "unused") -> Config:
-    """The quickstart's engine on a root's questions; on a GPU, vLLM's own defaults."""
+def config(
+    samples: int = 32, max_tokens: int = 64, root: str = "unused", compiled: bool = False
+) -> Config:
+    """The quickstart's engine on a root's questions; on a GPU, vLLM's own defaults.
+
+    compiled: on a CPU too, which takes a minute an engine.
+    """
     import torch
 
     on_cpu = {
-        "dtype": "float32", "block_size": 32, "kv_cache_gib": 4, "enforce_eager": True,
+        "dtype": "float32", "block_size": 32, "kv_cache_gib": 4,
+        "enforce_eager": not compiled,
     }  # fmt: skip
     gpu = torch.cuda.is_available()
     return Config.model_validate(
