@@ -56,7 +56,8 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         handle = deploy(config, source, name, f"/{name}")
         try:
             asyncio.run(_collect(config, handle, rows, out, name))
-            recorded = out.read_table(f"{name}-").to_pylist()
+            columns = ["query_id", "role", "question", "kind", "samples"]
+            recorded = out.read_table(f"{name}-", columns).to_pylist()
             tests = [row for row in recorded if row["role"] == "test"]
             live[name] = asyncio.run(_live(config, name, tests))
         finally:

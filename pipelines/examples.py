@@ -3,6 +3,9 @@
 Calibration examples are drawn evenly from the bins of SSC, generation examples from the
 responses with SSC > eta. Queries of the role train are all that was labeled, so a query is
 never split. One file, in the order in which training reads it: the same for every worker.
+
+The labels are read twice, a few queries at a time: for the targets of all responses, and for the
+tokens of those that were chosen. So memory holds the examples, and some bytes a response.
 """
 
 from collections import defaultdict
@@ -11,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
@@ -27,17 +31,15 @@ def spec(config: Config) -> dict[str, Any]:
 
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
-    columns = ["query_id", "dataset", "prompt_ids", "samples", "response_ids"]
-    table = inputs["label"].read_table(columns=columns)
+    label, settings = inputs["label"], config.examples
     turn_ids = Prompts.load(fetch(config.model.source), config.confidence.question).turn_ids
-    labels = sorted(table.to_pylist(), key=lambda row: row["query_id"])
-    candidates = responses(labels, config.examples.target)
+    numbers, targets = candidates(label, settings.target)
     chosen = choose(
-        np.array([one["target"] for one in candidates], dtype=np.float64),
-        total=config.examples.total,
-        generation_ratio=config.examples.generation_ratio,
-        eta=config.examples.eta,
-        bin_width=config.examples.bin_width,
+        targets,
+        total=settings.total,
+        generation_ratio=settings.generation_ratio,
+        eta=settings.eta,
+        bin_width=settings.bin_width,
         seed=config.seed,
     )
     if not chosen:
@@ -45,46 +47,80 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
             "no response has a label to train on: no answer was found in any, or all confidences "
             "are 0; look at the label artifact's samples, and at data.train.*.kind"
         )
-    rows = [candidates[i] | {"task": task, "turn_ids": turn_ids} for i, task in chosen]
+    places = np.array([place for place, _ in chosen])
+    tasks = [task for _, task in chosen]
+    table = responses(label, numbers[places])
+    table = table.append_column("task", pa.array(tasks))
+    table = table.append_column("turn_ids", pa.array([turn_ids] * len(tasks), pa.list_(pa.int32())))
+    table = table.append_column("target", pa.array(targets[places], pa.float32()))
     pq.write_table(
-        pa.Table.from_pylist(rows, schema=EXAMPLES),
+        table.select(EXAMPLES.names),
         (out / EXAMPLES_FILE).path,
         filesystem=out.filesystem,
         row_group_size=1024,
     )
-    tasks = [task for _, task in chosen]
     metrics = {
-        "candidates": len(candidates),
+        "candidates": len(targets),
         "calibration": tasks.count("calibration"),
         "generation": tasks.count("generation"),
-        "queries": len({row["query_id"] for row in rows}),
+        "queries": len(pc.unique(table["query_id"])),
     }
-    return Result(len(rows), str(EXAMPLES), metrics)
+    return Result(len(table), str(EXAMPLES), metrics)
 
 
-def responses(labels: list[dict[str, Any]], target: str = "ssc") -> list[dict[str, Any]]:
-    """Every response of the label artifact that has a target, as an example without its task."""
-    found = []
-    for row in labels:
-        samples = row["samples"]
-        targets = training_targets(
-            [sample["answer"] for sample in samples],
-            [sample["p_true"] for sample in samples],
-            target,
+def candidates(label: Location, target: str) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers and targets [candidates] of the responses to choose from, by query id.
+
+    A number counts all responses of the artifact in the order in which they are read. Those
+    without a target (config examples.target) or without a token are no candidates.
+    """
+    queries: list[str] = []
+    sizes: list[int] = []  # responses of each query
+    targets: list[np.ndarray] = []
+    for batch in label.batches(["query_id", "samples", "response_ids"]):
+        queries += batch["query_id"].to_pylist()
+        samples = batch["samples"].flatten()
+        answers, confidences = (samples.field(n).to_pylist() for n in ("answer", "p_true"))
+        found: list[float | None] = []
+        for size in pc.list_value_length(batch["samples"]).to_pylist():
+            own = slice(len(found), len(found) + size)
+            found += training_targets(answers[own], confidences[own], target)
+            sizes.append(size)
+        empty = pc.list_value_length(batch["response_ids"].flatten()).to_numpy() == 0
+        targets.append(np.where(empty, np.nan, np.array(found, dtype=np.float64)))
+    everything = np.concatenate(targets)
+    _, rank = np.unique(queries, return_inverse=True)
+    by_query = np.argsort(np.repeat(rank, sizes), kind="stable")
+    numbers = by_query[~np.isnan(everything[by_query])]
+    return numbers, everything[numbers]
+
+
+def responses(label: Location, numbers: np.ndarray) -> pa.Table:
+    """The responses with these numbers, in their order: what an example has of its response."""
+    order = np.argsort(numbers)
+    ascending = numbers[order]
+    parts, read = [], 0
+    for batch in label.batches(["query_id", "dataset", "prompt_ids", "samples", "response_ids"]):
+        samples = batch["samples"].flatten()
+        first, last = np.searchsorted(ascending, [read, read + len(samples)])
+        here = pa.array(ascending[first:last] - read)
+        read += len(samples)
+        sizes = pc.list_value_length(batch["samples"]).to_numpy()
+        row = pa.array(np.repeat(np.arange(len(batch)), sizes)).take(here)
+        query_id = batch["query_id"].take(row)
+        index = samples.field("index").take(here).cast(pa.string())
+        parts.append(
+            pa.table(
+                {
+                    "example_id": pc.binary_join_element_wise(query_id, index, "-"),
+                    "query_id": query_id,
+                    "dataset": batch["dataset"].take(row),
+                    "prompt_ids": batch["prompt_ids"].take(row),
+                    "response_ids": batch["response_ids"].flatten().take(here),
+                }
+            )
         )
-        for sample, ids, value in zip(samples, row["response_ids"], targets, strict=True):
-            if value is not None and ids:
-                found.append(
-                    {
-                        "example_id": f"{row['query_id']}-{sample['index']}",
-                        "query_id": row["query_id"],
-                        "dataset": row["dataset"],
-                        "prompt_ids": row["prompt_ids"],
-                        "response_ids": ids,
-                        "target": value,
-                    }
-                )
-    return found
+    return pa.concat_tables(parts).take(np.argsort(order))
 
 
 def choose(

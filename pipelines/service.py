@@ -50,7 +50,9 @@ class Request(BaseModel):
     def _known_policy(self) -> Self:
         if self.policy not in POLICIES:
             raise ValueError(f"policy {self.policy!r} is none of {', '.join(POLICIES)}")
-        if POLICIES[self.policy].threshold == "window" and self.threshold < 1:
+        if POLICIES[self.policy].threshold == "window" and (
+            self.threshold < 1 or self.threshold % 1
+        ):
             raise ValueError(f"the threshold of {self.policy} is a window, a whole number >= 1")
         return self
 

@@ -1,9 +1,12 @@
 """jobs.run with an engine that is no model, so that labels can be compared to the letter:
 
 python tests/labeling.py --config FILE --until label ...
+
+The engine adds a line to the file $DRAWN, where there is one, for each sample that it begins.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -37,7 +40,12 @@ def command(root: str | Path, *more: str) -> list[str]:
 class Engine:
     """Answers and lengths follow from a draw's key, and confidences from what was answered."""
 
+    def __init__(self) -> None:
+        # An actor that is killed has written what it began.
+        self._drawn = open(os.environ.get("DRAWN", os.devnull), "a", buffering=1)  # noqa: SIM115
+
     async def draw(self, prompt_ids: Sequence[int], key: int) -> "Draw":
+        print(key, file=self._drawn)
         draws = np.random.default_rng(key)
         await asyncio.sleep(draws.uniform(0, SECONDS))
         length = int(draws.integers(9))

@@ -3,9 +3,15 @@
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pipelines.examples import choose, responses
+from pipelines.config import Config
+from pipelines.consistency import soft_self_consistency
+from pipelines.examples import candidates, choose, responses, run
+from pipelines.schemas import EXAMPLES, LABELS, QUERIES
+from pipelines.storage import Location
 
 rng = np.random.default_rng(0)
 TARGETS = np.concatenate([rng.uniform(0, 0.3, 400), rng.uniform(0.3, 0.75, 60), np.ones(200)])
@@ -52,26 +58,80 @@ def test_nothing_to_choose_from():
     assert pick(np.array([])) == []
 
 
-def row(*samples):
-    return {
-        "query_id": "q",
-        "dataset": "d",
-        "prompt_ids": [1],
-        "samples": [
-            {"index": i, "answer": answer, "p_true": c} for i, (answer, c, _) in enumerate(samples)
-        ],
+def query(name, *samples):
+    """A row of labels; samples: (answer, P(True), token ids)."""
+    row = dict.fromkeys(QUERIES.names, "") | {"query_id": name, "prompt_ids": [1, 2]}
+    given = enumerate(samples)
+    return row | {
+        "dataset": f"of {name}",
+        "samples": [{"index": i, "answer": answer, "p_true": c} for i, (answer, c, _) in given],
         "response_ids": [ids for _, _, ids in samples],
     }
 
 
-LABELS = [row(("a", 0.6, [5]), ("b", 0.2, [6]), (None, 0.9, [7]), ("a", 0.2, []))]
+def artifact(directory, *files):
+    directory.mkdir()
+    for number, rows in enumerate(files):
+        pq.write_table(pa.Table.from_pylist(rows, LABELS), directory / f"{number}.parquet")
+    return Location.of(str(directory))
+
+
+FIRST = query("a", ("x", 0.6, [5]), ("y", 0.2, [6, 6]), (None, 0.9, [7]), ("x", 0.2, []))
+SECOND = query("b", ("z", 0.5, [8]))
 
 
 @pytest.mark.parametrize(
-    ("target", "expected"), [("ssc", [0.8, 0.2]), ("vote", [2 / 3, 1 / 3]), ("p_true", [0.6, 0.2])]
+    ("target", "expected"),
+    [("ssc", [0.8, 0.2, 1]), ("vote", [2 / 3, 1 / 3, 1]), ("p_true", [0.6, 0.2, 0.5])],
 )
-def test_targets_of_parsed_and_nonempty_responses(target, expected):
-    found = responses(LABELS, target)
-    assert [one["target"] for one in found] == pytest.approx(expected)
-    assert [one["response_ids"] for one in found] == [[5], [6]]
-    assert [one["example_id"] for one in found] == ["q-0", "q-1"]
+def test_parsed_and_nonempty_responses_are_candidates_in_order_of_their_query(
+    target, expected, tmp_path
+):
+    numbers, targets = candidates(artifact(tmp_path / "label", [SECOND], [FIRST]), target)
+    assert numbers.tolist() == [1, 2, 0]
+    assert targets == pytest.approx(expected)
+
+
+def test_a_response_is_found_by_its_number(tmp_path):
+    found = responses(artifact(tmp_path / "label", [SECOND], [FIRST]), np.array([2, 0, 1]))
+    assert found.to_pylist() == [
+        {
+            "example_id": f"{name}-{index}", "query_id": name, "dataset": f"of {name}",
+            "prompt_ids": [1, 2], "response_ids": ids,
+        }
+        for name, index, ids in (("a", 1, [6, 6]), ("b", 0, [8]), ("a", 0, [5]))
+    ]  # fmt: skip
+
+
+def test_the_artifact_does_not_depend_on_the_order_of_the_labels(tiny, tmp_path):
+    """Rows and files of labels lie in the order in which queries ended. Many, in several reads."""
+    draws = np.random.default_rng(0)
+    rows = [
+        query(f"{i:03}", *((str(draws.integers(3)), draws.uniform(), [i, j]) for j in range(8)))
+        for i in range(600)
+    ]
+    mixed = [rows[i] for i in draws.permutation(600)]
+    config = Config.model_validate(
+        {
+            "root": "r", "model": {"source": str(tiny)},
+            "data": {"train": [{"name": "capitals"}]}, "examples": {"total": 200},
+        }
+    )  # fmt: skip
+    tables = []
+    for name, files in (("one", [rows]), ("many", [mixed[:100], mixed[100:101], mixed[101:]])):
+        out = Location.of(str(tmp_path / name))
+        out.make_dir()
+        result = run(config, {"label": artifact(tmp_path / f"label-{name}", *files)}, out)
+        assert result.rows == 200
+        tables.append(pq.read_table(tmp_path / name / "examples.parquet"))
+    assert tables[0].schema.equals(EXAMPLES)
+    assert tables[0].equals(tables[1])
+    by_id = {row["query_id"]: row for row in rows}
+    for one in tables[0].to_pylist():
+        of, index = by_id[one["query_id"]], int(one["example_id"].rpartition("-")[2])
+        share = soft_self_consistency(
+            [s["answer"] for s in of["samples"]],
+            [np.float32(s["p_true"]) for s in of["samples"]],
+        )
+        assert one["response_ids"] == of["response_ids"][index]
+        assert one["target"] == pytest.approx(share[index], abs=1e-6)

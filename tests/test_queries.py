@@ -94,17 +94,17 @@ def test_published_sets_in_their_publishers_fields():
 
 
 def test_ones_own_file(tmp_path):
-    lines = [{"q": "Best letter?", "a": "A"}, {"q": "Second?", "a": "B"}]
+    lines = [{"q": "Best letter?", "a": "A"}, {"q": "On two\u2028lines?", "a": "B"}]
     own = {"name": "jsonl", "question": "q", "answer": "a", "kind": "option", "label": "mine"}
     text = tmp_path / "own.jsonl"
-    text.write_text("\n\n".join(map(json.dumps, lines)))
+    text.write_text("\r\n\n".join(json.dumps(line, ensure_ascii=False) for line in lines))
     table = tmp_path / "own.parquet"
     pq.write_table(pa.Table.from_pylist(lines), table)
     for path in (str(text), f"file://{text}", str(table)):
         found = rows({**own, "path": path})
         assert [(row["question"], row["reference"]) for row in found] == [
             ("Best letter?", "A"),
-            ("Second?", "B"),
+            ("On two\u2028lines?", "B"),
         ]
         assert {row["dataset"] for row in found} == {"mine"}
 

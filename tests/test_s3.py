@@ -4,12 +4,17 @@ import os
 import re
 import signal
 import subprocess
+from collections import Counter
 
 import labeling
+import pyarrow.parquet as pq
 import pytest
 from labeling import QUERIES, ROOT, command
 from object_store import BUCKET, SECRET, durable_store, names, object_store, plain_environment
 from waiting import once
+
+from pipelines.sampling import queries_at_once, request_key
+from pipelines.storage import Location
 
 pytestmark = pytest.mark.slow
 
@@ -96,28 +101,40 @@ def test_denied_amid_labels_is_one_line_and_a_rerun_completes(undisturbed, reach
 
 
 def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
-    undisturbed, reachable, store
+    undisturbed, reachable, store, tmp_path
 ):
-    """kill -9 twice, at the next files each time; files that were there stay as they were."""
+    """kill -9 twice, at the next files each time: what they hold stays, and is not drawn again."""
     root = f"s3://{BUCKET}/killed"
+    drawn = tmp_path / "drawn"
+    counting = {**os.environ, "DRAWN": str(drawn)}
 
     def written():
         keys = names(store[0], "killed/label-")
         return {one for one in keys if re.search(r"/label-[^/]+/[^/_][^/]*\.parquet$", one)}
 
+    kept = set()
     for _ in range(2):
-        before = written()
         process = subprocess.Popen(
             command(root), cwd=ROOT, stdout=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+            env={**counting, "PYTHONPATH": str(ROOT)}, start_new_session=True,
         )  # fmt: skip
-        once(lambda before=before: len(written() - before) >= 2)
+        once(lambda kept=kept: len(written() - kept) >= 2)
+        kept = written()
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert before <= written()
-    done = run(root)
+    done = run(root, environment=counting)
     assert done.returncode == 0, done.stderr
     assert rows(root).equals(undisturbed)
+    assert kept <= written()
+    files = [f"{BUCKET}/{one}" for one in kept]
+    finished = pq.read_table(files, filesystem=Location.of(root).filesystem)["query_id"].to_pylist()
+    times = Counter(map(int, drawn.read_text().split()))
+    assert {times[request_key(0, query, i)] for query in finished for i in range(4)} == {1}
+    assert len(times) == QUERIES * 4
+    again = sum(times.values()) - len(times)
+    print(f"after two kills, {again} samples of {len(times)} were drawn again")
+    # What an engine holds: the queries that fill it, and a block that follows.
+    assert 0 < again <= 2 * 4 * (queries_at_once(max_num_seqs=16, num_samples=4) + 4)
 
 
 def test_a_store_that_dies_and_comes_back_holds_every_row(undisturbed, tmp_path, monkeypatch):

@@ -107,6 +107,7 @@ def test_the_budget_is_capped(service):
         ({"question": ""}, "question"),
         ({"question": "Why?", "policy": "magic"}, "policy 'magic' is none of best_of_n"),
         ({"question": "Why?", "policy": "esc", "threshold": 0.5}, "window"),
+        ({"question": "Why?", "policy": "esc", "threshold": 2.5}, "a whole number"),
         ({"question": "Why?", "budget": 0}, "budget"),
         ({"question": "Why?", "thresold": 0.5}, "thresold"),
         ({"question": "Why? " * 300}, "engine.max_model_len"),

@@ -16,7 +16,7 @@ def run(quick: bool) -> Iterator[Figure]:
     yield Figure.of("decode.greedy", "tokens/s", pairs, Reach("at least", 0.9))
     if quick:
         return
-    half, samples, max_tokens = 8, 32, 150
+    half, samples, max_tokens = 8, 32, 100
     asked = [
         question
         for both in zip(

@@ -17,7 +17,7 @@ SEQUENCES = 32
 
 
 def run(quick: bool) -> Iterator[Figure]:
-    tokens, times = (8, 1) if quick else (100, 2)
+    tokens, times = (8, 1) if quick else (64, 2)
     fixed, cached, uncached = [], [], []
     with Process() as engine, Process() as loops:
         for _ in range(times):

@@ -19,7 +19,7 @@ SAMPLES = 32
 SETS: dict[str, tuple[int, tuple[str, int, int], dict[str, float]]] = {
     "short": (
         2,
-        (work.SHORT, 16, 64),
+        (work.SHORT, 12, 64),
         {"generate": 1 / 1.4, "two_processors": 1.5, "uncached": 1.6},
     ),
     "long": (
