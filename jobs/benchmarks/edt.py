@@ -1,7 +1,7 @@
 """EDT's tokens/s at 32 sequences, against a fixed temperature and against transformers loops.
 
-The engine compiles the model, as it does by default; the loop on the whole batch is no faster
-compiled (with its static cache). The two processes take turns.
+The engine compiles the model, as it does by default. `generate` does not, on a CPU; compiled by
+hand, with its static cache, it made 0 to 9% more. The two processes take turns.
 """
 
 import time
