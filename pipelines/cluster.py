@@ -70,6 +70,8 @@ def connect(config: Config) -> None:
         for name, value in _LOCAL.items():
             os.environ.setdefault(name, value)
         dashboard = _free_port()
+        # Ray Train looks up its actors there. By default it would ask any Ray that runs on this
+        # machine, or once ran, and take a training that this one does not know for dead.
         with _environment("RAY_API_SERVER_ADDRESS", f"http://127.0.0.1:{dashboard}"):
             ray.init(
                 address="local",  # never one that happens to run on this machine
@@ -82,11 +84,7 @@ def connect(config: Config) -> None:
 
 @contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
-    """A variable for the processes that are started within; this one's own stays as it was.
-
-    Ray Train looks up its actors at the API server. By default it would ask any Ray that runs on
-    this machine, or once ran, and take a training that this one does not know for dead.
-    """
+    """A variable for the processes that are started within; this one's own stays as it was."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
