@@ -6,8 +6,7 @@ import logging
 import math
 import os
 import socket
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
@@ -129,38 +128,6 @@ def tell_job(root: str, stage: str) -> None:
         )
 
     asyncio.run(write())
-
-
-def places(nodes: Sequence[Mapping[str, float]], each: Mapping[str, float]) -> int:
-    """How many processes that take `each` of every resource the nodes hold, all else idle."""
-    taken = {name: amount for name, amount in each.items() if amount}
-    if not taken:
-        return sys.maxsize
-    return sum(
-        min(int(node.get(name, 0) / amount + 1e-9) for name, amount in taken.items())
-        for node in nodes
-    )
-
-
-def tell_if_short(key: str, count: int, each: Mapping[str, float]) -> None:
-    """Says so where the nodes that are alive cannot hold `count` processes of a config key.
-
-    Ray waits for what does not fit, in case that more nodes come.
-    """
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if (room := places(nodes, each)) >= count:
-        return
-    wanted = " and ".join(f"{amount:g} {name}" for name, amount in each.items() if amount)
-    have = ", ".join(
-        " and ".join(f"{node.get(name, 0):g} {name}" for name in each) for node in nodes
-    )
-    print(
-        f"{key}: {count} of {wanted} each are asked for, and {room} fit; the nodes have {have}. "
-        "Waiting for more nodes; if none will come, stop this, lower the key, and run again",
-        flush=True,
-    )
 
 
 def _is_installed(package: str) -> bool:

@@ -68,7 +68,7 @@ class EngineConfig(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # of weights and KV cache
     count: Count = 1  # engines in the label stage, replicas in evaluate
     max_count: Count | None = None  # engines to grow to where nodes come; count, by default
-    gpus: Annotated[float, Field(ge=0)] = 0  # GPUs a tensor-parallel part
+    gpus: Annotated[float, Field(ge=0)] = 0  # GPUs a part; a share of one fits more engines
     cpus: Annotated[float, Field(ge=0)] = 1  # Ray CPUs an engine
     threads: Count | None = None  # CPU only: of an engine; all the machine's, by default
     tensor_parallel_size: Count = 1  # parts that one model is split into
@@ -87,16 +87,6 @@ class EngineConfig(_Section):
     def most(self) -> int:
         """Engines at most."""
         return self.max_count or self.count
-
-    @property
-    def all_gpus(self) -> float:
-        """GPUs that one engine takes in all."""
-        return self.gpus * self.tensor_parallel_size
-
-    @property
-    def resources(self) -> dict[str, float]:
-        """What Ray sets aside for one engine."""
-        return {"CPU": self.cpus, "GPU": self.all_gpus}
 
 
 class ExamplesConfig(_Section):
@@ -202,6 +192,14 @@ class Config(_Section):
             raise ValueError(
                 f"train.batch_size ({self.train.batch_size}) has no row for each of "
                 f"{self.train.most} workers"
+            )
+        parts, gpus = self.engine.tensor_parallel_size, self.engine.gpus
+        if gpus > 1 and gpus % 1:
+            raise ValueError(f"engine.gpus ({gpus:g}) is neither a share of one GPU nor whole ones")
+        if parts > 1 and gpus not in (0, 1):
+            raise ValueError(
+                f"engine.gpus ({gpus:g}): with engine.tensor_parallel_size ({parts}) each part "
+                "has a GPU of its own; set it to 1, or to 0 on CPUs"
             )
         if self.engine.batch_invariant and not self.engine.gpus:
             raise ValueError("engine.batch_invariant: vLLM has this mode on GPUs alone")

@@ -1,4 +1,7 @@
-"""vLLM behind the Engine protocol: a session a sample. With edt_plugin.py, the only vllm import."""
+"""vLLM behind the Engine protocol: a session a sample.
+
+Only edt_plugin.py and ray_executor.py import vllm, too.
+"""
 
 import asyncio
 import atexit
@@ -16,6 +19,7 @@ os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
 
 import numpy as np
+from pydantic import ValidationError
 from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.protocol import StreamingInput
@@ -32,12 +36,16 @@ from pipelines.edt_plugin import LOG_PROBABILITIES, WARM_UP, EDTLogitsProcessor
 from pipelines.engine_protocol import Generated, Scored
 from pipelines.models import fetch
 from pipelines.prompts import ConfidenceKind, Prompts, confidence
+from pipelines.ray_executor import RayExecutor
 
 _NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
 
 
 class VLLMEngine:
-    """vLLM's AsyncLLM. It starts a process: scripts need `if __name__ == "__main__"`."""
+    """vLLM's AsyncLLM. It starts a process: scripts need `if __name__ == "__main__"`.
+
+    ValueError where vLLM does not start with this config on this model and machine.
+    """
 
     def __init__(
         self,
@@ -48,10 +56,19 @@ class VLLMEngine:
     ):
         self._sampling = sampling
         self._kind = scoring.kind
-        self._llm = AsyncLLM.from_engine_args(
-            # What is reported is normalized by the plugin, in the rows that ask for it.
-            AsyncEngineArgs(**engine_arguments(model_dir, engine), logprobs_mode="processed_logits")
-        )
+        try:
+            self._llm = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(
+                    **engine_arguments(model_dir, engine),
+                    # What is reported is normalized by the plugin, in the rows that ask for it.
+                    logprobs_mode="processed_logits",
+                )
+            )
+        except ValidationError as error:  # what vLLM's config refuses
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ValueError(f"engine: vLLM does not start: {message}") from None
+        except RuntimeError:  # the engine's process has ended
+            raise ValueError("engine: vLLM does not start; its process says why above") from None
         # It reports an engine's end at each exit, too. An engine that fails says why in its own
         # process. Only here: an engine that starts sets all of vLLM's loggers anew.
         logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
@@ -199,6 +216,11 @@ def engine_arguments(model_dir: str, engine: EngineConfig) -> dict[str, Any]:
     optional: dict[str, Any] = {}
     if current_platform.is_cpu():
         optional |= _prepare_cpu(engine)
+    if engine.tensor_parallel_size > 1:
+        # A worker of Ray's on each GPU of the engine's placement group, on whatever nodes those
+        # are. vLLM's CPU backend knows processes of one machine alone.
+        on_gpus = engine.gpus and current_platform.ray_device_key
+        optional["distributed_executor_backend"] = RayExecutor if on_gpus else "mp"
     if engine.batch_invariant:
         os.environ["VLLM_BATCH_INVARIANT"] = "1"
     if engine.block_size is not None:

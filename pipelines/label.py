@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import cluster
+from pipelines import cluster, placement
 from pipelines.config import Config
 from pipelines.dag import Result
 from pipelines.engine_protocol import Engine
@@ -64,15 +64,19 @@ def run(
 
     import ray.data
     from ray.data import ActorPoolStrategy, DataContext
-    from ray.exceptions import RayActorError
+    from ray.exceptions import RayActorError, RayTaskError
     from ray.util.annotations import RayDeprecationWarning
 
     source = inputs["queries"] / "train.parquet"
     engine = config.engine
-    cluster.tell_if_short("engine.count", engine.count, engine.resources)
+    placement.tell_if_short("engine.count", engine.count, placement.bundles(engine))
     total = pq.ParquetFile(source.filesystem.open_input_file(source.path)).metadata.num_rows
     rows_a_block, blocks_at_once = blocks(config, total)
-    with DataContext.current(_context(out)), warnings.catch_warnings():
+    with (
+        DataContext.current(_context(out)),
+        warnings.catch_warnings(),
+        placement.engine_actors(engine) as next_actor,
+    ):
         # Ray Data has no other way yet to say how often an actor may restart.
         warnings.simplefilter("ignore", RayDeprecationWarning)
         labeled = (
@@ -90,13 +94,14 @@ def run(
                     max_concurrent_calls_per_actor=blocks_at_once,
                 ),
                 num_cpus=engine.cpus,
-                num_gpus=engine.all_gpus or None,
+                num_gpus=placement.actor_gpus(engine) or None,
                 # Its own restarts are without end: an engine that keeps dying would never be told.
                 # A block is tried as long as its engine may restart: until Ray misses a host that
                 # was killed, each try ends at once.
                 ray_remote_args_fn=lambda: {
                     "max_restarts": engine.max_restarts,
                     "max_task_retries": -1,
+                    **next_actor(),
                 },
             )
         )
@@ -109,6 +114,10 @@ def run(
                 # A writer is a process that takes seconds of a CPU to start.
                 concurrency=engine.most,
             )
+        except RayTaskError as error:
+            if isinstance(error, ValueError):  # Ray Data's advice on retries follows in more lines
+                raise ValueError(str(error.cause).splitlines()[0]) from None
+            raise
         except RayActorError as error:
             raise RuntimeError(
                 f"label: the engines keep dying, more than engine.max_restarts "
@@ -144,6 +153,7 @@ def _context(out: Location) -> Any:
     for name in ("exceptions", "_internal.execution.streaming_executor_state"):
         logging.getLogger(f"ray.data.{name}").setLevel(logging.CRITICAL)
     context = DataContext.get_current().copy()
+    context.raise_original_map_exception = True  # so that a ValueError is told as one
     context.enable_progress_bars = False  # the engines say how far they are
     # Ray's newer reader starts 32 actors to look at a file's footer, and ends the job where one
     # of them dies.
@@ -211,7 +221,13 @@ class QueryLabeler:
         from pipelines.engine_metrics import EngineMetrics
 
         self._config = config
-        self._engine = make_engine(config)
+        self._wrong = ""
+        # Ray tries an actor again that raises while it starts, and prints the whole trace each
+        # time. What a row raises ends the run, in a line.
+        try:
+            self._engine = make_engine(config)
+        except ValueError as error:
+            self._wrong = str(error)
         self._metrics = EngineMetrics("label")
         self._room = sample_room(config.engine.max_num_seqs)
         self._total, self._done, self._tokens = total, 0, 0
@@ -219,6 +235,8 @@ class QueryLabeler:
 
     async def __call__(self, block: pa.Table) -> pa.Table:
         """Rows of schemas.QUERIES -> rows of schemas.LABELS, in their order."""
+        if self._wrong:
+            raise ValueError(self._wrong)
         labeled = await asyncio.gather(*(self._label(row) for row in block.to_pylist()))
         return pa.Table.from_pylist(labeled, LABELS)
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from pipelines import cluster
+from pipelines import placement
 from pipelines.config import Config
 from pipelines.consistency import soft_self_consistency
 from pipelines.engine_metrics import EngineMetrics
@@ -166,16 +166,27 @@ def application(config: Config, source: str) -> serve.Application:
             engine.max_num_seqs,
             queries_at_once(engine.max_num_seqs, config.evaluate.num_samples),
         ),
-        ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.all_gpus},
+        **placement.replica(engine),
         health_check_timeout_s=120,
         logging_config=_QUIET,
     ).bind(config, source)
 
 
 def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHandle:
-    """Runs the application under a route; returns its handle when it is ready."""
-    cluster.tell_if_short("engine.count", config.engine.count, config.engine.resources)
+    """Runs the application under a route; returns its handle when it is ready.
+
+    ValueError where its replicas do not start with this config.
+    """
+    engine = config.engine
+    placement.tell_if_short("engine.count", engine.count, placement.bundles(engine))
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     where = {"host": config.serve.host, "port": config.serve.port}
     serve.start(http_options=where, logging_config=_QUIET)
-    return serve.run(application(config, source), name=name, route_prefix=route)
+    try:
+        return serve.run(application(config, source), name=name, route_prefix=route)
+    except RuntimeError:  # it names no reason; the status of the deployment ends with it
+        (deployment,) = serve.status().applications[name].deployments.values()
+        *_, reason = deployment.message.strip().splitlines() or [""]
+        if not reason.startswith("ValueError: "):
+            raise
+        raise ValueError(reason.removeprefix("ValueError: ")) from None

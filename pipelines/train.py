@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines import cluster
+from pipelines import cluster, placement
 from pipelines.config import Config
 from pipelines.dag import Result
 from pipelines.schemas import ADAPTER_DIR, EXAMPLES_FILE, LOSSES_FILE
@@ -90,7 +90,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     per_worker: dict[str, float] = {"CPU": train.cpus}
     if train.gpus:
         per_worker["GPU"] = train.gpus
-    cluster.tell_if_short("train.workers", train.workers, per_worker)
+    placement.tell_if_short("train.workers", train.workers, [per_worker])
     workers: Any = train.workers if train.max_workers is None else (train.workers, train.most)
     trainer = TorchTrainer(
         train_loop,

@@ -29,9 +29,11 @@ LAYERS = [
         "tracking",
         "sampling",
         "cluster",
+        "placement",
         "engine_metrics",
         "datasets.base",
         "edt_plugin",
+        "ray_executor",
     },
     {"datasets.arithmetic", "datasets.capitals", "datasets.elements", "datasets.files"},
     {"datasets", "engine", "lora", "page", "train_state"},
@@ -43,7 +45,7 @@ PURE = {
     "answers", "edt", "consistency", "policies", "losses", "micro_batches", "metrics", "prompts",
 }  # fmt: skip
 ONLY_IMPORT = {
-    "vllm": {"engine", "edt_plugin"},
+    "vllm": {"engine", "edt_plugin", "ray_executor"},
     "deepspeed": {"train_loop", "train_state"},
     "peft": {"lora"},
 }

@@ -1,0 +1,141 @@
+"""What one engine or training worker takes of the cluster's nodes, and how many fit.
+
+An engine is an actor with its GPU, or its share of one. An engine whose model is split over GPUs
+is a placement group: a bundle a part, the actor in the first, and vLLM's own worker on the GPU of
+each. The parts exchange sums in every layer, so they stay on one node if any node is large enough;
+where none is, they are packed on as few as hold them.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pipelines.config import EngineConfig
+
+Resources = Mapping[str, float]  # amounts by Ray's names: CPU, GPU
+
+
+def bundles(engine: EngineConfig) -> list[dict[str, float]]:
+    """What Ray sets aside for one engine, by part. On CPUs parts are processes of the actor's."""
+    first = {"CPU": engine.cpus, "GPU": engine.gpus}
+    others = engine.tensor_parallel_size - 1 if engine.gpus else 0
+    return [first] + [{"GPU": engine.gpus}] * others
+
+
+def actor_gpus(engine: EngineConfig) -> float:
+    """GPUs of the actor's own: none where each part has a worker on its GPU."""
+    return engine.gpus if len(bundles(engine)) == 1 else 0
+
+
+@contextmanager
+def engine_actors(engine: EngineConfig) -> Iterator[Callable[[], dict[str, Any]]]:
+    """A function that says where the next engine's actor goes, as options of a Ray actor.
+
+    It makes a placement group at each call, if an engine is one; they go when the context ends.
+    An actor that Ray restarts stays in its group, whose lost bundles Ray places anew.
+    """
+    from ray.util import placement_group, remove_placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    wanted = bundles(engine)
+    made = []
+
+    def next_actor() -> dict[str, Any]:
+        if len(wanted) == 1:
+            return {}
+        made.append(placement_group(wanted, strategy=strategy(_nodes(), wanted)))
+        inside = PlacementGroupSchedulingStrategy(made[-1], placement_group_bundle_index=0)
+        return {"scheduling_strategy": inside}
+
+    try:
+        yield next_actor
+    finally:
+        for group in made:
+            remove_placement_group(group)
+
+
+def replica(engine: EngineConfig) -> dict[str, Any]:
+    """Where an engine goes that is a replica, as options of a Serve deployment."""
+    wanted = bundles(engine)
+    options: dict[str, Any] = {
+        "ray_actor_options": {"num_cpus": engine.cpus, "num_gpus": actor_gpus(engine)}
+    }
+    if len(wanted) > 1:
+        options["placement_group_bundles"] = wanted
+        options["placement_group_strategy"] = strategy(_nodes(), wanted)
+    return options
+
+
+def strategy(nodes: Sequence[Resources], wanted: Sequence[Resources]) -> str:
+    """Ray's name for how to place a group on these nodes."""
+    return "STRICT_PACK" if _on_one_node(nodes, wanted) else "PACK"
+
+
+def places(nodes: Sequence[Resources], wanted: Sequence[Resources]) -> int:
+    """How often the nodes hold these bundles, all else idle: each time on one node, or where no
+    node holds them all, over several. The bundles after the first are equal, and a part of it."""
+    if len(wanted) == 1 or _on_one_node(nodes, wanted):
+        return _on_one_node(nodes, wanted)
+    first, *others = wanted
+    parts = sum(_times(node, others[0]) for node in nodes)
+    return min(sum(_times(node, first) for node in nodes), parts // len(wanted))
+
+
+def tell_if_short(key: str, count: int, wanted: Sequence[Resources]) -> None:
+    """Says so where the nodes that are alive cannot hold these bundles `count` times for a config
+    key, and where they do so only over several nodes.
+
+    Ray waits for what does not fit, in case that more nodes come.
+    """
+    nodes = _nodes()
+    room, whole = places(nodes, wanted), _sum(wanted)
+    each = " and ".join(f"{amount:g} {name}" for name, amount in whole.items() if amount)
+    have = ", ".join(
+        " and ".join(f"{node.get(name, 0):g} {name}" for name in whole) for node in nodes
+    )
+    if room < count:
+        print(
+            f"{key}: {count} of {each} each are asked for, and {room} fit; the nodes have {have}. "
+            "Waiting for more nodes; if none will come, stop this, lower the key, and run again",
+            flush=True,
+        )
+    if room and not _on_one_node(nodes, wanted):
+        print(
+            f"{key}: no node has {each}; the parts of one go to several nodes, which are as fast "
+            "together as the network between them",
+            flush=True,
+        )
+
+
+def _nodes() -> list[Resources]:
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _on_one_node(nodes: Sequence[Resources], wanted: Sequence[Resources]) -> int:
+    return sum(_times(node, _sum(wanted)) for node in nodes)
+
+
+def _sum(wanted: Sequence[Resources]) -> dict[str, float]:
+    total: Counter[str] = Counter()
+    for bundle in wanted:
+        total.update(bundle)
+    return dict(total)
+
+
+def _times(node: Resources, each: Resources) -> int:
+    """How often a node holds `each`; what takes nothing fits without end."""
+    taken = {name: amount for name, amount in each.items() if amount}
+    return min(
+        (_shares(name, node.get(name, 0), amount) for name, amount in taken.items()),
+        default=sys.maxsize,
+    )
+
+
+def _shares(name: str, have: float, amount: float) -> int:
+    if name == "GPU" and amount < 1:  # a share is of one GPU, never of two
+        return int(have) * int(1 / amount + 1e-9)
+    return int(have / amount + 1e-9)
