@@ -153,6 +153,8 @@ def _context(out: Location) -> Any:
     for name in ("exceptions", "_internal.execution.streaming_executor_state"):
         logging.getLogger(f"ray.data.{name}").setLevel(logging.CRITICAL)
     context = DataContext.get_current().copy()
+    # They ask what an actor would take, by which one more placement group would be made.
+    context.issue_detectors_config.detectors = []
     context.raise_original_map_exception = True  # so that a ValueError is told as one
     context.enable_progress_bars = False  # the engines say how far they are
     # Ray's newer reader starts 32 actors to look at a file's footer, and ends the job where one

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import requests
@@ -56,18 +57,39 @@ class Hosts:
         )  # fmt: skip
         once(lambda: self.known == {"head"})
 
+    def _state(self, kind: str) -> list[dict[str, Any]]:
+        """What the head's state API tells of all nodes, actors or placement_groups."""
+        headers = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
+        url = f"{self.address}/api/v0/{kind}?detail=1"
+        try:
+            answer = requests.get(url, headers=headers, timeout=10)
+        except requests.ConnectionError:
+            return []
+        return answer.json()["data"]["result"]["result"] if answer.ok else []
+
     @property
     def known(self) -> set[str]:
         """Names of the hosts that the head takes for alive; it misses a killed one within 20 s."""
-        headers = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
-        try:
-            answer = requests.get(f"{self.address}/api/v0/nodes", headers=headers, timeout=10)
-        except requests.ConnectionError:
-            return set()
-        if not answer.ok:
-            return set()
-        nodes = answer.json()["data"]["result"]["result"]
-        return {node["node_name"] for node in nodes if node["state"] == "ALIVE"}
+        return {node["node_name"] for node in self._state("nodes") if node["state"] == "ALIVE"}
+
+    @property
+    def groups(self) -> list[list[str]]:
+        """Hosts of each placement group's bundles, in their order; none while it waits."""
+        names = {node["node_id"]: node["node_name"] for node in self._state("nodes")}
+        return [
+            [names[bundle["node_id"]] for bundle in group["bundles"] if bundle["node_id"]]
+            for group in self._state("placement_groups")
+            if group["state"] != "REMOVED"
+        ]
+
+    def actors(self, kind: str) -> list[str]:
+        """Hosts of the living actors whose class is named so, in the order of the names."""
+        names = {node["node_id"]: node["node_name"] for node in self._state("nodes")}
+        return sorted(
+            names[actor["node_id"]]
+            for actor in self._state("actors")
+            if kind in actor["class_name"] and actor["state"] == "ALIVE"
+        )
 
     def _start(self, name: str, ip: str, *arguments: str) -> None:
         environment = {k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"}
