@@ -10,6 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Any, Self
 
@@ -35,6 +36,7 @@ from pipelines.config import ConfidenceConfig, Config, EngineConfig, SamplingCon
 from pipelines.edt_plugin import LOG_PROBABILITIES, WARM_UP, EDTLogitsProcessor
 from pipelines.engine_protocol import Generated, Scored
 from pipelines.models import fetch
+from pipelines.placement import on_each_node
 from pipelines.prompts import ConfidenceKind, Prompts, confidence
 from pipelines.ray_executor import RayExecutor
 
@@ -78,8 +80,9 @@ class VLLMEngine:
 
     @classmethod
     def of(cls, config: Config, source: str) -> Self:
-        """The engine of a config on a model's source, which is fetched where it is not local."""
-        return cls(str(fetch(source)), config.engine, config.sampling, config.confidence)
+        """The engine of a config on a model's source, fetched to the nodes that have none of it."""
+        model_dir = on_each_node(config.engine, partial(fetch, source))
+        return cls(str(model_dir), config.engine, config.sampling, config.confidence)
 
     async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
         draw = VLLMDraw(self._llm, self.prompts, self._kind)

@@ -10,10 +10,11 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from pipelines.config import EngineConfig
 
+T = TypeVar("T")
 Resources = Mapping[str, float]  # amounts by Ray's names: CPU, GPU
 
 
@@ -66,6 +67,44 @@ def replica(engine: EngineConfig) -> dict[str, Any]:
         options["placement_group_bundles"] = wanted
         options["placement_group_strategy"] = strategy(_nodes(), wanted)
     return options
+
+
+def on_each_node(engine: EngineConfig, work: Callable[[], T]) -> T:
+    """What `work` returns on each node that has a part of the engine whose actor this is.
+
+    ValueError where they return different things; what one of them raises is raised here.
+    """
+    if len(bundles(engine)) == 1:
+        return work()
+
+    import ray
+    from ray.exceptions import RayTaskError
+    from ray.util import get_current_placement_group, placement_group_table
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    @ray.remote(num_cpus=0)
+    def run(work: Callable[[], T]) -> T:
+        return work()
+
+    group = get_current_placement_group()
+    nodes = placement_group_table(group)["bundles_to_node_id"]
+    one_of_each = {node: bundle for bundle, node in nodes.items()}.values()
+    try:
+        done = ray.get(
+            [
+                run.options(
+                    scheduling_strategy=PlacementGroupSchedulingStrategy(
+                        group, placement_group_bundle_index=bundle
+                    )
+                ).remote(work)
+                for bundle in one_of_each
+            ]
+        )
+    except RayTaskError as error:
+        raise error.cause from None
+    if any(one != done[0] for one in done):
+        raise ValueError(f"engine: its nodes differ: {', '.join(sorted(map(str, set(done))))}")
+    return done[0]
 
 
 def strategy(nodes: Sequence[Resources], wanted: Sequence[Resources]) -> str:

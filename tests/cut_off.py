@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from hosts import Hosts, hosts
-from labeling import ROOT, command
+from labeling import command
 from network import Network
 from object_store import plain_environment
+from processes import ROOT
 from waiting import once
 
 # How soon Ray takes a host for dead, and gives up what it asked of it: of the tests, not its own.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from processes import ROOT
 from pyarrow.fs import FileSelector
 
 from jobs import run
@@ -22,7 +23,6 @@ from pipelines.config import Config
 from pipelines.engine_protocol import Generated, Scored
 from pipelines.storage import MANIFEST, Location
 
-ROOT = Path(__file__).resolve().parent.parent
 QUERIES = 105  # capitals to train on, all of them
 SECONDS = 1.0  # at most, of a response: time to be killed in
 

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from labeling import ROOT, rows
+from labeling import rows
+from processes import ROOT
 
 IN_NAMESPACES = ["unshare", "--map-root-user", "--mount", "--net", "--pid", "--fork",
                  "--mount-proc", "--kill-child"]  # fmt: skip

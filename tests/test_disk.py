@@ -8,7 +8,8 @@ import shutil
 import subprocess
 
 import pytest
-from labeling import QUERIES, ROOT, command
+from labeling import QUERIES, command
+from processes import ROOT
 
 from pipelines.storage import Location
 

@@ -1,12 +1,12 @@
 """Training on hosts that come and die, as many workers as there is room for."""
 
 import json
-import subprocess
 
 import pytest
 from hosts import hosts
-from labeling import ROOT, command
+from labeling import command
 from object_store import plain_environment
+from processes import ROOT, start
 from waiting import once
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -36,17 +36,23 @@ def checkpoints(root):
 def test_training_grows_to_a_host_that_comes_and_goes_on_without_it(cluster, tiny, tmp_path):
     """A host has room for one worker; every step is taken once, of the same schedule."""
     interpreter, _, *arguments = command(tmp_path)
-    training = subprocess.Popen(
+    training = start(
         [
-            interpreter, str(ROOT / "tests/growing.py"), *arguments, "--until", "train",
-            "--set", f"model.source={tiny}",
-            "--set", "examples={total: 80, bin_width: 0.25, generation_ratio: 0.2}",
-            "--set", "train={workers: 1, max_workers: 2, cpus: 3, dtype: float32, batch_size: 8, "
+            interpreter,
+            str(ROOT / "tests/growing.py"),
+            *arguments,
+            "--until",
+            "train",
+            "--set",
+            f"model.source={tiny}",
+            "--set",
+            "examples={total: 80, bin_width: 0.25, generation_ratio: 0.2}",
+            "--set",
+            "train={workers: 1, max_workers: 2, cpus: 3, dtype: float32, batch_size: 8, "
             "epochs: 15, micro_tokens: 1, checkpoint_every: 10}",
         ],
-        cwd=ROOT, env=cluster.environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        cluster.environment,
+    )
     once(lambda: checkpoints(tmp_path) or training.poll())
     cluster.add("two", cpus=4)
     once(lambda: [1 for c in checkpoints(tmp_path) if c[-1]["workers"] == 2] or training.poll())

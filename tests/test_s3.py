@@ -9,8 +9,9 @@ from collections import Counter
 import labeling
 import pyarrow.parquet as pq
 import pytest
-from labeling import QUERIES, ROOT, command
+from labeling import QUERIES, command
 from object_store import BUCKET, SECRET, durable_store, names, object_store, plain_environment
+from processes import ROOT, start
 from waiting import once
 
 from pipelines.sampling import request_key
@@ -159,11 +160,7 @@ def test_a_store_that_dies_and_comes_back_holds_every_row(undisturbed, tmp_path,
     with durable_store(tmp_path) as durable:
         for name, value in durable.environment.items():
             monkeypatch.setenv(name, value)
-        process = subprocess.Popen(
-            command(root), cwd=ROOT, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+        process = start(command(root))
         for _ in range(2):
             before = set(tmp_path.rglob("label-*/*.parquet"))
             once(lambda before=before: set(tmp_path.rglob("label-*/*.parquet")) - before)

@@ -4,12 +4,12 @@ import json
 import random
 import re
 import signal
-import subprocess
 
 import pytest
 from hosts import RAY, hosts
-from labeling import ROOT, command, rows
+from labeling import command, rows
 from object_store import BUCKET, SECRET, client, names, object_store, plain_environment
+from processes import start
 from ray.job_submission import JobSubmissionClient
 from waiting import once
 
@@ -52,14 +52,13 @@ def model(tiny, store):
 
 
 def submit(cluster, name, *arguments):
-    return subprocess.Popen(
+    return start(
         [
             *RAY, "job", "submit", "--address", cluster.address, "--submission-id", name,
             "--working-dir", ".", "--runtime-env", "jobs/runtime_env.yaml",
             "--", "python", "-m", "jobs.run", *arguments,
         ],
-        cwd=ROOT, env=cluster.environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        cluster.environment,
     )  # fmt: skip
 
 
@@ -130,11 +129,8 @@ def test_a_job_that_fails_says_why_in_its_last_lines(cluster):
 
 def labeling(cluster, root, *more):
     """A driver on the cluster, with the engine that is no model."""
-    return subprocess.Popen(
-        command(root, "--set", "engine.count=2", "--set", "engine.gpus=1", *more),
-        cwd=ROOT, env={**cluster.environment, "PYTHONPATH": str(ROOT)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    gpus = ["--set", "engine.count=2", "--set", "engine.gpus=1"]
+    return start(command(root, *gpus, *more), cluster.environment)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,19 @@
+"""Processes that run the project's jobs."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def start(
+    command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """In the project's root; it and Ray's workers find its packages. stdout has all it prints."""
+    inherited = os.environ if environment is None else environment
+    return subprocess.Popen(
+        command, cwd=ROOT, env={"PYTHONPATH": str(ROOT), **inherited}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
