@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -146,20 +145,24 @@ def _cache_dir(source: str) -> Path:
 
 
 def _cached(source: str, make: Callable[[Path], None]) -> Path:
+    """Made once a node: of several engines that start together, one makes it and others wait."""
+    from filelock import FileLock
+
     final = _cache_dir(source)
     if final.is_dir():
         return final
     final.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
-    try:
-        make(part)
+    with FileLock(final.parent.parent / f"{final.name}.lock"):
+        if final.is_dir():
+            return final
+        part = final.with_name(f".{final.name}")
+        shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+        part.mkdir()
         try:
+            make(part)
             part.rename(final)
-        except OSError:
-            if not final.is_dir():  # else another process of this node was first
-                raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     return final
 
 

@@ -70,16 +70,17 @@ def replica(engine: EngineConfig) -> dict[str, Any]:
 
 
 def on_each_node(engine: EngineConfig, work: Callable[[], T]) -> T:
-    """What `work` returns on each node that has a part of the engine whose actor this is.
+    """What `work` returns where each part of the engine goes whose actor this is.
 
     ValueError where they return different things; what one of them raises is raised here.
     """
-    if len(bundles(engine)) == 1:
+    parts = len(bundles(engine))
+    if parts == 1:
         return work()
 
     import ray
     from ray.exceptions import RayTaskError
-    from ray.util import get_current_placement_group, placement_group_table
+    from ray.util import get_current_placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
     @ray.remote(num_cpus=0)
@@ -87,19 +88,9 @@ def on_each_node(engine: EngineConfig, work: Callable[[], T]) -> T:
         return work()
 
     group = get_current_placement_group()
-    nodes = placement_group_table(group)["bundles_to_node_id"]
-    one_of_each = {node: bundle for bundle, node in nodes.items()}.values()
+    where = [PlacementGroupSchedulingStrategy(group, part) for part in range(parts)]
     try:
-        done = ray.get(
-            [
-                run.options(
-                    scheduling_strategy=PlacementGroupSchedulingStrategy(
-                        group, placement_group_bundle_index=bundle
-                    )
-                ).remote(work)
-                for bundle in one_of_each
-            ]
-        )
+        done = ray.get([run.options(scheduling_strategy=one).remote(work) for one in where])
     except RayTaskError as error:
         raise error.cause from None
     if any(one != done[0] for one in done):

@@ -1,11 +1,15 @@
 """Model sources: what is refused, and that a node's cache is filled whole or not at all."""
 
+import contextlib
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pipelines import models
+from pipelines.storage import Location
 
 
 def test_the_builtin_model_is_plain_safetensors(smollm):
@@ -23,6 +27,25 @@ def test_a_uri_is_fetched_once(tiny, tmp_path, monkeypatch):
     assert {file.name for file in first.iterdir()} == {file.name for file in tiny.iterdir()}
     shutil.rmtree(bucket)
     assert models.fetch(f"file://{bucket}") == first
+
+
+def test_engines_that_start_together_fetch_once(tiny, tmp_path, monkeypatch):
+    """All four would meet in the download, if it were not the first one's alone."""
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    met, download = threading.Barrier(4, timeout=1), Location.download
+    downloads = []
+
+    def meet_and_download(self, directory):
+        downloads.append(directory)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            met.wait()
+        download(self, directory)
+
+    monkeypatch.setattr(Location, "download", meet_and_download)
+    with ThreadPoolExecutor(4) as pool:
+        fetched = set(pool.map(models.fetch, [f"file://{tiny}"] * 4))
+    assert len(fetched) == len(downloads) == 1
+    assert (fetched.pop() / "model.safetensors").exists()
 
 
 def test_a_fetch_that_fails_leaves_nothing(tmp_path, monkeypatch):
