@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -220,15 +221,19 @@ class QueryLabeler:
     """The actor: an engine, and the samples that it is given at once."""
 
     def __init__(self, config: Config, total: int, make_engine: Callable[[Config], Engine]):
+        from ray import get_runtime_context
+
         from pipelines.engine_metrics import EngineMetrics
 
         self._config = config
         self._wrong = ""
-        # Ray tries an actor again that raises while it starts, and prints the whole trace each
-        # time. What a row raises ends the run, in a line.
         try:
             self._engine = make_engine(config)
         except ValueError as error:
+            if get_runtime_context().was_current_actor_reconstructed:  # it did start once
+                print(f"label: {error}", flush=True)
+                os._exit(1)  # Ray starts another, engine.max_restarts times in all
+            # Raised here, Ray prints its whole trace again and again. A row's ends the run.
             self._wrong = str(error)
         self._metrics = EngineMetrics("label")
         self._room = sample_room(config.engine.max_num_seqs)

@@ -88,6 +88,7 @@ def on_each_node(engine: EngineConfig, work: Callable[[], T]) -> T:
         return work()
 
     group = get_current_placement_group()
+    assert group is not None, "an engine of several parts is an actor in a group"
     where = [PlacementGroupSchedulingStrategy(group, part) for part in range(parts)]
     try:
         done = ray.get([run.options(scheduling_strategy=one).remote(work) for one in where])
