@@ -10,6 +10,7 @@ from pipelines import label, queries
 from pipelines.config import Config
 from pipelines.storage import Location
 
+pytestmark = pytest.mark.slow
 QUERIES = 24
 
 

@@ -38,22 +38,15 @@ def test_training_grows_to_a_host_that_comes_and_goes_on_without_it(cluster, tin
     interpreter, _, *arguments = command(tmp_path)
     training = start(
         [
-            interpreter,
-            str(ROOT / "tests/growing.py"),
-            *arguments,
-            "--until",
-            "train",
-            "--set",
-            f"model.source={tiny}",
-            "--set",
-            "examples={total: 80, bin_width: 0.25, generation_ratio: 0.2}",
-            "--set",
-            "train={workers: 1, max_workers: 2, cpus: 3, dtype: float32, batch_size: 8, "
+            interpreter, str(ROOT / "tests/growing.py"), *arguments, "--until", "train",
+            "--set", f"model.source={tiny}", "--set", "data.train=[{name: capitals, limit: 48}]",
+            "--set", "examples={total: 80, bin_width: 0.25, generation_ratio: 0.2}",
+            "--set", "train={workers: 1, max_workers: 2, cpus: 3, dtype: float32, batch_size: 8, "
             "epochs: 15, micro_tokens: 1, checkpoint_every: 10}",
         ],
         cluster.environment,
-    )
-    once(lambda: checkpoints(tmp_path) or training.poll())
+    )  # fmt: skip
+    once(lambda: checkpoints(tmp_path) or training.poll(), seconds=300)
     cluster.add("two", cpus=4)
     once(lambda: [1 for c in checkpoints(tmp_path) if c[-1]["workers"] == 2] or training.poll())
     cluster.kill("two")
