@@ -36,7 +36,7 @@ from pipelines.config import ConfidenceConfig, Config, EngineConfig, SamplingCon
 from pipelines.edt_plugin import LOG_PROBABILITIES, WARM_UP, EDTLogitsProcessor
 from pipelines.engine_protocol import Generated, Scored
 from pipelines.models import fetch
-from pipelines.placement import on_each_node
+from pipelines.placement import where_parts_go
 from pipelines.prompts import ConfidenceKind, Prompts, confidence
 from pipelines.ray_executor import RayExecutor
 
@@ -69,7 +69,9 @@ class VLLMEngine:
         except ValidationError as error:  # what vLLM's config refuses
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise ValueError(f"engine: vLLM does not start: {message}") from None
-        except RuntimeError:  # the engine's process has ended
+        except RuntimeError as error:
+            if not str(error).startswith("Engine core initialization failed"):
+                raise
             raise ValueError("engine: vLLM does not start; its process says why above") from None
         # It reports an engine's end at each exit, too. An engine that fails says why in its own
         # process. Only here: an engine that starts sets all of vLLM's loggers anew.
@@ -81,7 +83,12 @@ class VLLMEngine:
     @classmethod
     def of(cls, config: Config, source: str) -> Self:
         """The engine of a config on a model's source, fetched to the nodes that have none of it."""
-        model_dir = on_each_node(config.engine, partial(fetch, source))
+        model_dir, *others = sorted(set(where_parts_go(config.engine, partial(fetch, source))))
+        if others:
+            raise ValueError(
+                f"engine: one node keeps the model in {model_dir}, another in {others[0]}; "
+                "set $SELFCAL_CACHE to one path on all nodes"
+            )
         return cls(str(model_dir), config.engine, config.sampling, config.confidence)
 
     async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":

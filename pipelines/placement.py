@@ -69,14 +69,14 @@ def replica(engine: EngineConfig) -> dict[str, Any]:
     return options
 
 
-def on_each_node(engine: EngineConfig, work: Callable[[], T]) -> T:
-    """What `work` returns where each part of the engine goes whose actor this is.
+def where_parts_go(engine: EngineConfig, work: Callable[[], T]) -> list[T]:
+    """What `work` returns where each part goes of the engine whose actor this is.
 
-    ValueError where they return different things; what one of them raises is raised here.
+    What one of them raises is raised here.
     """
     parts = len(bundles(engine))
     if parts == 1:
-        return work()
+        return [work()]
 
     import ray
     from ray.exceptions import RayTaskError
@@ -91,12 +91,9 @@ def on_each_node(engine: EngineConfig, work: Callable[[], T]) -> T:
     assert group is not None, "an engine of several parts is an actor in a group"
     where = [PlacementGroupSchedulingStrategy(group, part) for part in range(parts)]
     try:
-        done = ray.get([run.options(scheduling_strategy=one).remote(work) for one in where])
+        return ray.get([run.options(scheduling_strategy=one).remote(work) for one in where])
     except RayTaskError as error:
         raise error.cause from None
-    if any(one != done[0] for one in done):
-        raise ValueError(f"engine: its nodes differ: {', '.join(sorted(map(str, set(done))))}")
-    return done[0]
 
 
 def strategy(nodes: Sequence[Resources], wanted: Sequence[Resources]) -> str:

@@ -80,6 +80,12 @@ def test_every_query_is_labeled_once(undisturbed):
     assert all(len(row["samples"]) == 4 for row in rows)
 
 
+def test_what_vllm_refuses_is_one_line(tiny, ray_cluster, tmp_path):
+    with pytest.raises(ValueError, match=r"^engine: vLLM does not start: .* heads \(2\)") as told:
+        run_label(config(tiny, tensor_parallel_size=3), tmp_path)
+    assert "\n" not in str(told.value)
+
+
 def test_more_engines_give_the_same_rows(tiny, undisturbed, ray_cluster, tmp_path):
     """Draws depend on (seed, query, sample, position) alone; so does this model's arithmetic."""
     _, rows = run_label(config(tiny, count=2, threads=1), tmp_path)

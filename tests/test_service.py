@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 import yaml
 
+from pipelines.config import Config
 from pipelines.models import fetch
 from pipelines.policies import POLICIES, replay
 from pipelines.prompts import Prompts
@@ -15,6 +16,21 @@ from pipelines.prompts import Prompts
 PORT = 8123
 URL = f"http://127.0.0.1:{PORT}/tiny"
 QUESTION = "What is the capital of Peru?"
+
+
+def settings(model, **engine):
+    return {
+        "root": "r",
+        "model": {"source": str(model)},
+        "data": {"train": [{"name": "capitals"}]},
+        "sampling": {"max_tokens": 6},
+        "engine": {
+            "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
+            "enforce_eager": True, **engine,
+        },
+        "evaluate": {"num_samples": 8},
+        "serve": {"samples_ahead": 2, "port": PORT},
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -25,21 +41,7 @@ def service(tiny, ray_cluster, tmp_path_factory):
     from jobs.serve import app
 
     file = tmp_path_factory.mktemp("service") / "config.yaml"
-    config = yaml.safe_dump(
-        {
-            "root": "r",
-            "model": {"source": str(tiny)},
-            "data": {"train": [{"name": "capitals"}]},
-            "sampling": {"max_tokens": 6},
-            "engine": {
-                "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
-                "enforce_eager": True,
-            },
-            "evaluate": {"num_samples": 8},
-            "serve": {"samples_ahead": 2},
-        }
-    )  # fmt: skip
-    file.write_text(config)
+    file.write_text(yaml.safe_dump(settings(tiny)))
     serve.start(http_options={"port": PORT})
     arguments = {"config": str(file), "set": ["serve.max_budget=8"], "base": True}
     yield serve.run(app(arguments), name="tiny", route_prefix="/tiny")
@@ -117,6 +119,15 @@ def test_bad_requests_are_explained(service, request_, says):
     code, body = refused(**request_)
     assert code == 422
     assert says in body
+
+
+def test_what_vllm_refuses_is_one_line(service, tiny):
+    from pipelines.service import deploy
+
+    split = Config.model_validate(settings(tiny, tensor_parallel_size=3))
+    with pytest.raises(ValueError, match=r"^engine: vLLM does not start: .* heads \(2\)") as told:
+        deploy(split, str(tiny), name="refused", route="/refused")
+    assert "\n" not in str(told.value)
 
 
 def test_health(service):
