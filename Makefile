@@ -14,7 +14,7 @@ quickstart: install
 	$(BIN)/python -m jobs.run --config jobs/configs/quickstart.yaml
 
 test: install lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder # most of it waits for processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile # most of it waits for processes to start
 
 lint: install
 	$(BIN)/ruff check .

@@ -26,12 +26,6 @@ FAMILIES = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: the short ones fill what these leave of the workers."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
-
-
 @pytest.fixture(scope="session")
 def smollm() -> Path:
     """The built-in model as a local directory."""
