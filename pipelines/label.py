@@ -221,8 +221,6 @@ class QueryLabeler:
     """The actor: an engine, and the samples that it is given at once."""
 
     def __init__(self, config: Config, total: int, make_engine: Callable[[Config], Engine]):
-        from ray import get_runtime_context
-
         from pipelines.engine_metrics import EngineMetrics
 
         self._config = config
@@ -230,6 +228,8 @@ class QueryLabeler:
         try:
             self._engine = make_engine(config)
         except ValueError as error:
+            from ray import get_runtime_context
+
             if get_runtime_context().was_current_actor_reconstructed:  # it did start once
                 print(f"label: {error}", flush=True)
                 os._exit(1)  # Ray starts another, engine.max_restarts times in all

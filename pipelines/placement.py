@@ -104,8 +104,9 @@ def strategy(nodes: Sequence[Resources], wanted: Sequence[Resources]) -> str:
 def places(nodes: Sequence[Resources], wanted: Sequence[Resources]) -> int:
     """How often the nodes hold these bundles, all else idle: each time on one node, or where no
     node holds them all, over several. The bundles after the first are equal, and a part of it."""
-    if len(wanted) == 1 or _on_one_node(nodes, wanted):
-        return _on_one_node(nodes, wanted)
+    room = _on_one_node(nodes, wanted)
+    if room or len(wanted) == 1:
+        return room
     first, *others = wanted
     parts = sum(_times(node, others[0]) for node in nodes)
     return min(sum(_times(node, first) for node in nodes), parts // len(wanted))
@@ -144,7 +145,8 @@ def _nodes() -> list[Resources]:
 
 
 def _on_one_node(nodes: Sequence[Resources], wanted: Sequence[Resources]) -> int:
-    return sum(_times(node, _sum(wanted)) for node in nodes)
+    whole = _sum(wanted)
+    return min(sys.maxsize, sum(_times(node, whole) for node in nodes))
 
 
 def _sum(wanted: Sequence[Resources]) -> dict[str, float]:

@@ -67,6 +67,10 @@ class Hosts:
             return []
         return answer.json()["data"]["result"]["result"] if answer.ok else []
 
+    def _names(self) -> dict[str, str]:
+        """Of all nodes that the head has seen, by id."""
+        return {node["node_id"]: node["node_name"] for node in self._state("nodes")}
+
     @property
     def known(self) -> set[str]:
         """Names of the hosts that the head takes for alive; it misses a killed one within 20 s."""
@@ -75,7 +79,7 @@ class Hosts:
     @property
     def groups(self) -> list[list[str]]:
         """Hosts of each placement group's bundles, in their order; none while it waits."""
-        names = {node["node_id"]: node["node_name"] for node in self._state("nodes")}
+        names = self._names()
         return [
             [names[bundle["node_id"]] for bundle in group["bundles"] if bundle["node_id"]]
             for group in self._state("placement_groups")
@@ -84,7 +88,7 @@ class Hosts:
 
     def actors(self, kind: str) -> list[str]:
         """Hosts of the living actors whose class is named so, in the order of the names."""
-        names = {node["node_id"]: node["node_name"] for node in self._state("nodes")}
+        names = self._names()
         return sorted(
             names[actor["node_id"]]
             for actor in self._state("actors")

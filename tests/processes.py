@@ -17,3 +17,13 @@ def start(
         command, cwd=ROOT, env={"PYTHONPATH": str(ROOT), **inherited}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+
+
+def printed_until(text: str, process: subprocess.Popen[str]) -> str:
+    """What it prints up to the line that has the text, or all of it where none has."""
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if text in line:
+            break
+    return printed

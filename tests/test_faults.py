@@ -10,7 +10,6 @@ from pipelines import label, queries
 from pipelines.config import Config
 from pipelines.storage import Location
 
-pytestmark = pytest.mark.slow
 QUERIES = 24
 
 

@@ -12,7 +12,7 @@ import torch
 from hosts import hosts
 from labeling import command, rows
 from object_store import free_port, plain_environment
-from processes import start
+from processes import printed_until, start
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from waiting import once
 
@@ -91,9 +91,7 @@ def test_a_replica_on_two_hosts_draws_the_same_though_a_part_was_killed(
     until = serve.index("--until")
     del serve[until : until + 2]
     server = start(serve, cluster.environment)
-    for line in server.stdout:
-        if line.startswith("Answering at"):
-            break
+    printed_until("Answering at", server)
     assert [sorted(group) for group in cluster.groups] == [["one", "two"]]
     labeled = split[0]
     assert len(labeled) == len({row["query_id"] for row in labeled}) == 24
@@ -128,11 +126,7 @@ def test_engines_share_gpus(cluster, tmp_path):
 
 def test_an_engine_that_fits_nowhere_is_said_and_starts_nowhere(cluster, tmp_path):
     run = fake(cluster, tmp_path, *TWO_PARTS, "--set", "engine.tensor_parallel_size=8")
-    said = ""
-    for line in run.stdout:
-        said += line
-        if "Waiting for more nodes" in line:
-            break
+    said = printed_until("Waiting for more nodes", run)
     assert "engine.count: 1 of 1 CPU and 8 GPU each are asked for, and 0 fit" in said
     once(lambda: cluster.groups)
     assert cluster.groups == [[]]

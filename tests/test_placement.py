@@ -1,5 +1,7 @@
 """Where engines go, counted on paper; test_groups.py sends them to several hosts."""
 
+import sys
+
 import pytest
 
 from pipelines.config import EngineConfig
@@ -22,6 +24,7 @@ def engine(parts=1, gpus=1.0, cpus=1.0):
         ({"CPU": 1, "GPU": 4}, 1),  # a GPU of each of two nodes is no pair
         ({"CPU": 0.1, "GPU": 0}, 130),
         ({"CPU": 16, "GPU": 0}, 0),
+        ({"CPU": 0, "GPU": 0}, sys.maxsize),
     ],
 )
 def test_places_are_counted_node_by_node(each, room):

@@ -9,7 +9,7 @@ import pytest
 from hosts import RAY, hosts
 from labeling import command, rows
 from object_store import BUCKET, SECRET, client, names, object_store, plain_environment
-from processes import start
+from processes import printed_until, start
 from ray.job_submission import JobSubmissionClient
 from waiting import once
 
@@ -173,11 +173,7 @@ def test_engines_grow_to_a_host_that_comes(quiet, cluster, tmp_path):
 def test_an_engine_that_fits_no_host_is_said_and_starts_nowhere(cluster, tmp_path):
     once(lambda: cluster.known == {"head", *cluster.workers})
     waiting = labeling(cluster, tmp_path, "--set", "engine.gpus=2")
-    said = ""
-    for line in waiting.stdout:
-        said += line
-        if "Waiting for more nodes" in line:
-            break
+    said = printed_until("Waiting for more nodes", waiting)
     assert "engine.count: 2 of 1 CPU and 2 GPU each are asked for, and 0 fit" in said
     assert "the nodes have" in said
     assert said.count("4 CPU and 1 GPU") == len(cluster.workers) >= 2

@@ -22,7 +22,6 @@ from pipelines.prompts import Prompts
 from pipelines.schemas import EXAMPLES, EXAMPLES_FILE
 from pipelines.storage import Location
 
-pytestmark = pytest.mark.slow
 ROWS = 22
 # ZeRO 3 keeps small parameters whole; these it cuts, and a third of one is no whole number.
 LORA = {"dropout": 0.0, "r": 2048}
