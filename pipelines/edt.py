@@ -8,14 +8,67 @@ depends on nothing else in the batch, at the cost of one number a row.
 
 import math
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-_BLOCK = 256  # tokens a block of the two-level inverse CDF
+BLOCK = 256  # tokens a block of the two-level inverse CDF
 _MASKED = -1e4  # what a masked logit counts as: its exponential is 0, its product with 0 too
 _WORTH_FUSING = 2**20  # logits below which a fused pass (3 s to load) is not worth its start
+
+
+class Change(IntEnum):
+    """What becomes of a row of logits."""
+
+    NONE = 0
+    SCALE = 1  # divided by EDT's temperature; the engine draws
+    DRAW = 2  # the drawn token's becomes the largest number: the engine's argmax is the draw
+    NORMALIZE = 3  # log-probabilities
+
+
+class Requests(NamedTuple):
+    """What each request asks for; each [slots], and a row of logits has the slot of its request."""
+
+    change: Tensor  # int32, of Change
+    key: Tensor  # int64, of the draws
+    t0: Tensor  # float32, as the next two
+    base: Tensor
+    theta: Tensor
+    paper_code: Tensor  # int32, 1: the entropy of the paper's public code
+
+
+def rewrite(
+    logits: Tensor, slots: Tensor, positions: Tensor, requests: Requests, changes: np.ndarray
+) -> None:
+    """Rewrites logits [rows, vocab] in place, as each row's request says.
+
+    slots: [rows]; positions: [rows], int64, of the token that is drawn. changes: [rows], each
+    row's `requests.change`, on the host: so nothing waits for the device.
+    """
+    for change in (Change.SCALE, Change.DRAW, Change.NORMALIZE):
+        rows = torch.from_numpy(np.flatnonzero(changes == change)).to(logits.device)
+        if not len(rows):
+            continue
+        if change == Change.NORMALIZE:
+            logits[rows] = logits[rows].log_softmax(-1)
+            continue
+        of = spread(logits, rows)
+        slot = slots[rows]
+        settings = requests.t0[slot], requests.base[slot], requests.theta[slot]
+        temperature = torch.where(
+            requests.paper_code[slot] != 0,
+            edt_temperature(of, *settings, paper_code=True),
+            edt_temperature(of, *settings),
+        )
+        if change == Change.SCALE:
+            logits[rows] = logits[rows] / temperature.clamp_min(1e-5)[:, None]
+            continue
+        u = uniforms(requests.key[slot], positions[rows])
+        tokens = inverse_cdf(logits, rows, of.top, temperature, u)
+        logits[rows, tokens] = torch.finfo(logits.dtype).max
 
 
 class Spread(NamedTuple):
@@ -61,18 +114,18 @@ def inverse_cdf(
     totals = _fused(_block_sums, logits, rows, top, temperature)
     totals = totals.to(torch.float64).cumsum(dim=-1)
     target = u.to(torch.float64) * totals[:, -1]
-    block = torch.searchsorted(totals, target[:, None], right=True)
-    block = block.clamp_max(totals.shape[1] - 1)
+    # Rounding can leave the target past the last positive weight: take that one.
+    last = torch.searchsorted(totals, totals[:, -1:].contiguous())
+    block = torch.minimum(torch.searchsorted(totals, target[:, None], right=True), last)
     before = torch.where(block > 0, totals.gather(1, (block - 1).clamp_min(0)), 0.0)
-    tokens = block * _BLOCK + torch.arange(_BLOCK, device=logits.device)
+    tokens = block * BLOCK + torch.arange(BLOCK, device=logits.device)
     vocab = logits.shape[1]
     held = logits[rows[:, None], tokens.clamp_max(vocab - 1)]
     inside = torch.where(tokens < vocab, _weights(held, top, temperature), 0.0).to(torch.float64)
     cumulative = before + inside.cumsum(dim=-1)
     within = (cumulative <= target[:, None]).sum(dim=-1)
-    # Rounding can leave u past the last positive weight of the block: take that one.
-    last = _BLOCK - 1 - (inside.flip(-1) > 0).to(torch.int8).argmax(dim=-1)
-    return block.squeeze(1) * _BLOCK + torch.minimum(within, last)
+    last = BLOCK - 1 - (inside.flip(-1) > 0).to(torch.int8).argmax(dim=-1)
+    return block.squeeze(1) * BLOCK + torch.minimum(within, last)
 
 
 def _spread(logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -86,14 +139,14 @@ def _spread(logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _block_sums(logits: Tensor, rows: Tensor, top: Tensor, temperature: Tensor) -> Tensor:
     weights = _weights(logits[rows], top, temperature)
-    blocks = -(-weights.shape[1] // _BLOCK)
-    padded = torch.nn.functional.pad(weights, (0, blocks * _BLOCK - weights.shape[1]))
-    return padded.view(weights.shape[0], blocks, _BLOCK).sum(dim=-1)
+    blocks = -(-weights.shape[1] // BLOCK)
+    padded = torch.nn.functional.pad(weights, (0, blocks * BLOCK - weights.shape[1]))
+    return padded.view(weights.shape[0], blocks, BLOCK).sum(dim=-1)
 
 
 def _weights(logits: Tensor, top: Tensor, temperature: Tensor) -> Tensor:
     """exp((logit - top) / temperature): [rows, tokens], float32, 1 at a row's maximum."""
-    return ((logits.float() - top[:, None]).clamp_min(_MASKED) / temperature[:, None]).exp()
+    return ((logits.float() - top[:, None]) / temperature[:, None]).exp()
 
 
 _COMPILED = {one: torch.compile(one, dynamic=True) for one in (_spread, _block_sums)}

@@ -5,19 +5,22 @@ Where the project is installed, a plain server takes it as a request argument:
     vllm serve MODEL      then      {"temperature": 1.0, "vllm_xargs": {"edt_t0": 0.8}, ...}
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from vllm import SamplingParams
+from vllm.utils.torch_utils import async_tensor_h2d
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 from vllm.v1.sample.logits_processor.interface import LogitsProcessor as V1LogitsProcessor
 from vllm.v1.worker.gpu.sample.logits_processor.interface import (
     LogitsProcessor as V2LogitsProcessor,
 )
 
-from pipelines.edt import Spread, edt_temperature, inverse_cdf, spread, uniforms, warm_up
+from pipelines import edt
+from pipelines.edt import Change, Requests
 
 LOG_PROBABILITIES = "log_probabilities"  # the argument of a request that is scored
 WARM_UP = "edt_warm_up"  # of vLLM's additional_config: compile at the start, not amid requests
@@ -62,10 +65,10 @@ class _Request:
         return request
 
     @property
-    def change(self) -> "_Change":
+    def change(self) -> Change:
         if self.scores:
-            return _normalize
-        return _scale if self.key is None else _draw
+            return Change.NORMALIZE
+        return Change.SCALE if self.key is None else Change.DRAW
 
 
 class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
@@ -81,12 +84,19 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
     """
 
     def __init__(self, vllm_config: Any, device_or_states: Any, is_pin_memory: bool = False):
-        self._requests: dict[int, tuple[_Request, Any]] = {}
-        self._states = None if isinstance(device_or_states, torch.device) else device_or_states
+        v1 = isinstance(device_or_states, torch.device)
+        self._states = None if v1 else device_or_states
+        self._device = device_or_states if v1 else device_or_states.device
+        self._running: dict[int, tuple[_Request, list[int]]] = {}  # V1: each row's, and its tokens
+        slots = vllm_config.scheduler_config.max_num_seqs
+        # What each slot's request asks for: written here, copied to the device when it changed.
+        self._host = Requests(
+            *(np.zeros(slots, dtype) for dtype in ("i4", "i8", "f4", "f4", "f4", "i4"))
+        )
+        self._stale = True
+        self.apply_staged_writes()
         if vllm_config.additional_config.get(WARM_UP):
-            rows = vllm_config.scheduler_config.max_num_seqs
-            vocab = vllm_config.model_config.get_vocab_size()
-            warm_up(rows, vocab, torch.device(vllm_config.device_config.device_type))
+            self._warm_up(slots, vllm_config.model_config.get_vocab_size())
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
@@ -96,82 +106,78 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
         return False
 
     def update_state(self, batch_update: Any) -> None:
-        """V1: keeps each row's request, with the engine's own running list of its tokens."""
+        """V1: a row is a batch index, which a request may leave for another."""
 
         def new_state(params: SamplingParams, _: Any, tokens: list[int]) -> Any:
             request = _Request.parse(params)
             return None if request is None else (request, tokens)
 
-        process_dict_updates(self._requests, batch_update, new_state)
+        if process_dict_updates(self._running, batch_update, new_state):
+            self._host.change.fill(Change.NONE)
+            for row, (request, _) in self._running.items():
+                self._write(row, request)
+            self.apply_staged_writes()
 
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
         """V2: slots are recycled, so a request without EDT clears what stood there."""
         request = _Request.parse(sampling_params)
-        self._requests.pop(req_idx, None)
-        if request is not None:
-            self._requests[req_idx] = (request, None)
+        if request is None:
+            self._host.change[req_idx] = Change.NONE
+            self._stale = True
+        else:
+            self._write(req_idx, request)
         return request is not None
 
+    def _write(self, slot: int, request: _Request) -> None:
+        wanted = (
+            request.change, request.key or 0,
+            request.t0, request.base, request.theta, request.paper_code,
+        )  # fmt: skip
+        for column, value in zip(self._host, wanted, strict=True):
+            column[slot] = value
+        self._stale = True
+
+    def apply_staged_writes(self) -> None:
+        """V2 calls it before each step. Nothing in it, nor in `apply`, waits for the device."""
+        if self._stale:
+            self._requests = Requests(
+                *(async_tensor_h2d(column, self._device) for column in self._host)
+            )
+            self._stale = False
+
     def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
-        if not self._requests:
+        slots_here = np.arange(len(logits)) if ctx is None else ctx.idx_mapping_np
+        changes = self._host.change[slots_here]
+        if not changes.any():
             return logits
-        if ctx is None:  # V1: a row is a batch index
-            rows = list(self._requests)
-            requests = [request for request, _ in self._requests.values()]
-            positions = torch.tensor([len(tokens) for _, tokens in self._requests.values()])
-        else:  # V2: a row is a slot, in an order of this step's own
-            slots = ctx.expanded_idx_mapping.tolist()
-            rows = [row for row, slot in enumerate(slots) if slot in self._requests]
-            requests = [self._requests[slots[row]][0] for row in rows]
+        if ctx is None:  # V1
+            so_far = np.zeros(len(logits), np.int64)
+            for row, (_, tokens) in self._running.items():
+                so_far[row] = len(tokens)
+            slots = torch.arange(len(logits), dtype=torch.int32, device=self._device)
+            positions = async_tensor_h2d(so_far, self._device)
+        else:  # V2: rows are in an order of this step's own
             assert self._states is not None
-            prompt_len = self._states.prompt_len.gpu[ctx.expanded_idx_mapping]
-            positions = (ctx.pos + 1 - prompt_len)[rows].cpu()
-        kinds: dict[_Change, list[int]] = {}
-        for place, request in enumerate(requests):
-            kinds.setdefault(request.change, []).append(place)
-        for change, places in kinds.items():
-            index = torch.tensor([rows[i] for i in places], device=logits.device)
-            change(logits, index, [requests[i] for i in places], positions[places].long())
+            slots = ctx.expanded_idx_mapping
+            positions = (ctx.pos + 1 - self._states.prompt_len.gpu[slots]).long()
+        if logits.is_cuda:
+            from pipelines.edt_kernels import rewrite
+
+            rewrite(logits, slots, positions, self._requests)
+        else:
+            edt.rewrite(logits, slots, positions, self._requests, changes)
         return logits
 
+    def _warm_up(self, rows: int, vocab: int) -> None:
+        """Compiles what `apply` calls now, not amid requests."""
+        if self._device.type == "cuda":
+            from pipelines.edt_kernels import rewrite
 
-# Each rewrites rows `index` of logits [batch, vocab] in place; positions [rows] on the host.
-_Change = Callable[[torch.Tensor, torch.Tensor, Sequence[_Request], torch.Tensor], None]
-
-
-def _draw(
-    logits: torch.Tensor, index: torch.Tensor, requests: Sequence[_Request], positions: torch.Tensor
-) -> None:
-    """Leaves the engine's argmax only the token that is drawn here."""
-    of = spread(logits, index)
-    keys = torch.tensor([request.key for request in requests], dtype=torch.int64)
-    u = uniforms(keys, positions).to(logits.device)
-    tokens = inverse_cdf(logits, index, of.top, _temperature(of, requests), u)
-    logits[index, tokens] = torch.finfo(logits.dtype).max
-
-
-def _scale(
-    logits: torch.Tensor, index: torch.Tensor, requests: Sequence[_Request], positions: torch.Tensor
-) -> None:
-    """Divides by the temperature; the engine draws."""
-    temperature = _temperature(spread(logits, index), requests)
-    logits[index] = logits[index] / temperature.clamp_min(1e-5)[:, None]
-
-
-def _normalize(
-    logits: torch.Tensor, index: torch.Tensor, requests: Sequence[_Request], positions: torch.Tensor
-) -> None:
-    """Makes log-probabilities of logits."""
-    logits[index] = logits[index].log_softmax(-1)
-
-
-def _temperature(of: Spread, requests: Sequence[_Request]) -> torch.Tensor:
-    def column(name: str) -> torch.Tensor:
-        return torch.tensor([getattr(one, name) for one in requests], device=of.top.device)
-
-    t0, base, theta = column("t0"), column("base"), column("theta")
-    temperature = edt_temperature(of, t0, base, theta)
-    if any(request.paper_code for request in requests):
-        compat = edt_temperature(of, t0, base, theta, paper_code=True)
-        temperature = torch.where(column("paper_code"), compat, temperature)
-    return temperature
+            rewrite(
+                torch.zeros(1, vocab, device=self._device),
+                torch.zeros(1, dtype=torch.int32, device=self._device),
+                torch.zeros(1, dtype=torch.int64, device=self._device),
+                self._requests,
+            )
+        else:
+            edt.warm_up(rows, vocab, self._device)

@@ -14,10 +14,12 @@ import urllib.error
 import urllib.request
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from chi_square import p_value
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from torch.overrides import TorchFunctionMode
 
 from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
 from pipelines.edt import uniforms
@@ -29,7 +31,8 @@ ENGINE = EngineConfig(
     dtype="float32", block_size=32, kv_cache_gib=1, max_model_len=512, enforce_eager=True
 )
 
-COLD = SimpleNamespace(additional_config={})  # vLLM's config, as the processor reads it
+# vLLM's config, as the processor reads it.
+COLD = SimpleNamespace(additional_config={}, scheduler_config=SimpleNamespace(max_num_seqs=8))
 
 
 class Driven:
@@ -269,42 +272,58 @@ def test_a_cancelled_sample_is_aborted(endless):
     assert waited < 10 * whole  # else it stood behind twenty-nine
 
 
-def v2(processor_class, requests, prompt_lengths):
+def v2(requests, prompt_lengths):
     """A processor as vLLM's V2 runner makes it; that runner needs a GPU, so its states are ours."""
-    states = SimpleNamespace(prompt_len=SimpleNamespace(gpu=torch.tensor(prompt_lengths)))
-    processor = processor_class(COLD, states)
+    from pipelines.edt_plugin import EDTLogitsProcessor
+
+    states = SimpleNamespace(
+        device=torch.device("cpu"), prompt_len=SimpleNamespace(gpu=torch.tensor(prompt_lengths))
+    )
+    processor = EDTLogitsProcessor(COLD, states)
     for slot, params in requests.items():
         processor.add_request(slot, params)
+    processor.apply_staged_writes()
     return processor
 
 
-def test_both_interfaces_make_the_same_choice():
+def v2_step(slots, positions):
+    """What its runner hands over in a step: each row's slot, and the position of its last token."""
+    return SimpleNamespace(
+        expanded_idx_mapping=torch.tensor(slots, dtype=torch.int32),
+        idx_mapping_np=np.array(slots),
+        pos=torch.tensor(positions),
+    )
+
+
+def every_kind_of_request():
     from vllm import SamplingParams
-    from vllm.v1.sample.logits_processor.interface import BatchUpdate
 
-    from pipelines.edt_plugin import EDTLogitsProcessor
-
-    torch.manual_seed(0)
-    logits = torch.randn(5, 1000) * 3
-    params = [
+    return [
         SamplingParams(temperature=0.0, extra_args={"edt_t0": 0.8, "edt_key": 11}),
         SamplingParams(temperature=1.0, extra_args={"edt_t0": 0.5}),
         SamplingParams(temperature=0.7),
         SamplingParams(temperature=0.0, extra_args={"edt_t0": 0.8, "edt_key": 12}),
         SamplingParams(temperature=0.0, extra_args={"log_probabilities": 1}),
     ]
+
+
+def test_both_interfaces_make_the_same_choice():
+    from vllm.v1.sample.logits_processor.interface import BatchUpdate
+
+    from pipelines.edt_plugin import EDTLogitsProcessor
+
+    torch.manual_seed(0)
+    logits = torch.randn(5, 1000) * 3
+    params = every_kind_of_request()
     so_far = [[1, 2, 3], [4], [], [5, 6], []]
     first = EDTLogitsProcessor(COLD, torch.device("cpu"))
     added = [(i, params[i], [9] * 7, so_far[i]) for i in range(5)]
     first.update_state(BatchUpdate(batch_size=5, removed=[], added=added, moved=[]))
     one = first.apply(logits.clone())
-    # V2: slots 5, 2, 7, 0 hold the rows; each row's position counts its prompt of 7.
+    # V2: slots 5, 2, 7, 0, 3 hold the rows; each row's position counts its prompt of 7.
     slots = [5, 2, 7, 0, 3]
-    second = v2(EDTLogitsProcessor, dict(zip(slots, params, strict=True)), [7] * 8)
-    context = SimpleNamespace(
-        expanded_idx_mapping=torch.tensor(slots),
-        pos=torch.tensor([7 + len(tokens) - 1 for tokens in so_far]),
-    )
+    second = v2(dict(zip(slots, params, strict=True)), [7] * 8)
+    context = v2_step(slots, [7 + len(tokens) - 1 for tokens in so_far])
     two = second.apply(logits.clone(), context)
     torch.testing.assert_close(one, two)
     assert torch.equal(one[2], logits[2])  # a request without EDT is left alone
@@ -316,7 +335,61 @@ def test_both_interfaces_make_the_same_choice():
         assert one[row].argmax() == drawn
     # A slot that is taken by a request without EDT forgets the one before.
     second.add_request(5, params[2])
+    second.apply_staged_writes()
     assert torch.equal(second.apply(logits.clone(), context)[0], logits[0])
+
+
+def test_requests_that_move_in_the_batch_keep_what_they_asked_for():
+    """V1: rows are removed, moved and swapped between steps."""
+    from vllm.v1.sample.logits_processor.interface import BatchUpdate, MoveDirectionality
+
+    from pipelines.edt_plugin import EDTLogitsProcessor
+
+    logits = torch.randn(4, 500, generator=torch.Generator().manual_seed(1)) * 3
+    drawn, scaled, plain, other = every_kind_of_request()[:4]
+    processor = EDTLogitsProcessor(COLD, torch.device("cpu"))
+    added = [(i, one, None, []) for i, one in enumerate((plain, drawn, scaled, other))]
+    processor.update_state(BatchUpdate(batch_size=4, removed=[], added=added, moved=[]))
+    before = processor.apply(logits.clone())
+    one_way, swap = MoveDirectionality.UNIDIRECTIONAL, MoveDirectionality.SWAP
+    processor.update_state(
+        BatchUpdate(batch_size=3, removed=[0], added=[], moved=[(3, 0, one_way), (1, 2, swap)])
+    )
+    after = processor.apply(logits[[3, 2, 1]].clone())
+    assert torch.equal(after, before[[3, 2, 1]])
+
+
+class NoWaiting(TorchFunctionMode):
+    """Refuses what makes the host wait for a device's tensor, which a CPU's would not show."""
+
+    WAITS = frozenset(
+        "item tolist cpu numpy nonzero __bool__ __int__ __float__ __index__ unique "
+        "masked_select equal allclose".split()
+    )
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        assert name not in self.WAITS, f"{name} waits for the device"
+        for index in args[1:2] if name in ("__getitem__", "__setitem__") else ():
+            for one in index if isinstance(index, tuple) else (index,):
+                waits = isinstance(one, list) or getattr(one, "dtype", None) == torch.bool
+                assert not waits, f"{name} by a list or a mask waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_of_the_v2_runner_never_waits_for_the_device():
+    with pytest.raises(AssertionError, match="tolist waits"), NoWaiting():
+        torch.arange(3).tolist()
+    slots = [5, 2, 7, 0, 3]
+    params = every_kind_of_request()
+    processor = v2({}, [7] * 8)
+    step = v2_step(slots, [9] * 5)
+    logits = torch.randn(5, 1000)
+    with NoWaiting():
+        for slot, one in zip(slots, params, strict=True):
+            processor.add_request(slot, one)
+        processor.apply_staged_writes()
+        processor.apply(logits, step)
 
 
 @pytest.mark.parametrize(
