@@ -3,9 +3,10 @@
 python -m jobs.bench [NAME ...] [--quick] [--json FILE]
 
 Names are those of the groups below; by default all that run a model: not scaling and memory, whose
-engines are simulated and which take a quarter of an hour together. --quick takes minutes: the
-groups that count tokens or run one engine, small; its times are of no use. Runs on a CPU, and on a
-GPU unchanged.
+engines are simulated and which take a quarter of an hour together, and not gpu, which is what only
+a GPU can show. The others run on a CPU, and on a GPU unchanged. --quick takes minutes: the groups
+that count tokens or run one engine, small; its times are of no use. FILE gets a JSON object a line,
+first of the machine, then of each figure as it comes: what a run that is cut short leaves counts.
 """
 
 import argparse
@@ -15,14 +16,15 @@ import os
 import platform
 import sys
 import time
-from pathlib import Path
+from contextlib import nullcontext
+from typing import TextIO
 
 from jobs.benchmarks.figure import Figure
 from pipelines.cluster import MALLOC
 from pipelines.storage import versions
 
 WITH_A_MODEL = ("start", "score", "edt", "decode", "train", "label", "overhead", "evaluate")
-GROUPS = (*WITH_A_MODEL, "scaling", "memory")
+GROUPS = (*WITH_A_MODEL, "scaling", "memory", "gpu")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,27 +42,37 @@ def main(arguments: list[str] | None = None) -> int:
     # Our engine sets this for the process that it starts; plain vLLM's runs in its caller's, which
     # must have it from the start. So both sides have it.
     os.environ.setdefault("GLIBC_TUNABLES", MALLOC)
+    out = open(options.json, "w") if options.json else nullcontext()  # noqa: SIM115
     figures: list[Figure] = []
-    for name in options.names or WITH_A_MODEL:
-        start = time.monotonic()
-        for figure in importlib.import_module(f"jobs.benchmarks.{name}").run(options.quick):
-            print(_line(figure), flush=True)
-            figures.append(figure)
-        print(f"bench: {name} took {time.monotonic() - start:.0f} s", flush=True)
+    with out as lines:
+        _write(lines, {"machine": machine(), "versions": versions()})
+        for name in options.names or WITH_A_MODEL:
+            start = time.monotonic()
+            try:
+                for figure in importlib.import_module(f"jobs.benchmarks.{name}").run(options.quick):
+                    print(_line(figure), flush=True)
+                    _write(lines, {"name": figure.name, **figure.as_json()})
+                    figures.append(figure)
+            except ValueError as error:
+                print(f"error: {error}", file=sys.stderr)
+                return 2
+            print(f"bench: {name} took {time.monotonic() - start:.0f} s", flush=True)
     print_table(figures)
-    if options.json:
-        everything = {
-            **{figure.name: figure.as_json() for figure in figures},
-            "machine": machine(),
-            "versions": versions(),
-        }
-        Path(options.json).write_text(json.dumps(everything, indent=2) + "\n")
     return 0
+
+
+def _write(lines: TextIO | None, fact: dict[str, object]) -> None:
+    if lines is not None:
+        print(json.dumps(fact), file=lines, flush=True)
 
 
 def machine() -> dict[str, object]:
     """What the figures were measured on."""
+    import torch
+
+    cards = range(torch.cuda.device_count())
     return {
+        "gpus": [torch.cuda.get_device_name(i) for i in cards],
         "cpus": len(os.sched_getaffinity(0)),
         "processor": platform.processor() or platform.machine(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),

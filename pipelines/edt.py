@@ -30,14 +30,12 @@ class Change(IntEnum):
 
 
 class Requests(NamedTuple):
-    """What each request asks for; each [slots], and a row of logits has the slot of its request."""
+    """What each request asks for. A row of logits has the slot of its request."""
 
-    change: Tensor  # int32, of Change
-    key: Tensor  # int64, of the draws
-    t0: Tensor  # float32, as the next two
-    base: Tensor
-    theta: Tensor
-    paper_code: Tensor  # int32, 1: the entropy of the paper's public code
+    change: Tensor  # [slots], int32: of Change
+    key: Tensor  # [slots], int64: of the draws
+    # [slots, 4], float32: T0, base, theta, and 1 for the entropy of the paper's public code
+    settings: Tensor
 
 
 def rewrite(
@@ -57,11 +55,11 @@ def rewrite(
             continue
         of = spread(logits, rows)
         slot = slots[rows]
-        settings = requests.t0[slot], requests.base[slot], requests.theta[slot]
+        t0, base, theta, paper_code = requests.settings[slot].unbind(1)
         temperature = torch.where(
-            requests.paper_code[slot] != 0,
-            edt_temperature(of, *settings, paper_code=True),
-            edt_temperature(of, *settings),
+            paper_code != 0,
+            edt_temperature(of, t0, base, theta, paper_code=True),
+            edt_temperature(of, t0, base, theta),
         )
         if change == Change.SCALE:
             logits[rows] = logits[rows] / temperature.clamp_min(1e-5)[:, None]

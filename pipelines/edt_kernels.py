@@ -8,8 +8,6 @@ than a billionth of the distribution, a hundredth of what float32 rounds away, a
 language model's usual row.
 """
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -17,10 +15,10 @@ from torch import Tensor
 
 from pipelines.edt import BLOCK, Change, Requests
 
-# A program's share of a row: so many blocks, whatever the batch, so that a row's sums do not
-# depend on what else is in it.
-_SHARE = 32
-_WARPS = 8
+# A program reads so many blocks of a row, whatever the batch, so that a row's sums do not depend on
+# what else is in it. On an H100, 16 and 4 warps came nearest to what a copy takes.
+_SHARE = tl.constexpr(16)
+_WARPS = 4
 
 _SCALE = tl.constexpr(int(Change.SCALE))
 _DRAW = tl.constexpr(int(Change.DRAW))
@@ -40,61 +38,57 @@ def rewrite(logits: Tensor, slots: Tensor, positions: Tensor, requests: Requests
     assert logits.dtype == torch.float32
     assert logits.stride(1) == 1
     rows, vocab = logits.shape
-    shares = triton.cdiv(vocab, _SHARE * BLOCK)
+    shares = triton.cdiv(vocab, _SHARE.value * BLOCK)
+    # Of each row: its blocks' largest logits, their sums, three numbers a share, and two.
+    blocks = shares * _SHARE.value
+    work = torch.empty(rows, 2 * blocks + 3 * shares + 2, device=logits.device)
+    every = (logits, logits.stride(0), vocab, slots, requests.change, work, shares)
+    _first_pass[(rows, shares)](*every, num_warps=_WARPS)
+    parts = triton.next_power_of_2(shares)
+    _second_pass[(rows, shares)](*every, requests.settings, parts=parts, num_warps=_WARPS)
+    sums = triton.next_power_of_2(blocks)
+    _pick[(rows,)](*every, requests.key, positions, sums=sums, num_warps=4)
+
+
+@triton.jit
+def _row_of_work(work, row, shares):
+    """Pointers to a row's part of `work`: largest logits, sums, numbers of shares, two numbers."""
     blocks = shares * _SHARE
-    made = {"device": logits.device, "dtype": torch.float32}
-    block_tops = torch.empty(rows, blocks, **made)
-    block_sums = torch.empty(rows, blocks, **made)
-    parts = torch.empty(rows, 3, shares, **made)
-    row_facts = torch.empty(rows, 2, **made)
-    every: Any = (logits, logits.stride(0), vocab, slots, requests.change)
-    _spread[(rows, shares)](*every, block_tops, parts, SHARE=_SHARE, num_warps=_WARPS)
-    _second_pass[(rows, shares)](
-        *every, requests.t0, requests.base, requests.theta, requests.paper_code,
-        block_tops, parts, block_sums, row_facts, shares,
-        SHARE=_SHARE, SHARES=triton.next_power_of_2(shares), num_warps=_WARPS,
-    )  # fmt: skip
-    _pick[(rows,)](
-        *every, requests.key, positions, block_sums, row_facts, blocks,
-        BLOCKS=triton.next_power_of_2(blocks), num_warps=4,
-    )  # fmt: skip
+    start = work + row.to(tl.int64) * (2 * blocks + 3 * shares + 2)
+    return start, start + blocks, start + 2 * blocks, start + 2 * blocks + 3 * shares
 
 
 @triton.jit
-def _tile(logits, stride, vocab, row, share, SHARE: tl.constexpr):
-    """Pointers to a program's share of a row, [SHARE, _TOKENS], and which are inside of it."""
-    block = share * SHARE + tl.arange(0, SHARE)
+def _tile(logits, stride, vocab, row, share):
+    """A program's share of a row: its blocks, pointers [_SHARE, _TOKENS], which are in the row."""
+    block = share * _SHARE + tl.arange(0, _SHARE)
     token = block[:, None] * _TOKENS + tl.arange(0, _TOKENS)[None, :]
-    return logits + row.to(tl.int64) * stride + token, token < vocab
+    return block, logits + row.to(tl.int64) * stride + token, token < vocab
 
 
 @triton.jit
-def _spread(
-    logits, stride, vocab, slots, change, block_tops, parts, SHARE: tl.constexpr
-):  # fmt: skip
-    """Of a share of a row: its largest logit, the sum of exp(logit - that), and of its product
-    with (logit - that); and each block's largest."""
+def _first_pass(logits, stride, vocab, slots, change, work, shares):
+    """Of a share of a row: the largest logit, the sum of exp(logit - that), and the sum of its
+    product with (logit - that); and of each block the largest."""
     row, share = tl.program_id(0), tl.program_id(1)
     if tl.load(change + tl.load(slots + row)) == 0:
         return
-    at, inside = _tile(logits, stride, vocab, row, share, SHARE)
+    block_tops, _, parts, _ = _row_of_work(work, row, shares)
+    block, at, inside = _tile(logits, stride, vocab, row, share)
     x = tl.load(at, mask=inside, other=float("-inf"))
     tops = tl.max(x, axis=1)
     top = tl.max(tops, axis=0)
     shifted = tl.maximum(x - tl.maximum(top, _MASKED), _MASKED)
     p = tl.exp(shifted)
-    shares = tl.num_programs(1)
-    tl.store(block_tops + (row * shares + share) * SHARE + tl.arange(0, SHARE), tops)
-    part = parts + row * 3 * shares + share
-    tl.store(part, top)
-    tl.store(part + shares, tl.sum(tl.sum(p, axis=1), axis=0))
-    tl.store(part + 2 * shares, tl.sum(tl.sum(p * shifted, axis=1), axis=0))
+    tl.store(block_tops + block, tops)
+    tl.store(parts + share, top)
+    tl.store(parts + shares + share, tl.sum(tl.sum(p, axis=1), axis=0))
+    tl.store(parts + 2 * shares + share, tl.sum(tl.sum(p * shifted, axis=1), axis=0))
 
 
 @triton.jit
 def _second_pass(
-    logits, stride, vocab, slots, change, t0, base, theta, paper_code,
-    block_tops, parts, block_sums, row_facts, shares, SHARE: tl.constexpr, SHARES: tl.constexpr
+    logits, stride, vocab, slots, change, work, shares, settings, parts: tl.constexpr
 ):  # fmt: skip
     """The row's temperature; then its blocks' sums at it, or the row divided or normalized."""
     row, share = tl.program_id(0), tl.program_id(1)
@@ -102,34 +96,35 @@ def _second_pass(
     what = tl.load(change + slot)
     if what == 0:
         return
-    # The parts of the row together.
-    each = tl.arange(0, SHARES)
-    part, there = parts + row * 3 * shares + each, each < shares
-    tops = tl.load(part, mask=there, other=float("-inf"))
+    block_tops, block_sums, part, facts = _row_of_work(work, row, shares)
+    # The shares of the row together.
+    each = tl.arange(0, parts)
+    tops = tl.load(part + each, mask=each < shares, other=float("-inf"))
+    z_of = tl.load(part + shares + each, mask=each < shares, other=0.0)
+    mean_of = tl.load(part + 2 * shares + each, mask=each < shares, other=0.0)
     top = tl.max(tops, axis=0)
     apart = tl.maximum(tops - top, _MASKED)
-    z_parts = tl.load(part + shares, mask=there, other=0.0)
-    means = tl.load(part + 2 * shares, mask=there, other=0.0)
     weights = tl.exp(apart)
-    z = tl.sum(weights * z_parts, axis=0)
-    mean = tl.sum(weights * (means + z_parts * apart), axis=0) / z
+    z = tl.sum(weights * z_of, axis=0)
+    mean = tl.sum(weights * (mean_of + z_of * apart), axis=0) / z
     log_z = tl.log(z)
     # T = t0 * base ** (theta / H)
-    entropy = tl.maximum(tl.where(tl.load(paper_code + slot) != 0, -mean, log_z - mean), 0.0)
-    fall = tl.log2(tl.load(base + slot)) * tl.load(theta + slot)
+    t0, base = tl.load(settings + 4 * slot), tl.load(settings + 4 * slot + 1)
+    theta, paper_code = tl.load(settings + 4 * slot + 2), tl.load(settings + 4 * slot + 3)
+    entropy = tl.maximum(tl.where(paper_code != 0, -mean, log_z - mean), 0.0)
+    fall = tl.log2(base) * theta
     exponent = tl.where(fall == 0.0, 0.0, fall / tl.abs(entropy))
-    temperature = tl.load(t0 + slot) * tl.exp2(exponent)
+    temperature = t0 * tl.exp2(exponent)
 
-    at, inside = _tile(logits, stride, vocab, row, share, SHARE)
+    block, at, inside = _tile(logits, stride, vocab, row, share)
     if what == _DRAW:
         temperature = tl.maximum(temperature, 1e-6)
-        place = (row * shares + share) * SHARE + tl.arange(0, SHARE)
-        matters = (tl.load(block_tops + place) - top) / temperature > _NOTHING
+        matters = (tl.load(block_tops + block) - top) / temperature > _NOTHING
         x = tl.load(at, mask=inside & matters[:, None], other=float("-inf"))
-        tl.store(block_sums + place, tl.sum(tl.exp((x - top) / temperature), axis=1))
+        tl.store(block_sums + block, tl.sum(tl.exp((x - top) / temperature), axis=1))
         if share == 0:
-            tl.store(row_facts + 2 * row, top)
-            tl.store(row_facts + 2 * row + 1, temperature)
+            tl.store(facts, top)
+            tl.store(facts + 1, temperature)
     else:
         x = tl.load(at, mask=inside, other=0.0)
         scaled = x / tl.maximum(temperature, 1e-5)
@@ -138,32 +133,30 @@ def _second_pass(
 
 @triton.jit
 def _pick(
-    logits, stride, vocab, slots, change, keys, positions, block_sums, row_facts, blocks,
-    BLOCKS: tl.constexpr
+    logits, stride, vocab, slots, change, work, shares, keys, positions, sums: tl.constexpr
 ):  # fmt: skip
-    """The token at the row's uniform number, and the largest logit to it."""
+    """The token at the row's uniform number gets the largest number there is."""
     row = tl.program_id(0)
     slot = tl.load(slots + row)
     if tl.load(change + slot) != _DRAW:
         return
-    top, temperature = tl.load(row_facts + 2 * row), tl.load(row_facts + 2 * row + 1)
-    block = tl.arange(0, BLOCKS)
-    sums = tl.load(block_sums + row * blocks + block, mask=block < blocks, other=0.0)
-    sums = sums.to(tl.float64)
-    total = tl.sum(sums, axis=0)
-    target = _uniform(tl.load(keys + slot), tl.load(positions + row)) * total
-    passed = tl.sum((tl.cumsum(sums, axis=0) <= target).to(tl.int32), axis=0)
+    _, block_sums, _, facts = _row_of_work(work, row, shares)
+    top, temperature = tl.load(facts), tl.load(facts + 1)
+    block = tl.arange(0, sums)
+    weight = tl.load(block_sums + block, mask=block < shares * _SHARE, other=0.0).to(tl.float64)
+    target = _uniform(tl.load(keys + slot), tl.load(positions + row)) * tl.sum(weight, axis=0)
+    passed = tl.sum((tl.cumsum(weight, axis=0) <= target).to(tl.int32), axis=0)
     # Rounding can leave the target past the last positive weight: take that one.
-    chosen = tl.minimum(passed, tl.max(tl.where(sums > 0, block, 0), axis=0))
-    before = tl.sum(tl.where(block < chosen, sums, 0.0), axis=0)
+    chosen = tl.minimum(passed, tl.max(tl.where(weight > 0, block, 0), axis=0))
+    before = tl.sum(tl.where(block < chosen, weight, 0.0), axis=0)
 
     place = tl.arange(0, _TOKENS)
     token = chosen * _TOKENS + place
     row_at = logits + row.to(tl.int64) * stride
     x = tl.load(row_at + token, mask=token < vocab, other=float("-inf"))
-    inside = tl.exp((x - top) / temperature).to(tl.float64)
-    passed = tl.sum((before + tl.cumsum(inside, axis=0) <= target).to(tl.int32), axis=0)
-    within = tl.minimum(passed, tl.max(tl.where(inside > 0, place, 0), axis=0))
+    weight = tl.exp((x - top) / temperature).to(tl.float64)
+    passed = tl.sum((before + tl.cumsum(weight, axis=0) <= target).to(tl.int32), axis=0)
+    within = tl.minimum(passed, tl.max(tl.where(weight > 0, place, 0), axis=0))
     tl.store(row_at + chosen * _TOKENS + within, _LARGEST)
 
 

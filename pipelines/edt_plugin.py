@@ -91,8 +91,11 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
         slots = vllm_config.scheduler_config.max_num_seqs
         # What each slot's request asks for: written here, copied to the device when it changed.
         self._host = Requests(
-            *(np.zeros(slots, dtype) for dtype in ("i4", "i8", "f4", "f4", "f4", "i4"))
+            change=torch.zeros(slots, dtype=torch.int32),
+            key=torch.zeros(slots, dtype=torch.int64),
+            settings=torch.zeros(slots, 4),
         )
+        self._changes = self._host.change.numpy()  # the same memory
         self._stale = True
         self.apply_staged_writes()
         if vllm_config.additional_config.get(WARM_UP):
@@ -113,7 +116,7 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
             return None if request is None else (request, tokens)
 
         if process_dict_updates(self._running, batch_update, new_state):
-            self._host.change.fill(Change.NONE)
+            self._changes.fill(Change.NONE)
             for row, (request, _) in self._running.items():
                 self._write(row, request)
             self.apply_staged_writes()
@@ -122,19 +125,17 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
         """V2: slots are recycled, so a request without EDT clears what stood there."""
         request = _Request.parse(sampling_params)
         if request is None:
-            self._host.change[req_idx] = Change.NONE
+            self._changes[req_idx] = Change.NONE
             self._stale = True
         else:
             self._write(req_idx, request)
         return request is not None
 
     def _write(self, slot: int, request: _Request) -> None:
-        wanted = (
-            request.change, request.key or 0,
-            request.t0, request.base, request.theta, request.paper_code,
-        )  # fmt: skip
-        for column, value in zip(self._host, wanted, strict=True):
-            column[slot] = value
+        self._changes[slot] = request.change
+        self._host.key[slot] = request.key or 0
+        settings = (request.t0, request.base, request.theta, float(request.paper_code))
+        self._host.settings[slot] = torch.tensor(settings)
         self._stale = True
 
     def apply_staged_writes(self) -> None:
@@ -147,7 +148,7 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
 
     def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
         slots_here = np.arange(len(logits)) if ctx is None else ctx.idx_mapping_np
-        changes = self._host.change[slots_here]
+        changes = self._changes[slots_here]
         if not changes.any():
             return logits
         if ctx is None:  # V1

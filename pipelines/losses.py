@@ -17,19 +17,6 @@ class JointLoss(NamedTuple):
     generation: Tensor  # the masked cross entropy before omega, [] float
 
 
-def select_positions(start: Tensor, end: Tensor, rows: Tensor) -> Tensor:
-    """(row, column) of the hidden states that predict the tokens of the responses [start, end).
-
-    start, end: [batch]; rows: [batch] bool, whose responses are wanted. Returns [n, 2], int64.
-    """
-    pairs = [
-        (row, column)
-        for row in torch.nonzero(rows).flatten().tolist()
-        for column in range(int(start[row]) - 1, int(end[row]) - 1)
-    ]
-    return torch.tensor(pairs, dtype=torch.long, device=start.device).view(-1, 2)
-
-
 def joint_loss(
     confidence: Tensor,
     target: Tensor,

@@ -41,23 +41,27 @@ def micro_batches(rows: Sequence[Row], most_tokens: int) -> list[list[Row]]:
     return groups
 
 
-def collate(rows: Sequence[Row], device: Any) -> dict[str, Tensor]:
-    """Right-padded ids, mask [rows, width]; start, end of the response, length, target [rows]."""
-    width = max(map(length_of, rows))
-    ids = np.zeros((len(rows), width), dtype=np.int64)
-    mask = np.zeros((len(rows), width), dtype=np.int64)
+def collate(rows: Sequence[Row], device: Any, eta: float) -> dict[str, Tensor]:
+    """What one forward needs of some rows, made on the host, so that nothing waits for a GPU.
+
+    ids: [rows, width], int64, padded on the right; length, target: [rows]. response: [n, 2], the
+    (row, column) of the hidden states that predict the tokens of the responses with a target
+    above eta, which alone have a cross entropy.
+    """
+    ids = np.zeros((len(rows), max(map(length_of, rows))), dtype=np.int64)
+    response: list[np.ndarray] = [np.empty((0, 2), dtype=np.int64)]
     for i, row in enumerate(rows):
         sequence = [*row["prompt_ids"], *row["response_ids"], *row["turn_ids"]]
         ids[i, : len(sequence)] = sequence
-        mask[i, : len(sequence)] = 1
-    start = [len(row["prompt_ids"]) for row in rows]
-    end = [s + len(row["response_ids"]) for s, row in zip(start, rows, strict=True)]
+        if row["target"] > eta:
+            columns = len(row["prompt_ids"]) - 1 + np.arange(len(row["response_ids"]))
+            response.append(np.stack([np.full_like(columns, i), columns], axis=1))
     made = {
         "ids": torch.from_numpy(ids),
-        "mask": torch.from_numpy(mask),
-        "start": torch.tensor(start),
-        "end": torch.tensor(end),
-        "length": torch.from_numpy(mask.sum(axis=1)),
+        "length": torch.tensor([length_of(row) for row in rows]),
         "target": torch.tensor([float(row["target"]) for row in rows]),
+        "response": torch.from_numpy(np.concatenate(response)),
     }
-    return {name: tensor.to(device) for name, tensor in made.items()}
+    if torch.device(device).type == "cuda":
+        made = {name: tensor.pin_memory() for name, tensor in made.items()}
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in made.items()}

@@ -28,7 +28,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from pipelines.config import Config
 from pipelines.lora import attach
-from pipelines.losses import JointLoss, confidence_of, joint_loss, select_positions
+from pipelines.losses import JointLoss, confidence_of, joint_loss
 from pipelines.micro_batches import Row, collate, length_of, shares
 from pipelines.models import fetch
 from pipelines.prompts import Prompts
@@ -132,12 +132,10 @@ class JointModel(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> JointLoss:
         causal = self.model.get_base_model()  # type: ignore[operator]
-        hidden = causal.get_decoder()(
-            input_ids=batch["ids"], attention_mask=batch["mask"], use_cache=False
-        ).last_hidden_state
-        target, eta = batch["target"], self.config.examples.eta
-        generated = target > eta  # the cross entropy needs the LM head on these rows alone
-        positions = select_positions(batch["start"], batch["end"], generated)
+        # No mask: padding stands on the right, where no token of a causal model looks, and what
+        # is computed there meets nothing. Without one, attention takes its fast kernels.
+        hidden = causal.get_decoder()(input_ids=batch["ids"], use_cache=False).last_hidden_state
+        target, positions = batch["target"], batch["response"]  # the LM head on these alone
         last = torch.stack(
             [torch.arange(len(target), device=target.device), batch["length"] - 1], 1
         )
@@ -151,7 +149,7 @@ class JointModel(nn.Module):
             batch["ids"][positions[:, 0], positions[:, 1] + 1],
             positions[:, 0],
             omega=self.config.train.omega,
-            eta=eta,
+            eta=self.config.examples.eta,
             beta=self.config.train.beta,
         )
 
@@ -166,20 +164,22 @@ def optimizer_step(
     start = time.monotonic()
     micros = shares(rows, world, micro_tokens)[rank]
     spare = [min(rows, key=length_of)]  # for a micro-batch that only others have; weighs nothing
-    sums = {"loss": 0.0, "calibration": 0.0, "generation": 0.0}
+    # On the device: to read a number there is to wait for it.
+    sums = torch.zeros(len(JointLoss._fields), dtype=torch.float64, device=engine.device)
+    eta = engine.module.config.examples.eta
     for number, micro in enumerate(micros, start=1):
         engine.set_gradient_accumulation_boundary(number == len(micros))
-        loss = engine(collate(micro or spare, engine.device))
+        loss = engine(collate(micro or spare, engine.device, eta))
         # DeepSpeed takes the mean over workers; wanted is the mean over rows.
         engine.backward(loss.total * (len(micro) * world / len(rows)))
-        for name, value in zip(sums, loss, strict=True):
-            sums[name] += float(value.detach()) * len(micro)
+        sums += torch.stack(loss).detach() * len(micro)
     learning_rate = engine.get_lr()[0]
     engine.step()
-    totals = torch.tensor(list(sums.values()), dtype=torch.float64, device=engine.device)
-    torch.distributed.all_reduce(totals)
+    torch.distributed.all_reduce(sums)
     return {
-        **{name: total / len(rows) for name, total in zip(sums, totals.tolist(), strict=True)},
+        **dict(
+            zip(("loss", "calibration", "generation"), (sums / len(rows)).tolist(), strict=True)
+        ),
         "lr": learning_rate,
         "tokens": sum(map(length_of, rows)),
         "rows": len(rows),

@@ -54,7 +54,7 @@ def restore(engine: Any, optimizer: Any, schedule: Any, state: Path, steps: int)
     for group in optimizer.param_groups:
         group["lr"] = 0.0
     engine.set_gradient_accumulation_boundary(True)
-    engine.backward(engine(collate([_ANY_ROW], engine.device)).total * 0.0)
+    engine.backward(engine(collate([_ANY_ROW], engine.device, 0.0)).total * 0.0)
     engine.step()
     for name, parameter in parameters.items():
         for moment in _MOMENTS:

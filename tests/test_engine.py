@@ -362,10 +362,10 @@ def test_requests_that_move_in_the_batch_keep_what_they_asked_for():
 class NoWaiting(TorchFunctionMode):
     """Refuses what makes the host wait for a device's tensor, which a CPU's would not show."""
 
-    WAITS = frozenset(
-        "item tolist cpu numpy nonzero __bool__ __int__ __float__ __index__ unique "
-        "masked_select equal allclose".split()
-    )
+    WAITS = (
+        "item", "tolist", "cpu", "numpy", "nonzero", "unique", "masked_select", "equal",
+        "allclose", "__bool__", "__int__", "__float__", "__index__",
+    )  # fmt: skip
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name = getattr(func, "__name__", "")

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import smooth_l1_loss
 
 from pipelines.config import Config
-from pipelines.losses import confidence_of, joint_loss, select_positions
+from pipelines.losses import confidence_of, joint_loss
 from pipelines.micro_batches import collate, micro_batches
 from pipelines.prompts import Prompts
 from pipelines.train_loop import JointModel
@@ -79,7 +79,7 @@ def gradients(module, loss):
 
 
 def test_loss_and_gradients_equal_two_plain_forwards(module):
-    ours = module(collate(ROWS, "cpu")).total
+    ours = module(collate(ROWS, "cpu", ETA)).total
     theirs = two_forwards(module, ROWS)
     assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
     mine, plain = gradients(module, ours), gradients(module, theirs)
@@ -91,27 +91,26 @@ def test_loss_and_gradients_equal_two_plain_forwards(module):
 
 
 def test_micro_batches_weighed_by_rows_give_the_whole_batchs_loss(module):
-    whole = module(collate(ROWS, "cpu")).total
+    whole = module(collate(ROWS, "cpu", ETA)).total
     parts = micro_batches(ROWS, most_tokens=16)
     assert len(parts) > 1
-    total = sum(module(collate(part, "cpu")).total * len(part) / len(ROWS) for part in parts)
+    total = sum(module(collate(part, "cpu", ETA)).total * len(part) / len(ROWS) for part in parts)
     assert float(total) == pytest.approx(float(whole), rel=1e-5)
 
 
 def test_padding_changes_nothing(module):
-    alone = module(collate(ROWS[1:2], "cpu"))
+    alone = module(collate(ROWS[1:2], "cpu", ETA))
     long = row([1] * 40, [50] * 20, 0.1)
-    padded = module(collate([ROWS[1], long], "cpu"))
-    long_alone = module(collate([long], "cpu"))
+    padded = module(collate([ROWS[1], long], "cpu", ETA))
+    long_alone = module(collate([long], "cpu", ETA))
     mean = (float(alone.calibration) + float(long_alone.calibration)) / 2
     assert float(padded.calibration) == pytest.approx(mean, rel=1e-5)
 
 
 def test_the_cross_entropy_covers_exactly_the_responses():
-    batch = collate(ROWS, "cpu")
-    positions = select_positions(batch["start"], batch["end"], batch["target"] > ETA)
+    batch = collate(ROWS, "cpu", ETA)
     predicted = {}
-    for r, c in positions.tolist():
+    for r, c in batch["response"].tolist():
         predicted.setdefault(r, []).append(int(batch["ids"][r, c + 1]))
     assert predicted == {0: ROWS[0]["response_ids"], 2: ROWS[2]["response_ids"]}
 
@@ -130,7 +129,7 @@ def test_by_hand():
 
 
 def test_no_generation_example_in_a_batch(module):
-    loss = module(collate([ROWS[1]], "cpu"))
+    loss = module(collate([ROWS[1]], "cpu", ETA))
     assert float(loss.generation) == 0.0
     assert float(loss.total) == pytest.approx(float(loss.calibration))
 

@@ -50,13 +50,14 @@ def test_padded_micro_batches_stay_within_the_bound():
     )
 
 
-def test_collate_pads_on_the_right_and_masks():
-    rows = [row(7, 9), row(8, 6), row(9, 14)]
-    batch = collate(rows, "cpu")
-    assert batch["mask"].sum(1).tolist() == batch["length"].tolist() == [9, 6, 14]
+def test_collate_pads_on_the_right_and_finds_the_responses():
+    rows = [row(7, 9), row(8, 6) | {"target": 0.9}, row(9, 14)]
+    batch = collate(rows, "cpu", eta=0.75)
+    assert batch["length"].tolist() == [9, 6, 14]
     assert batch["ids"].shape == (3, 14)
     for i, one in enumerate(rows):
         whole = one["prompt_ids"] + one["response_ids"] + one["turn_ids"]
-        assert batch["ids"][i, : len(whole)].tolist() == whole
-        assert batch["mask"][i, len(whole) :].sum() == 0
-        assert batch["ids"][i, batch["start"][i] : batch["end"][i]].tolist() == one["response_ids"]
+        assert batch["ids"][i].tolist() == whole + [0] * (14 - len(whole))
+    # Of the row above eta alone: its one token stands in column 2.
+    assert batch["response"].tolist() == [[1, 1]]
+    assert collate(rows, "cpu", eta=0.95)["response"].shape == (0, 2)

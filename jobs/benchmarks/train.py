@@ -23,7 +23,7 @@ def run(quick: bool) -> Iterator[Figure]:
     yield Figure.of("train.two_forwards_bucketed", unit, bucketed, Reach("at least", 1.6))
 
 
-def _pairs(examples: int, times: int) -> tuple[list[Pair], list[Pair]]:
+def _pairs(count: int, times: int) -> tuple[list[Pair], list[Pair]]:
     import torch
 
     from pipelines.lora import attach
@@ -35,8 +35,8 @@ def _pairs(examples: int, times: int) -> tuple[list[Pair], list[Pair]]:
     directory = fetch(config.model.source)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = JointModel(attach(directory, config), config, Prompts.load(directory)).to(device)
-    rows = _examples(model.prompts, examples)
-    step = _Steps(model, config)
+    rows = examples(model.prompts, count)
+    step = Steps(model, config)
     step.seconds(step.joint, rows)  # warm-up, at the sizes that are measured
     padded, bucketed = [], []
     for _ in range(times):
@@ -47,7 +47,7 @@ def _pairs(examples: int, times: int) -> tuple[list[Pair], list[Pair]]:
     return padded, bucketed
 
 
-def _examples(prompts: Any, count: int) -> list[Row]:
+def examples(prompts: Any, count: int) -> list[Row]:
     """Examples of 60 to 200 tokens, 70% of them with SSC > eta, as the paper's mixture has."""
     import torch
 
@@ -65,62 +65,76 @@ def _examples(prompts: Any, count: int) -> list[Row]:
     ]
 
 
-class _Steps:
+class Steps:
     """Forward and backward of some rows, three ways; the optimizer's own step is the same."""
 
     def __init__(self, model: Any, config: Any):
-        self.model, self.config = model, config
+        self.model, self.eta = model, config.examples.eta
+        self.micro_tokens = config.train.micro_tokens
         self.device = next(model.parameters()).device
 
     def seconds(self, way: Callable[[list[Row]], None], rows: list[Row]) -> float:
+        import torch
+
         start = time.perf_counter()
         way(rows)
         self.model.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
         return time.perf_counter() - start
 
     def joint(self, rows: list[Row]) -> None:
         from pipelines.micro_batches import collate, micro_batches
 
-        for micro in micro_batches(rows, self.config.train.micro_tokens):
-            self.model(collate(micro, self.device)).total.backward()
+        for micro in micro_batches(rows, self.micro_tokens):
+            self.model(collate(micro, self.device, self.eta)).total.backward()
 
-    def two_forwards(self, rows: list[Row], width: int = 0) -> None:
+    def two_forwards(self, rows: list[Row]) -> None:
         from pipelines.micro_batches import micro_batches
 
-        generated = [row for row in rows if row["target"] > self.config.examples.eta]
-        for some, loss in ((rows, self._calibration), (generated, self._generation)):
-            for micro in micro_batches(some, self.config.train.micro_tokens):
-                loss(self._collate(micro, width)).backward()
+        self._twice(rows, lambda some: micro_batches(some, self.micro_tokens))
 
     def two_forwards_padded(self, rows: list[Row]) -> None:
-        self.two_forwards(rows, WIDTH)
+        most = max(1, self.micro_tokens // WIDTH)
+        self._twice(
+            rows, lambda some: [some[i : i + most] for i in range(0, len(some), most)], WIDTH
+        )
 
-    def _collate(self, rows: list[Row], width: int) -> dict[str, Any]:
+    def _twice(
+        self, rows: list[Row], cut: Callable[[list[Row]], list[list[Row]]], width: int = 0
+    ) -> None:
+        generated = [row for row in rows if row["target"] > self.eta]
+        for some, loss in ((rows, self._calibration), (generated, self._generation)):
+            for micro in cut(some):
+                loss(micro, self._batch(micro, width)).backward()
+
+    def _batch(self, rows: list[Row], width: int) -> dict[str, Any]:
+        import torch
         from torch.nn.functional import pad
 
         from pipelines.micro_batches import collate
 
-        batch = collate(rows, self.device)
-        extra = max(0, width - batch["ids"].shape[1])
-        return batch | {name: pad(batch[name], (0, extra)) for name in ("ids", "mask")}
+        batch = collate(rows, self.device, self.eta)
+        ids = pad(batch["ids"], (0, max(0, width - batch["ids"].shape[1])))
+        columns = torch.arange(ids.shape[1], device=self.device)
+        return batch | {"ids": ids, "mask": (columns < batch["length"][:, None]).long()}
 
     def _logits(self, batch: dict[str, Any]) -> Any:
         return self.model.model(input_ids=batch["ids"], attention_mask=batch["mask"]).logits
 
-    def _generation(self, batch: dict[str, Any]) -> Any:
+    def _generation(self, rows: list[Row], batch: dict[str, Any]) -> Any:
         import torch
 
-        labels = batch["ids"].clone()
-        columns = torch.arange(labels.shape[1], device=self.device)
-        inside = (columns >= batch["start"][:, None]) & (columns < batch["end"][:, None])
-        labels[~inside] = -100
+        labels = torch.full_like(batch["ids"], -100)
+        for i, row in enumerate(rows):
+            start, end = len(row["prompt_ids"]), len(row["prompt_ids"] + row["response_ids"])
+            labels[i, start:end] = batch["ids"][i, start:end]
         logits = self._logits(batch)[:, :-1]
         return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
 
-    def _calibration(self, batch: dict[str, Any]) -> Any:
+    def _calibration(self, rows: list[Row], batch: dict[str, Any]) -> Any:
         import torch
 
-        rows = torch.arange(len(batch["length"]), device=self.device)
-        last = self._logits(batch)[rows, batch["length"] - 1]
+        last = self._logits(batch)[torch.arange(len(rows)), batch["length"] - 1]
         confidence = last.softmax(-1)[:, self.model.prompts.yes_id]
         return torch.nn.functional.smooth_l1_loss(confidence, batch["target"], beta=0.25)

@@ -37,7 +37,11 @@ def on(
 
 
 def config(
-    samples: int = 32, max_tokens: int = 64, root: str = "unused", compiled: bool = False
+    samples: int = 32,
+    max_tokens: int = 64,
+    root: str = "unused",
+    compiled: bool = False,
+    model: str = MODEL,
 ) -> Config:
     """The quickstart's engine on a root's questions; on a GPU, vLLM's own defaults.
 
@@ -53,7 +57,7 @@ def config(
     return Config.model_validate(
         {
             "root": root,
-            "model": {"source": MODEL},
+            "model": {"source": model},
             "data": {"train": [{"name": "jsonl", "path": f"{root}/questions.jsonl"}]},
             "sampling": {"num_samples": samples, "max_tokens": max_tokens},
             "engine": {"max_model_len": 1024, **({"gpus": 1} if gpu else on_cpu)},

@@ -1,0 +1,52 @@
+"""All that only a GPU can show, in under eight minutes: what matters most comes first.
+
+    python -m jobs.bench gpu --json FILE
+
+Random models of published shapes (random_model.py), each part in a process of its own: one that
+fails is told, and the others run. `--quick` is for trying it out: small, on a CPU too.
+"""
+
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from jobs.benchmarks import gpu_card, gpu_engine, gpu_service, gpu_train, random_model
+from jobs.benchmarks.figure import Figure, apart
+
+
+def run(quick: bool) -> Iterator[Figure]:
+    cuda = apart(_has_gpu)
+    if not cuda and not quick:
+        raise ValueError("gpu: torch finds no GPU here; --quick tries the group on a CPU")
+    large, small = ("1.5b", "0.5b") if cuda and not quick else ("tiny", "tiny")
+    failed = []
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        model = apart(random_model.make, large, root)
+        parts: dict[str, Callable[[], Iterable[Figure]]] = {
+            "engine": partial(gpu_engine.speed_and_numbers, model, quick),
+            "card": partial(apart, gpu_card.card, quick),
+            "step": partial(apart, gpu_train.step, large, root, quick),
+            "stage": partial(apart, gpu_train.stage, model, quick),
+            "service": partial(apart, gpu_service.figures, model, quick),
+            "runners": partial(gpu_engine.runners, model, quick),
+            "small step": partial(apart, gpu_train.step, small, root, quick),
+        }
+        if not cuda:
+            del parts["card"], parts["small step"]
+        for name, part in parts.items():
+            try:
+                yield from part()
+            except Exception:
+                traceback.print_exc()
+                failed.append(name)
+    if failed:
+        raise RuntimeError(f"gpu: these parts failed, for the reasons above: {', '.join(failed)}")
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
