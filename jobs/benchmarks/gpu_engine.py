@@ -34,7 +34,7 @@ def speed_and_numbers(model: str, quick: bool) -> Iterator[Figure]:
 def runners(model: str, quick: bool) -> list[Figure]:
     """vLLM's two model runners take two interfaces of ours."""
     samples, tokens = (8, 8) if quick else (32, 128)
-    new, old = (apart(_drawn_by, runner, model, samples, tokens) for runner in ("1", "0"))
+    new, old = (apart(_drawn, model, samples, tokens, v1) for v1 in (False, True))
     return [_same("gpu.same_v1", new, old)]
 
 
@@ -106,10 +106,11 @@ async def _draw(engine: Any, requests: Sequence[tuple[list[int], int]]) -> list[
     return await asyncio.gather(*(one(*request) for request in requests))
 
 
-def _drawn_by(runner: str, model: str, samples: int, tokens: int) -> list[Drawn]:
+def _drawn(model: str, samples: int, tokens: int, v1: bool) -> list[Drawn]:
+    if v1:
+        os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"
     from pipelines.engine import VLLMEngine
 
-    os.environ["VLLM_USE_V2_MODEL_RUNNER"] = runner
     config = work.config(samples, tokens, model=model)
     eager = config.engine.model_copy(update={"enforce_eager": True})  # to start it takes half
 
