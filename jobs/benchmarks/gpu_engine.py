@@ -83,10 +83,13 @@ def _ours(model: str, samples: int, tokens: int) -> tuple[float, list[Drawn], li
         return made / (time.perf_counter() - start)
 
     async def run() -> tuple[float, list[Drawn], list[Drawn]]:
+        start = time.perf_counter()
         engine = VLLMEngine.of(config, model)
+        print(f"bench: gpu: the engine took {time.perf_counter() - start:.0f} s", flush=True)
         try:
             await label(engine, seed=1)  # warm-up
             rate = await label(engine, seed=2)
+            print(f"bench: gpu: labeled {rate:.0f} tokens/s", flush=True)
             requests = _requests(engine.prompts, 2 * samples)
             together = await _draw(engine, requests)
             alone = [(await _draw(engine, [one]))[0] for one in requests[:8]]

@@ -24,8 +24,9 @@ def step(shape: str, root: Path, quick: bool) -> list[Figure]:
     model = random_model.make(shape, root)
     config = work.config(model=model)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    joint = JointModel(attach(Path(model), config), config, Prompts.load(model)).to(device)
-    steps = Steps(joint, config)
+    joint = JointModel(attach(Path(model), config), config, Prompts.load(model))
+    # All of it, as DeepSpeed does: PEFT makes the adapter's weights in float32.
+    steps = Steps(joint.to(device, getattr(torch, config.train.dtype)), config)
     rows = examples(joint.prompts, 4 if quick else 256)
     few = rows[: 2 if quick else 32]  # padded to 1,024 tokens each
     ours, micro_tokens, gib = _best(steps, steps.joint, rows)
@@ -122,7 +123,8 @@ def stage(model: str, quick: bool) -> list[Figure]:
         losses = [one for one in _lines(Path(root, "out", "losses.jsonl")) if one["step"] > 2]
     inside = sum(one["rows"] for one in losses) / sum(one["seconds"] for one in losses)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    alone = Steps(JointModel(attach(Path(model), config), config, prompts).to(device), config)
+    joint = JointModel(attach(Path(model), config), config, prompts)
+    alone = Steps(joint.to(device, getattr(torch, config.train.dtype)), config)
     alone.seconds(alone.joint, rows)
     bare = len(rows) / alone.seconds(alone.joint, rows)
     pairs = [(inside, bare)]
