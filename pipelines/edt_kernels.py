@@ -32,8 +32,8 @@ _LARGEST = tl.constexpr(torch.finfo(torch.float32).max)
 def rewrite(logits: Tensor, slots: Tensor, positions: Tensor, requests: Requests) -> None:
     """Rewrites logits [rows, vocab], float32, in place, as each row's request says.
 
-    slots: [rows], the place of each row's request in `requests`; positions: [rows], int64, of the
-    token that is drawn. All on the device of the logits.
+    slots: [rows], each one's place in `requests`; positions: [rows], of the token that is drawn.
+    Both int64, and all on the device of the logits.
     """
     assert logits.dtype == torch.float32
     assert logits.stride(1) == 1

@@ -155,7 +155,7 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
             so_far = np.zeros(len(logits), np.int64)
             for row, (_, tokens) in self._running.items():
                 so_far[row] = len(tokens)
-            slots = torch.arange(len(logits), dtype=torch.int32, device=self._device)
+            slots = torch.arange(len(logits), device=self._device)
             positions = async_tensor_h2d(so_far, self._device)
         else:  # V2: rows are in an order of this step's own
             assert self._states is not None
@@ -170,13 +170,13 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
         return logits
 
     def _warm_up(self, rows: int, vocab: int) -> None:
-        """Compiles what `apply` calls now, not amid requests."""
+        """Compiles what `apply` calls now, for the types that it will see, not amid requests."""
         if self._device.type == "cuda":
             from pipelines.edt_kernels import rewrite
 
             rewrite(
                 torch.zeros(1, vocab, device=self._device),
-                torch.zeros(1, dtype=torch.int32, device=self._device),
+                torch.zeros(1, dtype=torch.int64, device=self._device),
                 torch.zeros(1, dtype=torch.int64, device=self._device),
                 self._requests,
             )

@@ -20,7 +20,7 @@ os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
 # vLLM would fork its engine where it sees no sign of CUDA in this process, but to have asked how
 # many GPUs there are is enough for CUDA to refuse a fork.
-os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")
+os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
 
 import numpy as np
 from pydantic import ValidationError

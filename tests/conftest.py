@@ -57,6 +57,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, smollm: Path) -> Path:
     return directory
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="torch finds no GPU on this machine"))
+
+
 def family_tokenizer(family: str, smollm: Path) -> Any:
     """A family's special tokens and chat template on the built-in model's vocabulary."""
     from transformers import AutoTokenizer

@@ -289,7 +289,7 @@ def v2(requests, prompt_lengths):
 def v2_step(slots, positions):
     """What its runner hands over in a step: each row's slot, and the position of its last token."""
     return SimpleNamespace(
-        expanded_idx_mapping=torch.tensor(slots, dtype=torch.int32),
+        expanded_idx_mapping=torch.tensor(slots),
         idx_mapping_np=np.array(slots),
         pos=torch.tensor(positions),
     )

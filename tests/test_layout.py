@@ -21,6 +21,7 @@ LAYERS = [
         "losses",
         "micro_batches",
         "engine_protocol",
+        "edt_kernels",
     },
     {
         "models",
@@ -48,6 +49,7 @@ ONLY_IMPORT = {
     "vllm": {"engine", "edt_plugin", "ray_executor"},
     "deepspeed": {"train_loop", "train_state"},
     "peft": {"lora"},
+    "triton": {"edt_kernels"},
 }
 NO_RAY = {
     "dag",

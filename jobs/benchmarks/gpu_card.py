@@ -77,7 +77,7 @@ def _edt(rows: int, vocab: int, copied: float) -> list[Figure]:
     def seconds(logits: torch.Tensor) -> float:
         """Of one rewrite: so many in a graph, less what putting the drawn logits back takes."""
         first = logits.clone()
-        rewrite(first, every.int(), every, wanted)
+        rewrite(first, every, every, wanted)
         token = first.argmax(-1)
         drawn = logits[every, token]
 
@@ -85,7 +85,7 @@ def _edt(rows: int, vocab: int, copied: float) -> list[Figure]:
             logits.index_put_((every, token), drawn)
 
         def both() -> None:
-            rewrite(logits, every.int(), every, wanted)
+            rewrite(logits, every, every, wanted)
             put_back()
 
         return (milliseconds(_graph(both)) - milliseconds(_graph(put_back))) / 1e4

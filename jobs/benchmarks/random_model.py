@@ -1,6 +1,7 @@
 """Models of published shapes with random weights: what speed and rounding need, and no download.
 
-Their logits have a standard deviation of 4, so that some tokens are likely, as in a real model.
+Their logits have a standard deviation of 10: with 151,936 tokens, an entropy of 1.1 nats and 0.67
+for the likeliest one, about what a real model's next token has.
 """
 
 import shutil
@@ -68,7 +69,7 @@ def make(name: str, directory: Path) -> str:
     torch.manual_seed(0)
     with torch.device("cuda" if cuda else "cpu"), torch.no_grad():
         model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)
-        model.lm_head.weight.normal_(0, 4.0 / shape.hidden**0.5)
+        model.lm_head.weight.normal_(0, 10.0 / shape.hidden**0.5)
     model.save_pretrained(out)
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(fetch(work.MODEL) / file, out / file)
