@@ -7,7 +7,7 @@ import asyncio
 import atexit
 import logging
 import os
-import shutil
+import subprocess
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
@@ -267,7 +267,12 @@ def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
     """
     if engine.kv_cache_gib is not None:
         os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(engine.kv_cache_gib)
-    if engine.enforce_eager and not shutil.which(os.environ.get("CXX", "g++")):
+    if not _compiles():
+        if not engine.enforce_eager:
+            raise ValueError(
+                "engine.enforce_eager: set it to true, or install a C++ compiler (g++, or what "
+                "$CXX names): there is none here that works"
+            )
         # EDT's passes and a helper of vLLM's are compiled even then; without, they are slower.
         os.environ["TORCHDYNAMO_DISABLE"] = "1"
     os.environ.setdefault("GLIBC_TUNABLES", MALLOC)
@@ -282,6 +287,17 @@ def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
         engine.threads or len(os.sched_getaffinity(0))
     )  # Ray sets it to 1
     return {"distributed_executor_backend": "uni"}
+
+
+def _compiles() -> bool:
+    """Whether there is a C++ compiler, and it works."""
+    command = [os.environ.get("CXX", "g++"), "-x", "c++", "-fsyntax-only", "-"]
+    try:
+        return not subprocess.run(
+            command, input=b"#include <cmath>\n", capture_output=True
+        ).returncode
+    except OSError:
+        return False
 
 
 def _is_installed_plugin() -> bool:

@@ -19,6 +19,7 @@ from pipelines import cluster
 from pipelines.config import Config
 from pipelines.dag import Result
 from pipelines.policies import POLICIES, replay
+from pipelines.progress import Progress
 from pipelines.sampling import queries_at_once, totals
 from pipelines.schemas import LABELS, LIVE_FILE, MODEL_DIR
 from pipelines.storage import Location
@@ -53,6 +54,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     sources = {"base": config.model.source, "calibrated": (inputs["export"] / MODEL_DIR).uri}
     live: dict[str, Any] = {}
     for name, source in sources.items():
+        print(f"evaluate: the {name} model's engines start", flush=True)
         handle = deploy(config, source, name, f"/{name}")
         try:
             asyncio.run(_collect(config, handle, rows, out, name))
@@ -111,14 +113,15 @@ async def _collect(
             return await handle.collect.remote(row)
 
     finished: list[dict[str, Any]] = []
+    progress = Progress(f"evaluate: {name} did", len(rows), "queries", before=len(done))
     for count, next_one in enumerate(
         asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
     ):
         finished.append(await next_one)
+        progress.did()
         if len(finished) == _ROWS_A_FILE or count == len(left):
             write_rows(finished, _file(out, name, files))
             finished, files = [], files + 1
-            print(f"evaluate: {name}, {len(done) + count}/{len(rows)} queries", flush=True)
 
 
 def _file(out: Location, name: str, number: int) -> Location:

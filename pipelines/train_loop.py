@@ -31,6 +31,7 @@ from pipelines.lora import attach
 from pipelines.losses import JointLoss, confidence_of, joint_loss
 from pipelines.micro_batches import Row, collate, length_of, shares
 from pipelines.models import fetch
+from pipelines.progress import Progress
 from pipelines.prompts import Prompts
 from pipelines.train_state import gather, restore, trained
 
@@ -76,6 +77,7 @@ def train_loop(arguments: dict[str, Any]) -> None:
             restore(engine, optimizer, schedule, Path(directory) / STATE_FILE, len(done))
 
     examples = ray.train.get_dataset_shard("train")
+    progress = Progress("train: did", steps, "steps", before=len(done))
     step = 0
     for epoch in range(train.epochs):
         batches = examples.iter_batches(batch_size=train.batch_size, batch_format="pyarrow")
@@ -89,8 +91,9 @@ def train_loop(arguments: dict[str, Any]) -> None:
             last = step == steps
             if step % train.checkpoint_every == 0 or last:
                 report_checkpoint(engine, done, rank)
-            if rank == 0 and (step % 10 == 0 or last):
-                print(progress(step, steps, facts), flush=True)
+            if rank == 0:
+                losses = f"{facts['calibration']:.4f}, generation loss {facts['generation']:.4f}"
+                progress.did(more=f"calibration loss {losses}, {facts['tokens']:.0f} tokens")
     assert step == steps, "the schedule and the last checkpoint count on it"
 
 
@@ -98,13 +101,6 @@ def dropout_seed(seed: int, step: int, rank: int) -> int:
     """A worker's in one step: so a run that goes on from a checkpoint drops what it would have."""
     (drawn,) = np.random.SeedSequence((seed % 2**64, step, rank)).generate_state(1, np.uint64)
     return int(drawn)
-
-
-def progress(step: int, steps: int, facts: dict[str, float]) -> str:
-    return (
-        f"train: step {step}/{steps}, calibration loss {facts['calibration']:.4f}, "
-        f"generation loss {facts['generation']:.4f}, {facts['tokens']:.0f} tokens"
-    )
 
 
 def deepspeed_config(config: Config) -> dict[str, Any]:

@@ -12,7 +12,7 @@ MODULES = sorted((ROOT / "pipelines").rglob("*.py")) + sorted((ROOT / "jobs").gl
 STAGES = {"queries", "label", "examples", "train", "export", "evaluate", "report"}
 # From what stands alone to what ties it together; imports inside the project point up this list.
 LAYERS = [
-    {"answers", "edt", "consistency", "policies", "metrics", "prompts"},
+    {"progress", "answers", "edt", "consistency", "policies", "metrics", "prompts"},
     {
         "config",
         "schemas",
