@@ -20,8 +20,8 @@ from contextlib import nullcontext
 from typing import TextIO
 
 from jobs.benchmarks.figure import Figure
-from pipelines.cluster import MALLOC
-from pipelines.storage import versions
+from pipelines.running.cluster import MALLOC
+from pipelines.storage.location import versions
 
 WITH_A_MODEL = ("start", "score", "edt", "decode", "train", "label", "overhead", "evaluate")
 GROUPS = (*WITH_A_MODEL, "scaling", "memory", "gpu")

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from pipelines.config import Config, load
-from pipelines.storage_errors import explain
+from pipelines.storage.errors import explain
 
 
 def parser(module: str, description: str) -> argparse.ArgumentParser:

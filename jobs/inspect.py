@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.metrics import BINS
-from pipelines.storage import MANIFEST, Location
+from pipelines.method.metrics import BINS
+from pipelines.storage.location import MANIFEST, Location
 
 
 @dataclass

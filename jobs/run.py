@@ -11,9 +11,9 @@ from functools import partial
 
 from jobs import cli
 from jobs.cli import say
-from pipelines import cluster, dag, lease, tracking
 from pipelines.config import Config
-from pipelines.storage import Location
+from pipelines.running import cluster, dag, lease, tracking
+from pipelines.storage.location import Location
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,7 +43,7 @@ def _run(config: Config, until: str | None, plan_only: bool) -> int:
             artifacts = dag.run(dag.plan(steps, config.root), config.root, say, starting)
             tracking.track(config, artifacts)
     if "report" in artifacts:
-        from pipelines.report import print_table
+        from pipelines.stages.report import print_table
 
         print_table(artifacts["report"])
         say(f"Report: {artifacts['report'].uri}/index.html")

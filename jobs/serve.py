@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobs import cli
 from jobs.cli import say
-from pipelines import dag
 from pipelines.config import Config, load
+from pipelines.running import dag
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -35,21 +35,21 @@ def app(arguments: dict[str, Any]) -> "Application":
 
     arguments: `config`, and as on the command line `set`, a list, and `base`.
     """
-    from pipelines.service import application
+    from pipelines.serving.service import application
 
     config = load(arguments["config"], arguments.get("set", []))
     return application(config, _source(config, arguments.get("base", False)))
 
 
 def _serve(config: Config, base: bool) -> int:
-    from pipelines import cluster
+    from pipelines.running import cluster
 
     source = _source(config, base)
     say(f"Starting {source}")
     cluster.connect(config)
     from ray import serve
 
-    from pipelines.service import deploy
+    from pipelines.serving.service import deploy
 
     deploy(config, source, name="answers", route="/")
     where = f"http://{config.serve.host}:{config.serve.port}"
@@ -64,7 +64,8 @@ def _serve(config: Config, base: bool) -> int:
 
 def _source(config: Config, base: bool) -> str:
     """The model to serve; ValueError where it or this installation cannot be."""
-    from pipelines import cluster, models
+    from pipelines.running import cluster
+    from pipelines.storage import models
 
     source = config.model.source if base else _calibrated(config)
     cluster.check_install()
@@ -75,7 +76,7 @@ def _source(config: Config, base: bool) -> str:
 def _calibrated(config: Config) -> str:
     """Where the run's merged model lies; ValueError where its export is not done."""
     from pipelines import pipeline
-    from pipelines.schemas import MODEL_DIR
+    from pipelines.storage.schemas import MODEL_DIR
 
     export = dag.plan(pipeline.steps(config, "export"), config.root)[-1]
     if export.state != "done":

@@ -10,20 +10,11 @@ A stage is a module with `spec(config)`, what decides its content, and
 from functools import partial
 from typing import Any
 
-from pipelines import (
-    cluster,
-    evaluate,
-    examples,
-    export,
-    label,
-    models,
-    queries,
-    report,
-    tracking,
-    train,
-)
 from pipelines.config import Config
-from pipelines.dag import Step
+from pipelines.running import cluster, tracking
+from pipelines.running.dag import Step
+from pipelines.stages import evaluate, examples, export, label, queries, report, train
+from pipelines.storage import models
 
 NEEDS_NO_TEST_SETS = ("queries", "held_out", "label", "examples", "train", "export")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "data" / "templates"
 
 # Special tokens that each family's template uses: (bos, eos, others).
 FAMILIES = {
@@ -29,7 +29,7 @@ FAMILIES = {
 @pytest.fixture(scope="session")
 def smollm() -> Path:
     """The built-in model as a local directory."""
-    from pipelines.models import fetch
+    from pipelines.storage.models import fetch
 
     return fetch("builtin:smollm2-135m")
 
@@ -99,8 +99,8 @@ def ray_cluster() -> Iterator[None]:
     """A real Ray on this machine, as a run starts one: with places for an actor of one CPU."""
     import ray
 
-    from pipelines.cluster import connect
     from pipelines.config import Config
+    from pipelines.running.cluster import connect
 
     connect(
         Config.model_validate(

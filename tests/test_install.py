@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PURE_SOURCES = "deepspeed"  # has no wheels; without DS_BUILD_OPS it compiles nothing
 
 

@@ -10,11 +10,11 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from processes import ROOT
 from waiting import once
 
 # One fixture holds a whole run and its deaths: minutes, and more where others run beside it.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-ROOT = Path(__file__).parent.parent
 STAGES = ["queries", "held_out", "label", "examples", "train", "export", "evaluate", "report"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from jobs.benchmarks import work
 from jobs.benchmarks.figure import Figure, Pair, Process, Reach
-from pipelines.models import fetch
+from pipelines.storage.models import fetch
 
 SEQUENCES = 32
 
@@ -65,7 +65,7 @@ def transformers(tokens: int) -> tuple[float, float]:
     import torch
     from transformers import LogitsProcessor
 
-    from pipelines.prompts import Prompts
+    from pipelines.method.prompts import Prompts
 
     model, prompts = _model(), Prompts.load(fetch(work.MODEL))
     texts = [prompts.sampling_text(q) for q in work.questions(work.LONG, SEQUENCES)]

@@ -8,9 +8,9 @@ from typing import Any
 from jobs.benchmarks import work
 from jobs.benchmarks.figure import Pair
 from pipelines.config import Config
-from pipelines.engine import engine_arguments
-from pipelines.models import fetch
-from pipelines.prompts import Prompts
+from pipelines.engine.arguments import engine_arguments
+from pipelines.method.prompts import Prompts
+from pipelines.storage.models import fetch
 
 
 class PlainEngine:
@@ -65,7 +65,7 @@ def edt_against(
     `other` sets how long all sequences get; they are never ended before.
     """
     from pipelines.config import SamplingConfig
-    from pipelines.engine import respond_params
+    from pipelines.engine.vllm_engine import respond_params
 
     other.ignore_eos, other.detokenize = True, False
     ours = [

@@ -31,8 +31,8 @@ def serve(questions: list[str]) -> tuple[float, Answers]:
     """Seconds of a service that was ready, asked for all at once."""
     import aiohttp
 
-    from pipelines import cluster
-    from pipelines.service import deploy
+    from pipelines.running import cluster
+    from pipelines.serving.service import deploy
 
     config = work.config()
     cluster.connect(config)
@@ -60,11 +60,11 @@ def serve(questions: list[str]) -> tuple[float, Answers]:
 
 def one_by_one(questions: list[str]) -> tuple[float, Answers]:
     from jobs.benchmarks.engines import PlainEngine
-    from pipelines.answers import extract
-    from pipelines.engine import respond_params
-    from pipelines.policies import POLICIES
-    from pipelines.prompts import confidence
-    from pipelines.sampling import request_key
+    from pipelines.engine.sampling import request_key
+    from pipelines.engine.vllm_engine import respond_params
+    from pipelines.method.answers import extract
+    from pipelines.method.policies import POLICIES
+    from pipelines.method.prompts import confidence
 
     config = work.config()
     engine = PlainEngine(config)

@@ -61,8 +61,8 @@ def _requests(prompts: Any, count: int) -> list[tuple[list[int], int]]:
 
 def _ours(model: str, samples: int, tokens: int) -> tuple[float, list[Drawn], list[Drawn]]:
     """Tokens/s of labeling 32 queries; some samples with their scores, at once; and one by one."""
-    from pipelines.engine import VLLMEngine
-    from pipelines.sampling import label_query, sample_room
+    from pipelines.engine.sampling import label_query, sample_room
+    from pipelines.engine.vllm_engine import VLLMEngine
 
     config = work.config(samples, tokens, model=model)
     room = sample_room(config.engine.max_num_seqs)
@@ -112,7 +112,7 @@ async def _draw(engine: Any, requests: Sequence[tuple[list[int], int]]) -> list[
 def _drawn(model: str, samples: int, tokens: int, v1: bool) -> list[Drawn]:
     if v1:
         os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"
-    from pipelines.engine import VLLMEngine
+    from pipelines.engine.vllm_engine import VLLMEngine
 
     config = work.config(samples, tokens, model=model)
     eager = config.engine.model_copy(update={"enforce_eager": True})  # to start it takes half
@@ -152,7 +152,7 @@ def _reference(model: str, drawn: Sequence[Drawn]) -> tuple[list[float], list[fl
     import torch
     from transformers import AutoModelForCausalLM
 
-    from pipelines.prompts import Prompts
+    from pipelines.method.prompts import Prompts
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     prompts = Prompts.load(model)

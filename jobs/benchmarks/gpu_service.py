@@ -12,8 +12,8 @@ BUDGET = 4  # samples a request, each scored
 def figures(model: str, quick: bool) -> list[Figure]:
     import aiohttp
 
-    from pipelines import cluster
-    from pipelines.service import deploy
+    from pipelines.running import cluster
+    from pipelines.serving.service import deploy
 
     at_once, alone, tokens = (4, 1, 8) if quick else (256, 4, 128)
     config = work.config(max_tokens=tokens, model=model)

@@ -16,10 +16,10 @@ MICRO_TOKENS = (16_384, 8_192, 4_096)  # a forward; each way is taken at the bes
 def step(shape: str, root: Path, quick: bool) -> list[Figure]:
     import torch
 
-    from pipelines.lora import attach
-    from pipelines.micro_batches import length_of
-    from pipelines.prompts import Prompts
-    from pipelines.train_loop import JointModel
+    from pipelines.method.prompts import Prompts
+    from pipelines.training.loop import JointModel
+    from pipelines.training.lora import attach
+    from pipelines.training.micro_batches import length_of
 
     model = random_model.make(shape, root)
     config = work.config(model=model)
@@ -81,7 +81,7 @@ def _operations(shape: random_model.Shape, rows: list[Row], eta: float) -> float
     are the tokens that are there, not padding, and of the LM head those that it needs to see;
     attention's own products and the adapter's are not.
     """
-    from pipelines.micro_batches import length_of
+    from pipelines.training.micro_batches import length_of
 
     tokens = sum(map(length_of, rows))
     seen = len(rows) + sum(len(row["response_ids"]) for row in rows if row["target"] > eta)
@@ -94,12 +94,12 @@ def stage(model: str, quick: bool) -> list[Figure]:
     import pyarrow.parquet as pq
     import torch
 
-    from pipelines import train
-    from pipelines.lora import attach
-    from pipelines.prompts import Prompts
-    from pipelines.schemas import EXAMPLES, EXAMPLES_FILE
-    from pipelines.storage import Location
-    from pipelines.train_loop import JointModel
+    from pipelines.method.prompts import Prompts
+    from pipelines.stages import train
+    from pipelines.storage.location import Location
+    from pipelines.storage.schemas import EXAMPLES, EXAMPLES_FILE
+    from pipelines.training.loop import JointModel
+    from pipelines.training.lora import attach
 
     batch, count = (4, 3) if quick else (64, 12)
     config = work.config(model=model)

@@ -67,8 +67,8 @@ def _rows(config: Config) -> list[dict[str, Any]]:
     """The queries with their prompts, as the label stage reads them."""
     import pyarrow.parquet as pq
 
-    from pipelines import queries
-    from pipelines.storage import Location
+    from pipelines.stages import queries
+    from pipelines.storage.location import Location
 
     out = Location.of(f"{config.root}/queries")
     out.make_dir()
@@ -83,8 +83,9 @@ def label_stage(config: Config) -> dict[str, float]:
     """
     import pyarrow.compute as pc
 
-    from pipelines import cluster, label
-    from pipelines.storage import Location
+    from pipelines.running import cluster
+    from pipelines.stages import label
+    from pipelines.storage.location import Location
 
     _rows(config)
     cluster.connect(config)
@@ -130,9 +131,9 @@ def two_processors(config: Config) -> float:
     import torch
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-    from pipelines.engine import engine_arguments
-    from pipelines.models import fetch
-    from pipelines.prompts import Prompts
+    from pipelines.engine.arguments import engine_arguments
+    from pipelines.method.prompts import Prompts
+    from pipelines.storage.models import fetch
 
     model = str(fetch(config.model.source))
     turn = Prompts.load(model).turn_ids

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from jobs.benchmarks.figure import Figure, Reach, apart
 from pipelines import config as configs
-from pipelines import dag, pipeline
-from pipelines.storage import MANIFEST
+from pipelines import pipeline
+from pipelines.running import dag
+from pipelines.storage.location import MANIFEST
 
 _ROOT = Path(__file__).parent.parent.parent
 ENGINES = 3  # label's, and evaluate's for the base and for the calibrated model
@@ -39,7 +40,7 @@ def run(quick: bool) -> Iterator[Figure]:
 
 def engine_start(config: configs.Config) -> float:
     start = time.perf_counter()
-    from pipelines.engine import VLLMEngine
+    from pipelines.engine.vllm_engine import VLLMEngine
 
     engine = VLLMEngine.of(config, config.model.source)
     seconds = time.perf_counter() - start
@@ -49,7 +50,7 @@ def engine_start(config: configs.Config) -> float:
 
 def trainer_start(config: configs.Config) -> float:
     start = time.perf_counter()
-    from pipelines import train_loop
+    from pipelines.training import loop as train_loop
 
     train_loop.attach(train_loop.fetch(config.model.source), config)
     return time.perf_counter() - start

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.benchmarks import work
-from pipelines.models import fetch
+from pipelines.storage.models import fetch
 
 
 @dataclass(frozen=True)

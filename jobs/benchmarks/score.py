@@ -22,8 +22,8 @@ def run(quick: bool) -> Iterator[Figure]:
 
 def _computed(sets: list[tuple[str, int, int, int]]) -> list[Pair]:
     """(tokens computed, tokens of the scored sequences) for (template, queries, N, max_tokens)."""
-    from pipelines.engine import VLLMEngine
-    from pipelines.sampling import label_query, sample_room
+    from pipelines.engine.sampling import label_query, sample_room
+    from pipelines.engine.vllm_engine import VLLMEngine
 
     async def label(engine: VLLMEngine, template: str, queries: int, samples: int) -> Pair:
         prompts, room = engine.prompts, sample_room(work.config().engine.max_num_seqs)

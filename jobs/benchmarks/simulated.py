@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
-from pipelines.engine_protocol import Engine, Generated, Scored
-from pipelines.schemas import QUERIES
-from pipelines.storage import Location
+from pipelines.engine.protocol import Engine, Generated, Scored
+from pipelines.storage.location import Location
+from pipelines.storage.schemas import QUERIES
 
 SEQUENCES = 32  # in a batch
 STEP = 0.032  # seconds a token takes: 1,000 tokens/s at a full batch
@@ -92,7 +92,7 @@ def label(
     make_engine: Callable[[Config], Engine] = SimulatedEngine,
 ) -> None:
     """Runs the label stage on so many made-up queries; `place` is the root."""
-    from pipelines import label as stage
+    from pipelines.stages import label as stage
 
     config = Config.model_validate(
         {

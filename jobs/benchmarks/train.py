@@ -26,10 +26,10 @@ def run(quick: bool) -> Iterator[Figure]:
 def _pairs(count: int, times: int) -> tuple[list[Pair], list[Pair]]:
     import torch
 
-    from pipelines.lora import attach
-    from pipelines.models import fetch
-    from pipelines.prompts import Prompts
-    from pipelines.train_loop import JointModel
+    from pipelines.method.prompts import Prompts
+    from pipelines.storage.models import fetch
+    from pipelines.training.loop import JointModel
+    from pipelines.training.lora import attach
 
     config = work.config()
     directory = fetch(config.model.source)
@@ -84,13 +84,13 @@ class Steps:
         return time.perf_counter() - start
 
     def joint(self, rows: list[Row]) -> None:
-        from pipelines.micro_batches import collate, micro_batches
+        from pipelines.training.micro_batches import collate, micro_batches
 
         for micro in micro_batches(rows, self.micro_tokens):
             self.model(collate(micro, self.device, self.eta)).total.backward()
 
     def two_forwards(self, rows: list[Row]) -> None:
-        from pipelines.micro_batches import micro_batches
+        from pipelines.training.micro_batches import micro_batches
 
         self._twice(rows, lambda some: micro_batches(some, self.micro_tokens))
 
@@ -112,7 +112,7 @@ class Steps:
         import torch
         from torch.nn.functional import pad
 
-        from pipelines.micro_batches import collate
+        from pipelines.training.micro_batches import collate
 
         batch = collate(rows, self.device, self.eta)
         ids = pad(batch["ids"], (0, max(0, width - batch["ids"].shape[1])))

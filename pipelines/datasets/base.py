@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipelines.answers import Kind
 from pipelines.config import DatasetConfig
+from pipelines.method.answers import Kind
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipelines.answers import Kind, canonical
 from pipelines.config import DatasetConfig
 from pipelines.datasets.base import Row
-from pipelines.storage import Location
+from pipelines.method.answers import Kind, canonical
+from pipelines.storage.location import Location
 
 _NUMBER = " Reason briefly, then end with 'Answer:' and the number."
 

@@ -1,0 +1,201 @@
+"""One query's samples: drawn, read for an answer, scored. The same for label and the service.
+
+A sample is scored the moment it ends, on the KV blocks that it was drawn with; identical
+responses of a query are scored once. Everything waits on the engine alone, so the engine sees
+samples and scores of many queries at once.
+"""
+
+import asyncio
+import hashlib
+import math
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.engine.protocol import Draw, Engine, Generated, Scored
+from pipelines.method.answers import Kind, extract
+from pipelines.method.consistency import soft_self_consistency
+from pipelines.method.policies import Policy
+from pipelines.storage.schemas import COUNTERS
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A response with its answer and confidence c = P(True)."""
+
+    index: int
+    generated: Generated
+    answer: str | None
+    p_true: float
+
+
+@dataclass
+class Counters:
+    """What a query cost, in tokens. `prompt` and `scored` count what the model computed."""
+
+    generated_tokens: int = 0
+    prompt_tokens: int = 0
+    scored_tokens: int = 0
+    cached_tokens: int = 0
+    scored_responses: int = 0
+
+
+@dataclass
+class QuerySampler:
+    """Draws samples of one query; sample i is the same whenever and wherever it is drawn."""
+
+    engine: Engine
+    seed: int
+    query_id: str
+    prompt_ids: Sequence[int]
+    kind: Kind
+    counters: Counters = field(default_factory=Counters)
+    _scores: dict[tuple[int, ...], "asyncio.Task[Scored]"] = field(default_factory=dict)
+
+    async def sample(self, index: int) -> Sample:
+        """Sample `index`: a function of (seed, query_id, index) up to the engine's arithmetic."""
+        key = request_key(self.seed, self.query_id, index)
+        draw = await self.engine.draw(self.prompt_ids, key)
+        generated = draw.generated
+        self.counters.generated_tokens += generated.num_tokens
+        self.counters.prompt_tokens += generated.prompt_tokens - generated.cached_tokens
+        self.counters.cached_tokens += generated.cached_tokens
+        same = tuple(generated.token_ids)
+        if same in self._scores:
+            draw.release()
+        else:
+            self._scores[same] = asyncio.ensure_future(self._score(draw))
+        # A caller that is cancelled must not cancel the score that others wait for.
+        scored = await asyncio.shield(self._scores[same])
+        answer = extract(generated.text, self.kind)
+        return Sample(index, generated, answer, scored.p_true)
+
+    async def _score(self, draw: Draw) -> Scored:
+        scored = await draw.score()
+        self.counters.scored_responses += 1
+        self.counters.scored_tokens += scored.tokens - scored.cached_tokens
+        self.counters.cached_tokens += scored.cached_tokens
+        return scored
+
+
+def queries_at_once(max_num_seqs: int, num_samples: int) -> int:
+    """Queries that an engine must hold for its batch to stay full.
+
+    A query stays until its longest response ends, with ever fewer samples in the batch: for 32
+    exponential lengths that is 4 times the mean, and for the 128 of a block of rows 5.4 times.
+    """
+    return 8 * math.ceil(max_num_seqs / num_samples)
+
+
+def sample_room(max_num_seqs: int) -> asyncio.Semaphore:
+    """Samples of all queries that an engine is given at once: a batch, and what follows next.
+
+    First come, first served: queries end in the order in which they came, and what is killed
+    with an engine is little.
+    """
+    return asyncio.Semaphore(max_num_seqs + max(1, max_num_seqs // 4))
+
+
+async def label_query(
+    engine: Engine,
+    seed: int,
+    query: Mapping[str, Any],
+    num_samples: int,
+    room: asyncio.Semaphore,
+) -> dict[str, Any]:
+    """A row of schemas.QUERIES -> a row of schemas.LABELS: its samples, scored, with SSC."""
+    began = time.time()
+    prompt_ids = [int(i) for i in query["prompt_ids"]]
+    sampler = QuerySampler(engine, seed, query["query_id"], prompt_ids, query["kind"])
+
+    async def sample(index: int) -> Sample:
+        async with room:
+            return await sampler.sample(index)
+
+    samples = await asyncio.gather(*(sample(index) for index in range(num_samples)))
+    labels = soft_self_consistency([s.answer for s in samples], [s.p_true for s in samples])
+    return {
+        **query,
+        "prompt_ids": prompt_ids,
+        "samples": [
+            {
+                "index": sample.index,
+                "text": sample.generated.text,
+                "answer": sample.answer,
+                "p_true": sample.p_true,
+                "target": label,
+                "num_tokens": sample.generated.num_tokens,
+                "finish_reason": sample.generated.finish_reason,
+            }
+            for sample, label in zip(samples, labels, strict=True)
+        ],
+        "response_ids": [sample.generated.token_ids for sample in samples],
+        "counters": asdict(sampler.counters) | {"began": began, "ended": time.time()},
+    }
+
+
+def totals(counters: Iterable[pa.StructArray]) -> dict[str, float]:
+    """The sums of batches of a `counters` column (schemas.COUNTERS), and `busy_seconds`: how long
+    at least one of the queries was with an engine."""
+    sums: dict[str, float] = {n: 0 for n in COUNTERS.names if n not in ("began", "ended")}
+    busy = np.empty((2, 0))  # spans that do not touch, in order
+    for batch in counters:
+        if not len(batch):
+            continue
+        for name in sums:
+            sums[name] += pc.sum(batch.field(name)).as_py()
+        began, ended = np.hstack([busy, [batch.field("began"), batch.field("ended")]])
+        order = np.argsort(began)
+        began, ended = began[order], np.maximum.accumulate(ended[order])
+        apart = began[1:] > ended[:-1]
+        busy = np.array([began[np.r_[True, apart]], ended[np.r_[apart, True]]])
+    return sums | {"busy_seconds": float((busy[1] - busy[0]).sum())}
+
+
+def request_key(seed: int, query_id: str, sample: int) -> int:
+    """A 63-bit key for the draws of one sample of one query."""
+    digest = hashlib.blake2b(f"{seed}\0{query_id}\0{sample}".encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "big") >> 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An adaptive answer and the samples that the policy saw, in order."""
+
+    answer: str | None
+    samples: list[Sample]
+    stopped: bool  # by the policy, before the budget
+
+
+async def answer_adaptively(
+    sampler: QuerySampler, policy: Policy, budget: int, ahead: int
+) -> Outcome:
+    """Runs a policy live: draws samples until it stops or the budget is spent.
+
+    ahead: samples in flight at once. They are taken in order, so the outcome does not depend on
+    it; those in flight when the policy stops are cancelled, and the engine aborts them.
+    """
+    tally = policy.start()
+    taken: list[Sample] = []
+    tasks: deque[asyncio.Task[Sample]] = deque()
+    stopped = False
+    try:
+        while not stopped and len(taken) < budget:
+            while len(tasks) < ahead and len(taken) + len(tasks) < budget:
+                index = len(taken) + len(tasks)
+                tasks.append(asyncio.create_task(sampler.sample(index)))
+            sample = await tasks[0]
+            tasks.popleft()
+            taken.append(sample)
+            stopped = tally.add(sample.answer, sample.p_true)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return Outcome(tally.answer(), taken, stopped)

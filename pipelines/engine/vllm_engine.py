@@ -1,0 +1,208 @@
+"""vLLM behind the Engine protocol: a session a sample."""
+
+import asyncio
+import atexit
+import logging
+import os
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
+from typing import Any, Self
+
+from pydantic import ValidationError
+from vllm import SamplingParams
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.engine.protocol import StreamingInput
+from vllm.inputs import tokens_input
+from vllm.outputs import RequestOutput
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from pipelines.config import ConfidenceConfig, Config, EngineConfig, SamplingConfig
+from pipelines.engine.arguments import engine_arguments
+from pipelines.engine.edt_plugin import LOG_PROBABILITIES
+from pipelines.engine.protocol import Generated, Scored
+from pipelines.method.prompts import ConfidenceKind, Prompts, confidence
+from pipelines.running.placement import where_parts_go
+from pipelines.storage.models import fetch
+
+_NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
+
+
+class VLLMEngine:
+    """vLLM's AsyncLLM. It starts a process: scripts need `if __name__ == "__main__"`.
+
+    ValueError where vLLM does not start with this config on this model and machine.
+    """
+
+    def __init__(
+        self,
+        model_dir: str,
+        engine: EngineConfig,
+        sampling: SamplingConfig,
+        scoring: ConfidenceConfig,
+    ):
+        self._sampling = sampling
+        self._kind = scoring.kind
+        try:
+            self._llm = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(
+                    **engine_arguments(model_dir, engine),
+                    # What is reported is normalized by the plugin, in the rows that ask for it.
+                    logprobs_mode="processed_logits",
+                )
+            )
+        except ValidationError as error:  # what vLLM's config refuses
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ValueError(f"engine: vLLM does not start: {message}") from None
+        except RuntimeError as error:
+            if not str(error).startswith("Engine core initialization failed"):
+                raise
+            raise ValueError("engine: vLLM does not start; its process says why above") from None
+        # It reports an engine's end at each exit, too. An engine that fails says why in its own
+        # process. Only here: an engine that starts sets all of vLLM's loggers anew.
+        logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
+        self.prompts = Prompts.from_tokenizer(self._llm.get_tokenizer(), scoring.question)
+        # A process that ends takes its children with it first: vLLM would report a crash.
+        atexit.register(self.shutdown)
+
+    @classmethod
+    def of(cls, config: Config, source: str) -> Self:
+        """The engine of a config on a model's source, fetched to the nodes that have none of it."""
+        model_dir, *others = sorted(set(where_parts_go(config.engine, partial(fetch, source))))
+        if others:
+            raise ValueError(
+                f"engine: one node keeps the model in {model_dir}, another in {others[0]}; "
+                "set $SELFCAL_CACHE to one path on all nodes"
+            )
+        return cls(str(model_dir), config.engine, config.sampling, config.confidence)
+
+    async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
+        draw = VLLMDraw(self._llm, self.prompts, self._kind)
+        await draw.respond(prompt_ids, self._sampling, key)
+        return draw
+
+    def shutdown(self) -> None:
+        """Ends the engine and its process; it takes no more requests. Again, it does nothing."""
+        llm = self.__dict__.pop("_llm", None)
+        if llm is None:  # a framework's hook, Python's exit and its destructors all come here
+            return
+        atexit.unregister(self.shutdown)
+        # Its reader would take the process's end for a crash and report one.
+        reader = llm.output_handler
+        if reader is not None and not reader.get_loop().is_closed():
+            reader.get_loop().call_soon_threadsafe(reader.cancel)
+        llm.shutdown()
+
+
+class VLLMDraw:
+    """A sample and its score as one session: vLLM's streaming input, a part of it at a time.
+
+    The session keeps its KV blocks from part to part, so P(True) costs the tokens of its turn
+    and no others, whatever the block size; a request of its own would compute again what lies
+    past the last whole block. vLLM drops the last token that a part sampled, which it did not
+    run the model on: the end token, which the turn brings itself, or the last of a response
+    that was cut at max_tokens, which is sent again.
+    """
+
+    generated: Generated
+
+    def __init__(self, llm: AsyncLLM, prompts: Prompts, kind: ConfidenceKind):
+        self._llm, self._prompts, self._kind = llm, prompts, kind
+        # The part that asks for the score; None ends the session without one.
+        self._turn: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
+
+    async def respond(self, prompt_ids: Sequence[int], sampling: SamplingConfig, key: int) -> None:
+        """Samples the response: sets `generated`."""
+        score = _score_params(self._kind, self._prompts)
+
+        async def parts() -> AsyncGenerator[StreamingInput, None]:
+            # vLLM learns from the first part whether a session reports log-probabilities, and
+            # a response's own are not wanted: so the first part is all but one of the prompt.
+            yield _part(prompt_ids[:-1], score)
+            yield _part(prompt_ids[-1:], respond_params(sampling, key))
+            if (turn := await self._turn) is not None:
+                yield _part(turn, score)
+
+        self._outputs = self._llm.generate(parts(), score, uuid.uuid4().hex)
+        sampled: list[int] = []
+        cached: int | None = None
+        reason = None
+        # The first part samples one token. What a slow reader has not read yet comes merged.
+        while len(sampled) < 2 or reason is None:
+            output = await self._next()
+            cached = output.num_cached_tokens if cached is None else cached
+            sampled += output.outputs[0].token_ids
+            reason = output.outputs[0].finish_reason
+        del sampled[0]  # of the first part
+        ids = self._prompts.response_ids(sampled)
+        self._left = ids[len(sampled) - 1 :]
+        self.generated = Generated(
+            token_ids=ids,
+            text=self._prompts.tokenizer.decode(ids, skip_special_tokens=True),
+            num_tokens=len(sampled),
+            finish_reason=reason,
+            prompt_tokens=len(prompt_ids),
+            cached_tokens=cached or 0,
+        )
+
+    async def score(self) -> Scored:
+        turn = [*self._left, *self._prompts.turn_ids]
+        self._turn.set_result(turn)
+        logprobs = (await self._next()).outputs[0].logprobs
+        assert logprobs, "the engine returned no log-probabilities"
+        by_id = {token: entry.logprob for token, entry in logprobs[-1].items()}
+        generated = self.generated
+        tokens = generated.prompt_tokens + len(generated.token_ids) + len(self._prompts.turn_ids)
+        return Scored(
+            p_true=confidence(by_id, self._kind, self._prompts),
+            tokens=tokens,
+            cached_tokens=tokens - len(turn),
+        )
+
+    def release(self) -> None:
+        self._turn.set_result(None)
+
+    async def _next(self) -> RequestOutput:
+        try:
+            return await anext(self._outputs)
+        except EngineDeadError:
+            # Nothing in this process can revive the engine's. Leaving makes Ray start another
+            # actor and hand it the rows that this one held.
+            os._exit(1)
+
+
+def _part(ids: Sequence[int], params: SamplingParams) -> StreamingInput:
+    return StreamingInput(tokens_input(list(ids)), params)
+
+
+def respond_params(sampling: SamplingConfig, key: int) -> SamplingParams:
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=sampling.max_tokens,
+        extra_args={
+            "edt_t0": sampling.temperature,
+            "edt_base": sampling.edt_base,
+            "edt_theta": sampling.edt_theta if sampling.method == "edt" else 0.0,
+            "edt_paper_code": int(sampling.compat == "paper_code"),
+            "edt_key": key,
+        },
+        output_kind=RequestOutputKind.DELTA,
+        detokenize=False,
+    )
+
+
+def _score_params(kind: ConfidenceKind, prompts: Prompts) -> SamplingParams:
+    wanted: dict[str, Any] = {"logprob_token_ids": [prompts.yes_id, prompts.no_id]}
+    if kind == "yes_top20":
+        wanted = {"logprobs": 20}
+    return SamplingParams(
+        temperature=0.0,
+        max_tokens=1,
+        output_kind=RequestOutputKind.DELTA,
+        detokenize=False,
+        stream_interval=_NEVER,
+        extra_args={LOG_PROBABILITIES: 1},
+        **wanted,
+    )

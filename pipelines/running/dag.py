@@ -1,0 +1,143 @@
+"""Steps with fingerprints: what is done is skipped, what is unfinished resumes. No ray.
+
+A step's fingerprint hashes what decides its content: its name, its version, its spec, and the
+fingerprints of its inputs. The root, batch sizes and GPU counts are no part of it, so the same
+run in another bucket has the same fingerprints. Its artifact is a directory that counts only
+once it holds a manifest, which is written last.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipelines.storage.location import MANIFEST, Location, git_commit, versions
+
+State = Literal["done", "unfinished", "to do"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage's function returns: facts for its manifest."""
+
+    rows: int
+    schema: str = ""
+    metrics: Mapping[str, Any] | None = None
+
+
+# run(inputs, out): reads the artifacts of `inputs` by step name, fills the directory `out`.
+RunStep = Callable[[Mapping[str, Location], Location], Result]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node. spec: what decides its content; plain JSON values."""
+
+    name: str
+    run: RunStep
+    spec: Mapping[str, Any]
+    inputs: Sequence[str] = ()
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Planned:
+    step: Step
+    fingerprint: str
+    location: Location
+    state: State
+
+
+def canonical_json(value: Any) -> str:
+    """JSON that is the same for equal values; TypeError where none is."""
+    _check(value, "spec")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _check(value: Any, where: str) -> None:
+    if value is None or isinstance(value, bool | int | str):
+        return
+    if isinstance(value, float) and math.isfinite(value):
+        return
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check(item, f"{where}[{index}]")
+        return
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"{where}: key {key!r} is not a string")
+            _check(item, f"{where}.{key}")
+        return
+    raise TypeError(f"{where}: {type(value).__name__} has no deterministic serialization")
+
+
+def fingerprint(step: Step, inputs: Sequence[str]) -> str:
+    """sha256 over (name, version, canonical spec, input fingerprints), in hex."""
+    identity = [step.name, step.version, canonical_json(dict(step.spec)), list(inputs)]
+    return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
+
+
+def plan(steps: Sequence[Step], root: str) -> list[Planned]:
+    """Each step with its path and state; steps stand in an order in which inputs come first."""
+    base = Location.of(root)
+    planned: dict[str, Planned] = {}
+    for step in steps:
+        print_of = fingerprint(step, [planned[name].fingerprint for name in step.inputs])
+        location = base / f"{step.name}-{print_of[:8]}"
+        state: State = "to do"
+        if (location / MANIFEST).exists():
+            state = "done"
+        elif location.exists():
+            state = "unfinished"
+        planned[step.name] = Planned(step, print_of, location, state)
+    return list(planned.values())
+
+
+def run(
+    planned: Sequence[Planned],
+    root: str,
+    say: Callable[[str], None],
+    starting: Callable[[str], None] = lambda name: None,
+) -> dict[str, Location]:
+    """Runs what is not done, in order; returns every step's artifact. Errors pass through.
+
+    say: takes lines for people. starting: takes a step's name before it runs.
+    """
+    artifacts: dict[str, Location] = {}
+    prints = {one.step.name: one.fingerprint for one in planned}
+    for number, one in enumerate(planned, start=1):
+        step, out = one.step, one.location
+        head = f"[{number}/{len(planned)}] {step.name}"
+        artifacts[step.name] = out
+        if one.state == "done":
+            say(f"{head}: done before, {out.uri}")
+            continue
+        say(f"{head}: {'resuming' if one.state == 'unfinished' else 'running'}, {out.uri}")
+        starting(step.name)
+        out.make_dir()
+        start = time.monotonic()
+        result = step.run({name: artifacts[name] for name in step.inputs}, out)
+        seconds = time.monotonic() - start
+        manifest = {
+            "step": step.name,
+            "version": step.version,
+            "fingerprint": one.fingerprint,
+            "spec": dict(step.spec),
+            "inputs": {name: prints[name] for name in step.inputs},
+            "rows": result.rows,
+            "schema": result.schema,
+            "metrics": dict(result.metrics or {}),
+            "seconds": round(seconds, 3),
+            "versions": versions(),
+            "git_commit": git_commit(),
+        }
+        (out / MANIFEST).write_json(manifest)
+        say(f"{head}: {result.rows} rows in {seconds:.0f} s")
+    latest = Location.of(root) / "latest.json"
+    known = latest.read_json() if latest.exists() else {}
+    latest.write_json(known | {name: location.uri for name, location in artifacts.items()})
+    return artifacts

@@ -1,0 +1,1 @@
+"""Adaptive answers to users and to evaluation, on Ray Serve."""

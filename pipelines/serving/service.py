@@ -1,0 +1,192 @@
+"""The Ray Serve app: adaptive answers over HTTP, and responses in bulk for evaluation.
+
+    curl -X POST localhost:8000/answer -d '{"question": "What is 7 + 5?", "kind": "number",
+         "policy": "early_stopping", "threshold": 0.8, "budget": 16}'
+
+A replica holds one engine and many requests at once. The policies are the ones that offline
+replay runs (policies.py), over samples drawn as the label stage draws them (sampling.py).
+"""
+
+import logging
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from pipelines.config import Config
+from pipelines.engine.metrics import EngineMetrics
+from pipelines.engine.sampling import (
+    Outcome,
+    QuerySampler,
+    answer_adaptively,
+    label_query,
+    queries_at_once,
+    sample_room,
+)
+from pipelines.method.consistency import soft_self_consistency
+from pipelines.method.policies import POLICIES
+from pipelines.running import placement
+
+api = FastAPI(title="Self-calibrated answers")
+
+
+class Request(BaseModel):
+    """What to answer and when to stop. Equal requests with equal seeds draw equal samples."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: Annotated[str, Field(min_length=1)]
+    kind: Literal["number", "option", "text"] = "text"
+    policy: str = "early_stopping"
+    threshold: Annotated[float, Field(ge=0)] = 0.8  # of confidence or share; esc: its window
+    budget: Annotated[int, Field(ge=1)] = 16
+    seed: int | None = None  # the server's own, by default
+    query_id: str | None = None  # names the query's draws; the question itself, by default
+
+    @model_validator(mode="after")
+    def _known_policy(self) -> Self:
+        if self.policy not in POLICIES:
+            raise ValueError(f"policy {self.policy!r} is none of {', '.join(POLICIES)}")
+        if POLICIES[self.policy].threshold == "window" and (
+            self.threshold < 1 or self.threshold % 1
+        ):
+            raise ValueError(f"the threshold of {self.policy} is a window, a whole number >= 1")
+        return self
+
+
+class UsedSample(BaseModel):
+    text: str
+    answer: str | None
+    p_true: float
+
+
+class Response(BaseModel):
+    """The answer (null where no sample had one), its share of confidence, and what it took."""
+
+    answer: str | None
+    confidence: float | None
+    samples_used: int
+    stopped_early: bool
+    samples: list[UsedSample]
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        samples, answer = outcome.samples, outcome.answer
+        answers = [sample.answer for sample in samples]
+        shares = soft_self_consistency(answers, [sample.p_true for sample in samples])
+        return cls(
+            answer=answer,
+            confidence=None if answer is None else shares[answers.index(answer)],
+            samples_used=len(samples),
+            stopped_early=outcome.stopped,
+            samples=[
+                UsedSample(text=s.generated.text, answer=s.answer, p_true=s.p_true) for s in samples
+            ],
+        )
+
+
+@serve.deployment
+@serve.ingress(api)
+class Answerer:
+    """One engine behind HTTP (`POST /answer`) and behind a handle (`collect`)."""
+
+    def __init__(self, config: Config, source: str):
+        from pipelines.engine.vllm_engine import VLLMEngine
+
+        self._config = config
+        self._engine = VLLMEngine.of(config, source)
+        self._metrics = EngineMetrics("serve")
+        self._room = sample_room(config.engine.max_num_seqs)
+
+    async def collect(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row of the queries artifact -> the row of a responses file (schemas.LABELS)."""
+        config = self._config
+        with self._metrics.query():
+            labeled = await label_query(
+                self._engine, config.seed, row, config.evaluate.num_samples, self._room
+            )
+        self._metrics.done(config.evaluate.num_samples, labeled["counters"])
+        return labeled
+
+    @api.post("/answer")
+    async def answer(self, request: Request) -> Response:
+        config, prompts = self._config, self._engine.prompts
+        prompt_ids = prompts.sampling_ids(request.question)
+        room = prompts.room(config.engine.max_model_len, config.sampling.max_tokens)
+        if len(prompt_ids) > room:
+            raise HTTPException(
+                422,
+                f"question: its prompt has {len(prompt_ids)} tokens, and {room} fit; "
+                "the server's engine.max_model_len sets the limit",
+            )
+        sampler = QuerySampler(
+            self._engine,
+            config.seed if request.seed is None else request.seed,
+            request.query_id or request.question,
+            prompt_ids,
+            request.kind,
+        )
+        with self._metrics.query():
+            outcome = await answer_adaptively(
+                sampler,
+                POLICIES[request.policy].make(request.threshold),
+                min(request.budget, config.serve.max_budget),
+                config.serve.samples_ahead,
+            )
+        self._metrics.done(len(outcome.samples), asdict(sampler.counters))
+        return Response.of(outcome)
+
+    @api.get("/health")
+    async def health(self) -> dict[str, str]:
+        return {"status": "ok"}
+
+    def __del__(self) -> None:  # Serve's hook for a replica that is about to leave
+        if hasattr(self, "_engine"):
+            self._engine.shutdown()
+
+
+_QUIET = {"log_level": "WARNING", "enable_access_log": False}
+
+
+def application(config: Config, source: str) -> serve.Application:
+    """Replicas that answer with a model: engine.count, or more by load up to max_count."""
+    engine = config.engine
+    replicas: dict[str, Any] = {"num_replicas": engine.count}
+    if engine.most > engine.count:
+        bounds = {"min_replicas": engine.count, "max_replicas": engine.most}
+        # A replica is full with a batch of samples.
+        replicas = {"autoscaling_config": bounds | {"target_ongoing_requests": engine.max_num_seqs}}
+    return Answerer.options(  # type: ignore[attr-defined]
+        **replicas,
+        # A batching engine wants many requests at once; Serve's default is 5.
+        max_ongoing_requests=max(
+            engine.max_num_seqs,
+            queries_at_once(engine.max_num_seqs, config.evaluate.num_samples),
+        ),
+        **placement.replica(engine),
+        health_check_timeout_s=120,
+        logging_config=_QUIET,
+    ).bind(config, source)
+
+
+def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHandle:
+    """Runs the application under a route; returns its handle when it is ready.
+
+    ValueError where its replicas do not start with this config.
+    """
+    engine = config.engine
+    placement.tell_if_short("engine.count", engine.count, placement.bundles(engine))
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    where = {"host": config.serve.host, "port": config.serve.port}
+    serve.start(http_options=where, logging_config=_QUIET)
+    try:
+        return serve.run(application(config, source), name=name, route_prefix=route)
+    except RuntimeError:  # it names no reason; the status of the deployment ends with it
+        (deployment,) = serve.status().applications[name].deployments.values()
+        *_, reason = deployment.message.strip().splitlines() or [""]
+        if not reason.startswith("ValueError: "):
+            raise
+        raise ValueError(reason.removeprefix("ValueError: ")) from None

@@ -1,0 +1,182 @@
+"""Stage `evaluate`: responses of the base and the calibrated model, through Ray Serve.
+
+Each model's replicas answer every calibration and test query N times, once; all policies are
+replayed from those responses (stage report). Some test queries are then answered live over
+HTTP, and each live answer must agree with the replay of the samples that it used.
+
+The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS) and `live.json`.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.config import Config
+from pipelines.engine.sampling import queries_at_once, totals
+from pipelines.method.policies import POLICIES, replay
+from pipelines.running import cluster
+from pipelines.running.dag import Result
+from pipelines.running.progress import Progress
+from pipelines.storage.location import Location
+from pipelines.storage.schemas import LABELS, LIVE_FILE, MODEL_DIR
+
+MODELS = ("base", "calibrated")
+LIVE_POLICIES = ("early_stopping", "asc_conf")
+LIVE_THRESHOLDS = (0.3, 0.6, 0.9)  # spread, so that some runs stop and some spend the budget
+_ROWS_A_FILE = 64  # the rows of files that stand are not answered again by a rerun
+
+
+def spec(config: Config) -> dict[str, Any]:
+    return {
+        "seed": config.seed,
+        "model": config.model.source,
+        "sampling": config.sampling.model_dump(mode="json", exclude={"num_samples"}),
+        "confidence": config.confidence.model_dump(mode="json"),
+        "num_samples": config.evaluate.num_samples,
+        "live_queries": config.evaluate.live_queries,
+        "dtype": config.engine.dtype,
+    }
+
+
+def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+    from ray import serve
+
+    from pipelines.serving.service import deploy
+
+    cluster.connect(config)
+    rows: list[dict[str, Any]] = []
+    for role in ("calibration", "test"):
+        rows += inputs["held_out"].read_table(role).to_pylist()
+    sources = {"base": config.model.source, "calibrated": (inputs["export"] / MODEL_DIR).uri}
+    live: dict[str, Any] = {}
+    for name, source in sources.items():
+        print(f"evaluate: the {name} model's engines start", flush=True)
+        handle = deploy(config, source, name, f"/{name}")
+        try:
+            asyncio.run(_collect(config, handle, rows, out, name))
+            columns = ["query_id", "role", "question", "kind", "samples"]
+            recorded = out.read_table(f"{name}-", columns).to_pylist()
+            tests = [row for row in recorded if row["role"] == "test"]
+            live[name] = asyncio.run(_live(config, name, tests))
+        finally:
+            serve.delete(name)
+    (out / LIVE_FILE).write_json(live)
+    return Result(2 * len(rows), str(LABELS), {"live": live, **costs(out)})
+
+
+def write_rows(rows: list[dict[str, Any]], file: Location) -> None:
+    """Writes a Parquet file whole: readers and reruns see it complete or not at all."""
+    part = file.path + ".part"
+    table = pa.Table.from_pylist(rows, schema=LABELS)
+    pq.write_table(table, part, filesystem=file.filesystem)
+    file.filesystem.move(part, file.path)
+
+
+def costs(artifact: Location) -> dict[str, Any]:
+    """Sums of the counters of each model's responses."""
+    return {
+        name: totals(batch["counters"] for batch in artifact.batches(["counters"], f"{name}-"))
+        for name in MODELS
+    }
+
+
+async def _collect(
+    config: Config, handle: Any, rows: list[dict[str, Any]], out: Location, name: str
+) -> None:
+    """Answers every row once, in files as rows end; those that an earlier run wrote stand."""
+    from ray.exceptions import RayActorError
+    from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+    files = 0
+    done: set[str] = set()
+    while (file := _file(out, name, files)).exists():
+        done |= set(out.read_table(file.name, ["query_id"])["query_id"].to_pylist())
+        files += 1
+    left = [row for row in rows if row["query_id"] not in done]
+    # Enough to keep all replicas full; the rest of the rows waits here, not in the router.
+    at_once = queries_at_once(config.engine.max_num_seqs, config.evaluate.num_samples)
+    room = asyncio.Semaphore(config.engine.count * at_once)
+
+    # A replica whose engine died is replaced, and its rows go to the next one.
+    @retry(
+        retry=retry_if_exception_type(RayActorError),
+        stop=stop_after_attempt(1 + config.engine.max_restarts),
+        wait=wait_random_exponential(max=30),
+        reraise=True,
+    )
+    async def answer(row: dict[str, Any]) -> dict[str, Any]:
+        async with room:
+            return await handle.collect.remote(row)
+
+    finished: list[dict[str, Any]] = []
+    progress = Progress(f"evaluate: {name} did", len(rows), "queries", before=len(done))
+    for count, next_one in enumerate(
+        asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
+    ):
+        finished.append(await next_one)
+        progress.did()
+        if len(finished) == _ROWS_A_FILE or count == len(left):
+            write_rows(finished, _file(out, name, files))
+            finished, files = [], files + 1
+
+
+def _file(out: Location, name: str, number: int) -> Location:
+    return out / f"{name}-{number:05}.parquet"
+
+
+async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Answers the first test queries live; RuntimeError where an answer is not the replay's.
+
+    Returns counts: runs, runs that stopped early, runs whose samples are the recorded ones to
+    the letter (the engine's arithmetic may differ in other batches); and the seconds of all.
+    """
+    import aiohttp
+
+    url = f"http://{config.serve.host}:{config.serve.port}/{name}/answer"
+    step = max(1, len(rows) // max(1, config.evaluate.live_queries))
+    chosen = rows[::step][: config.evaluate.live_queries]
+    budget = min(config.evaluate.num_samples, config.serve.max_budget)
+    counts: dict[str, float] = {"runs": 0, "stopped_early": 0, "same_samples": 0, "samples": 0}
+    timeout = aiohttp.ClientTimeout(total=600)
+    start = time.monotonic()
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+
+        async def ask(row: dict[str, Any], policy: str, threshold: float) -> None:
+            request = {
+                "question": row["question"],
+                "kind": row["kind"],
+                "policy": policy,
+                "threshold": threshold,
+                "budget": budget,
+                "query_id": row["query_id"],
+            }
+            async with session.post(url, json=request) as response:
+                if response.status != 200:
+                    raise RuntimeError(f"{url}: HTTP {response.status}, {await response.text()}")
+                got = await response.json()
+            samples = [(one["answer"], one["p_true"]) for one in got["samples"]]
+            again = replay(POLICIES[policy].make(threshold), samples)
+            if (got["answer"], got["samples_used"]) != (again.answers[-1], again.samples[-1]):
+                raise RuntimeError(
+                    f"{row['query_id']}: {policy} at {threshold} answered {got['answer']!r} after "
+                    f"{got['samples_used']} live, {again.answers[-1]!r} after {again.samples[-1]} "
+                    "in replay"
+                )
+            recorded = [one["text"] for one in row["samples"][: got["samples_used"]]]
+            counts["runs"] += 1
+            counts["stopped_early"] += got["stopped_early"]
+            counts["samples"] += got["samples_used"]
+            counts["same_samples"] += recorded == [one["text"] for one in got["samples"]]
+
+        await asyncio.gather(
+            *(
+                ask(row, policy, LIVE_THRESHOLDS[i % len(LIVE_THRESHOLDS)])
+                for i, row in enumerate(chosen)
+                for policy in LIVE_POLICIES
+            )
+        )
+    return counts | {"seconds": time.monotonic() - start}

@@ -1,0 +1,125 @@
+"""Stages `queries` and `held_out`: data sets into queries, a Parquet file for each role.
+
+Roles are `train` (stage `queries`: labeled and trained on), `calibration` and `test` (stage
+`held_out`: thresholds are chosen on the one, and results reported on the other). Ids are hashes
+of data set and question, so they stay the same however the config around them changes.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.config import Config, DatasetConfig
+from pipelines.datasets import LOADERS
+from pipelines.method.prompts import Prompts
+from pipelines.running.dag import Result
+from pipelines.storage.location import Location
+from pipelines.storage.models import fetch, tokenizer_file
+from pipelines.storage.schemas import QUERIES
+
+ROLES = ("train", "calibration", "test")
+
+
+def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
+    data = {
+        role: [entry.model_dump(mode="json") for entry in _entries(config, role)] for role in roles
+    }
+    return {"data": data, "seed": config.seed, "model": config.model.source}
+
+
+def check(config: Config) -> None:
+    """Reads every data set; ValueError with one line where one is missing, empty or malformed.
+
+    A question that alone is longer than the context is told here too, where the tokenizer is on
+    this machine: transformers, which `run` renders whole prompts with, takes seconds to import.
+    """
+    rows = read(config)
+    if (file := tokenizer_file(config.model.source)) is not None:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(file))
+        encoded = tokenizer.encode_batch([row["question"] for row in rows])
+        room = config.engine.max_model_len - config.sampling.max_tokens
+        _check_lengths(rows, [len(one.ids) for one in encoded], room)
+
+
+def run(
+    config: Config, inputs: Mapping[str, Location], out: Location, roles: Sequence[str]
+) -> Result:
+    """Writes the queries of some roles, each to a file of its own."""
+    rows = [row for row in read(config) if row["role"] in roles]
+    prompts = Prompts.load(fetch(config.model.source), config.confidence.question)
+    for row in rows:
+        row["prompt"] = prompts.sampling_text(row["question"])
+        row["prompt_ids"] = prompts.sampling_ids(row["question"])
+    room = prompts.room(config.engine.max_model_len, config.sampling.max_tokens)
+    _check_lengths(rows, [len(row["prompt_ids"]) for row in rows], room)
+    for role in roles:
+        table = pa.Table.from_pylist([row for row in rows if row["role"] == role], schema=QUERIES)
+        pq.write_table(table, (out / f"{role}.parquet").path, filesystem=out.filesystem)
+    counts = {role: sum(row["role"] == role for row in rows) for role in roles}
+    return Result(len(rows), str(QUERIES), {"queries": counts})
+
+
+def _check_lengths(rows: list[dict[str, Any]], lengths: list[int], room: int) -> None:
+    long = [(row, n) for row, n in zip(rows, lengths, strict=True) if n > room]
+    if long:
+        shown = ", ".join(f"{row['query_id']} ({n})" for row, n in long[:5])
+        raise ValueError(
+            f"{len(long)} prompts have more than the {room} tokens that engine.max_model_len "
+            f"leaves after sampling.max_tokens and the confidence turn: {shown}"
+            f"{', ...' if len(long) > 5 else ''}; raise engine.max_model_len"
+        )
+
+
+def read(config: Config) -> list[dict[str, Any]]:
+    """The rows of all data sets, unrendered; ValueError names the entry, the file or the row."""
+    rows: list[dict[str, Any]] = []
+    seen: dict[str, str] = {}
+    for role in ROLES:
+        for number, entry in enumerate(_entries(config, role)):
+            key = f"data.{'eval' if role == 'test' else role}.{number}"
+            if entry.name not in LOADERS:
+                raise ValueError(f"{key}.name: {entry.name!r} is none of {', '.join(LOADERS)}")
+            for row in _entry_rows(entry, role, config.seed, key):
+                where = f"{key} ({entry.title}, {entry.split})"
+                if row["question"] in seen:
+                    raise ValueError(
+                        f"{where}: question {row['question'][:60]!r} is there twice, first in "
+                        f"{seen[row['question']]}; a query must have one role and one row"
+                    )
+                seen[row["question"]] = where
+                rows.append(row)
+    return rows
+
+
+def _entries(config: Config, role: str) -> tuple[DatasetConfig, ...]:
+    data = config.data
+    return {"train": data.train, "calibration": data.calibration, "test": data.eval}[role]
+
+
+def _entry_rows(entry: DatasetConfig, role: str, seed: int, key: str) -> list[dict[str, Any]]:
+    found = list(itertools.islice(LOADERS[entry.name](entry, seed), entry.limit))
+    if not found:
+        raise ValueError(f"{key}: {entry.title} ({entry.split}) has no rows")
+    return [
+        {
+            "query_id": query_id(entry.title, row.question),
+            "dataset": entry.title,
+            "split": entry.split,
+            "role": role,
+            "kind": row.kind,
+            "question": row.question,
+            "reference": row.reference,
+        }
+        for row in found
+    ]
+
+
+def query_id(dataset: str, question: str) -> str:
+    """Stable and unique: the data set's name and 12 hex digits of its question's hash."""
+    return f"{dataset}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"

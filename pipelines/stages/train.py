@@ -1,0 +1,156 @@
+"""Stage `train`: LoRA on the joint loss with Ray Train and DeepSpeed; 1 to k workers.
+
+Ray Data streams the examples from Parquet to the workers; the loop is train_loop.py. The
+artifact holds the adapter in PEFT form (`adapter/`) and one JSON line an optimizer step
+(`losses.jsonl`). Checkpoints live beside them (`_checkpoints/`) until the stage is done.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from functools import partial, reduce
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.config import Config
+from pipelines.running import cluster, placement
+from pipelines.running.dag import Result
+from pipelines.storage.location import Location
+from pipelines.storage.schemas import ADAPTER_DIR, EXAMPLES_FILE, LOSSES_FILE
+
+CHECKPOINTS = "_checkpoints"
+_PARTS = ("prompt_ids", "response_ids", "turn_ids")
+_EXECUTION = {
+    "micro_tokens",
+    "threads",
+    "workers",
+    "max_workers",
+    "gpus",
+    "cpus",
+    "checkpoint_every",
+    "max_failures",
+}
+
+
+def spec(config: Config) -> dict[str, Any]:
+    return {
+        "seed": config.seed,
+        "model": config.model.source,
+        "confidence": config.confidence.model_dump(mode="json"),
+        "eta": config.examples.eta,
+        "train": config.train.model_dump(mode="json", exclude=_EXECUTION),
+    }
+
+
+def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+    cluster.connect(config)  # before ray.data is imported, which reads its log level then
+    train = config.train
+    environment = {
+        "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it prints every line twice
+        "PYTHONWARNINGS": "ignore::FutureWarning",  # of torch, to DeepSpeed
+        "RAY_DATA_LOG_LEVEL": "WARNING",
+    }
+    if not train.gpus:
+        # Of this process too, or DeepSpeed says that it found no GPU.
+        environment["DS_ACCELERATOR"] = os.environ["DS_ACCELERATOR"] = "cpu"
+
+    import ray.data
+    from ray.data import DataContext
+    from ray.train import (
+        CheckpointConfig,
+        DataConfig,
+        FailureConfig,
+        LoggingConfig,
+        RunConfig,
+        ScalingConfig,
+    )
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from pipelines.training.loop import STEPS_FILE, train_loop
+
+    examples = inputs["examples"] / EXAMPLES_FILE
+    rows, fitting = count(examples, train.max_length)
+    if not fitting:
+        raise ValueError(
+            f"0 of {rows} examples fit train.max_length ({train.max_length}); raise it"
+        )
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False  # the loop says how far it is
+    context.use_datasource_v2 = False  # the newer reader starts 32 actors to look at one footer
+    with DataContext.current(context):
+        dataset = ray.data.read_parquet(examples.path, filesystem=examples.filesystem).map_batches(
+            partial(fitting_rows, max_length=train.max_length),
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+        )
+    options = ray.data.ExecutionOptions(preserve_order=True)  # the same batches on every run
+    per_worker: dict[str, float] = {"CPU": train.cpus}
+    if train.gpus:
+        per_worker["GPU"] = train.gpus
+    placement.tell_if_short("train.workers", train.workers, [per_worker])
+    workers: Any = train.workers if train.max_workers is None else (train.workers, train.most)
+    trainer = TorchTrainer(
+        train_loop,
+        train_loop_config={"config": config.model_dump(mode="json"), "rows": fitting},
+        datasets={"train": dataset},
+        # Every worker reads all rows and takes its share of a batch, whatever their number is.
+        dataset_config=DataConfig(datasets_to_split=[], execution_options=options),
+        torch_config=TorchConfig(backend="nccl" if train.gpus else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=train.gpus > 0, resources_per_worker=per_worker
+        ),
+        run_config=RunConfig(
+            name=CHECKPOINTS,
+            storage_path=out.path,
+            storage_filesystem=out.filesystem,
+            worker_runtime_env={"env_vars": environment},  # type: ignore[call-arg]
+            failure_config=FailureConfig(max_failures=train.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            logging_config=LoggingConfig("WARNING"),  # the loop says how far it is
+        ),
+    )
+    result = trainer.fit()
+    assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
+    with result.checkpoint.as_directory() as directory:
+        local = Location.of(directory)
+        losses = (local / STEPS_FILE).read_json()
+        (out / ADAPTER_DIR).clear()
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            with (
+                local.filesystem.open_input_stream(f"{local.path}/{name}") as source,
+                out.filesystem.open_output_stream((out / ADAPTER_DIR / name).path) as target,
+            ):
+                target.write(source.read())
+    (out / LOSSES_FILE).write_text("".join(json.dumps(step) + "\n" for step in losses))
+    (out / CHECKPOINTS).delete()
+    seen = sum(step["rows"] for step in losses)
+    metrics = {
+        "steps": len(losses),
+        "examples": seen,
+        "tokens": sum(step["tokens"] for step in losses),
+        "dropped_too_long": rows - fitting,
+        "busy_seconds": sum(step["seconds"] for step in losses),
+        "last": losses[-1],
+    }
+    return Result(seen, "", metrics)
+
+
+def count(examples: Location, max_length: int) -> tuple[int, int]:
+    """(rows, rows that fit) of an examples file."""
+    rows = fitting = 0
+    with examples.filesystem.open_input_file(examples.path) as file:
+        for batch in pq.ParquetFile(file).iter_batches(columns=list(_PARTS)):
+            table = pa.Table.from_batches([batch])
+            rows += len(table)
+            fitting += len(fitting_rows(table, max_length))
+    return rows, fitting
+
+
+def fitting_rows(table: pa.Table, max_length: int) -> pa.Table:
+    """The rows of at most max_length tokens. One over it is dropped, never cut: cutting removes
+    the confidence turn."""
+    lengths = [pc.list_value_length(table[part]) for part in _PARTS]
+    return table.filter(pc.less_equal(reduce(pc.add, lengths), max_length))

@@ -1,0 +1,1 @@
+"""Files and URIs, artifacts and what their tables hold, models."""

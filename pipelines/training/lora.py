@@ -1,0 +1,43 @@
+"""LoRA adapters: attach to a base model, merge into one. The only import of peft."""
+
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from pipelines.config import Config
+from pipelines.storage.models import quiet_transformers
+
+
+def load_base(model_dir: Path, config: Config) -> nn.Module:
+    quiet_transformers()
+    return AutoModelForCausalLM.from_pretrained(
+        str(model_dir),
+        dtype=getattr(torch, config.train.dtype),
+        use_safetensors=True,
+        trust_remote_code=config.engine.trust_remote_code,
+    )
+
+
+def attach(model_dir: Path, config: Config) -> nn.Module:
+    """The base model with a fresh adapter on train.lora.targets."""
+    lora = config.train.lora
+    return get_peft_model(
+        load_base(model_dir, config),
+        LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=list(lora.targets),
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def merge(model_dir: Path, adapter_dir: Path, config: Config, out: Path) -> None:
+    """Writes base + adapter as one model in train.dtype: safetensors, config and tokenizer."""
+    tuned = PeftModel.from_pretrained(load_base(model_dir, config), str(adapter_dir))
+    tuned.merge_and_unload().save_pretrained(str(out))
+    AutoTokenizer.from_pretrained(str(model_dir)).save_pretrained(str(out))

@@ -1,0 +1,136 @@
+"""One query's samples: scored once, counted, in order, and stopped when a policy says so."""
+
+import asyncio
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+from fakes import PROMPT_TURN, FakeEngine
+
+from pipelines.engine.sampling import (
+    QuerySampler,
+    answer_adaptively,
+    label_query,
+    request_key,
+    sample_room,
+    totals,
+)
+from pipelines.method.policies import POLICIES, replay
+from pipelines.storage.schemas import COUNTERS
+
+P_TRUE = {"It is 4.": 0.8, "It is 5.": 0.3, "I do not know.": 0.9}
+QUERY = {"query_id": "q", "prompt_ids": [1, 2, 3], "kind": "number", "dataset": "d"}
+
+
+def engine(delays=False):
+    return FakeEngine(list(P_TRUE), P_TRUE, delays)
+
+
+def sampler(fake):
+    return QuerySampler(fake, 0, "q", [1, 2, 3], "number")
+
+
+def test_identical_responses_are_scored_once():
+    fake = engine()
+    row = asyncio.run(label_query(fake, 0, QUERY, 40, sample_room(16)))
+    assert len(row["samples"]) == 40
+    assert Counter(fake.scored) == Counter(set(fake.scored))
+    assert row["counters"]["scored_responses"] == len(set(fake.scored)) == 3
+    assert fake.released == 40 - 3  # no draw keeps its blocks
+
+
+def test_counters_add_up():
+    fake = engine()
+    row = asyncio.run(label_query(fake, 0, QUERY, 10, sample_room(16)))
+    assert row["counters"]["generated_tokens"] == sum(s["num_tokens"] for s in row["samples"])
+    assert row["counters"]["prompt_tokens"] == 10 * (3 - 1)
+    scored = sum(3 + len(text) + PROMPT_TURN - 2 for text in fake.scored)
+    assert row["counters"]["scored_tokens"] == scored
+    assert row["counters"]["cached_tokens"] == 10 * 1 + 2 * len(fake.scored)
+
+
+def test_totals_are_sums_and_the_time_in_which_a_query_was_with_an_engine():
+    spans = [(12.0, 13.0), (0.0, 4.0), (1.0, 2.0), (3.5, 6.0), (12.5, 12.6)]
+    row = dict.fromkeys(COUNTERS.names, 2)
+    rows = [row | {"began": began, "ended": ended} for began, ended in spans]
+    summed = totals(pa.array(some, COUNTERS) for some in ([], rows[:3], [], rows[3:]))
+    assert summed.pop("busy_seconds") == pytest.approx(7.0)
+    assert summed == {name: 10 for name in COUNTERS.names if name not in ("began", "ended")}
+    assert totals([])["busy_seconds"] == 0
+
+
+def test_labels_are_ssc_and_unparsed_responses_have_none():
+    row = asyncio.run(label_query(engine(), 0, QUERY, 32, sample_room(16)))
+    weights = Counter()
+    for sample in row["samples"]:
+        if sample["answer"] is not None:
+            weights[sample["answer"]] += sample["p_true"]
+    assert weights["4"] > 0
+    assert weights["5"] > 0
+    for sample in row["samples"]:
+        if sample["answer"] is None:
+            assert sample["target"] is None
+        else:
+            share = weights[sample["answer"]] / sum(weights.values())
+            assert sample["target"] == pytest.approx(share)
+
+
+def test_the_order_of_arrival_changes_nothing():
+    rows = [
+        asyncio.run(label_query(engine(delays), 3, QUERY, 16, sample_room(16)))
+        for delays in (False, True)
+    ]
+    assert rows[0]["samples"] == rows[1]["samples"]
+
+
+def test_a_sample_depends_on_seed_query_and_index_alone():
+    assert request_key(0, "q", 1) == request_key(0, "q", 1)
+    keys = {request_key(s, q, i) for s in (0, 1) for q in ("q", "r") for i in (0, 1)}
+    assert len(keys) == 8
+
+
+@pytest.mark.parametrize("ahead", [1, 3, 50])
+@pytest.mark.parametrize("policy", ["early_stopping", "asc_conf", "esc", "self_consistency"])
+def test_live_equals_replay_for_any_number_ahead(policy, ahead):
+    threshold = 2 if policy == "esc" else 0.7
+    samples = asyncio.run(label_query(engine(), 0, QUERY, 12, sample_room(16)))["samples"]
+    recorded = [(s["answer"], s["p_true"]) for s in samples]
+    expected = replay(POLICIES[policy].make(threshold), recorded)
+    fake = engine(delays=True)
+    outcome = asyncio.run(
+        answer_adaptively(sampler(fake), POLICIES[policy].make(threshold), 12, ahead)
+    )
+    assert outcome.answer == expected.answers[-1]
+    assert len(outcome.samples) == expected.samples[-1]
+    assert outcome.stopped == (expected.samples[-1] < 12)
+    assert fake.most_running <= ahead
+    assert fake.running == 0
+
+
+def test_samples_in_flight_are_cancelled_when_the_policy_stops():
+    fake = FakeEngine(["It is 4."], P_TRUE, delays=True)
+    policy = POLICIES["early_stopping"].make(0.5)
+    outcome = asyncio.run(answer_adaptively(sampler(fake), policy, 30, 10))
+    assert outcome.stopped
+    assert len(outcome.samples) == 1
+    assert fake.running == 0
+
+
+def test_a_cancelled_caller_leaves_a_shared_score_to_the_others():
+    async def run():
+        fake = FakeEngine(["It is 4."], P_TRUE)
+        shared = sampler(fake)
+        first = asyncio.create_task(shared.sample(0))
+        second = asyncio.create_task(shared.sample(1))
+        while not fake.scored:
+            await asyncio.sleep(0)
+        first.cancel()
+        return (await second).p_true, len(fake.scored)
+
+    assert asyncio.run(run()) == (0.8, 1)
+
+
+def test_an_engine_error_reaches_the_caller():
+    fake = FakeEngine(["It is 4."], {})  # a KeyError, when it scores
+    with pytest.raises(KeyError, match="It is 4"):
+        asyncio.run(label_query(fake, 0, QUERY, 3, sample_room(16)))

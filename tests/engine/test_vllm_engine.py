@@ -1,0 +1,490 @@
+"""The real engine on a tiny model: exact sampling, P(True), seeds, aborts, both plugin routes."""
+
+import asyncio
+import importlib.metadata
+import json
+import math
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from chi_square import p_value
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from torch.overrides import TorchFunctionMode
+
+from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
+from pipelines.engine.sampling import request_key
+from pipelines.method.edt import uniforms
+
+TOKENS = 8
+QUESTIONS = ("What is 2 + 2?", "Name a colour.", "What is the capital of France?")
+ENGINE = EngineConfig(
+    dtype="float32", block_size=32, kv_cache_gib=1, max_model_len=512, enforce_eager=True
+)
+
+# vLLM's config, as the processor reads it.
+COLD = SimpleNamespace(additional_config={}, scheduler_config=SimpleNamespace(max_num_seqs=8))
+
+
+class Driven:
+    """An engine and the event loop that it lives in."""
+
+    def __init__(self, model, sampling, scoring="yes", engine=ENGINE):
+        self.runner = asyncio.Runner()
+        self.engine = self.runner.run(
+            self._make(str(model), engine, sampling, ConfidenceConfig(kind=scoring))
+        )
+        self.prompts = self.engine.prompts
+
+    async def _make(self, *arguments):
+        from pipelines.engine.vllm_engine import VLLMEngine
+
+        return VLLMEngine(*arguments)
+
+    def draw(self, *requests):
+        """(prompt_ids, key) each -> what was generated, all at once and in this order."""
+
+        async def one(ids, key):
+            draw = await self.engine.draw(ids, key)
+            draw.release()
+            return draw.generated
+
+        return self.runner.run(gather(one(ids, key) for ids, key in requests))
+
+    def score(self, *requests):
+        """The same, with their scores."""
+
+        async def one(ids, key):
+            draw = await self.engine.draw(ids, key)
+            return draw.generated, await draw.score()
+
+        return self.runner.run(gather(one(ids, key) for ids, key in requests))
+
+    def close(self):
+        self.engine.shutdown()
+        self.runner.close()
+
+
+async def gather(coroutines):
+    return await asyncio.gather(*coroutines)
+
+
+@pytest.fixture(scope="module")
+def driven(tiny):
+    made = Driven(tiny, SamplingConfig(max_tokens=TOKENS))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def reference(tiny):
+    """The same weights in transformers: ids -> the next token's logits, in float64."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
+
+    def logits(ids):
+        with torch.no_grad():
+            return model(torch.tensor([ids])).logits[0, -1].double()
+
+    return logits
+
+
+def test_p_true_is_the_models_probability_of_yes(driven, reference):
+    """Of responses that ended and of ones cut at max_tokens; the turn alone is computed."""
+    asked = [(driven.prompts.sampling_ids(QUESTIONS[i % 3]), 100 + i) for i in range(24)]
+    drawn = driven.score(*asked)
+    assert {one.finish_reason for one, _ in drawn} == {"stop", "length"}
+    for (ids, _), (one, scored) in zip(asked, drawn, strict=True):
+        whole = [*ids, *one.token_ids, *driven.prompts.turn_ids]
+        expected = reference(whole).softmax(-1)[driven.prompts.yes_id]
+        assert scored.p_true == pytest.approx(float(expected), rel=1e-3)
+        assert scored.tokens == len(whole)
+        cut = one.finish_reason == "length"
+        assert scored.tokens - scored.cached_tokens == len(driven.prompts.turn_ids) + cut
+
+
+@pytest.mark.parametrize("kind", ["yes_no", "yes_top20"])
+def test_other_confidences(tiny, reference, kind):
+    driven = Driven(tiny, SamplingConfig(max_tokens=4), kind)
+    try:
+        ids = driven.prompts.sampling_ids(QUESTIONS[0])
+        ((one, scored),) = driven.score((ids, 1))
+        p = reference([*ids, *one.token_ids, *driven.prompts.turn_ids]).softmax(-1)
+        if kind == "yes_no":
+            yes, no = p[driven.prompts.yes_id], p[driven.prompts.no_id]
+            expected = float(yes / (yes + no))
+        else:
+            decode = driven.prompts.tokenizer.decode
+            expected = sum(float(p[i]) for i in p.topk(20).indices if "Yes" in decode([int(i)]))
+        assert scored.p_true == pytest.approx(expected, rel=1e-3, abs=1e-12)
+    finally:
+        driven.close()
+
+
+def edt_distribution(logits, t0=0.8, base=0.8, theta=1.0):
+    """softmax(logits / T), T by the definition, with math on the side of the implementation."""
+    p = logits.softmax(-1)
+    entropy = -sum(float(v) * math.log(float(v)) for v in p if v > 0)
+    return (logits / (t0 * base ** (theta / entropy))).softmax(-1)
+
+
+def test_the_sampled_distribution_is_the_intended_one(tiny, reference):
+    """Chi-square of 3,000 first tokens; then of second tokens after the commonest first."""
+    driven = Driven(tiny, SamplingConfig(max_tokens=2))
+    try:
+        ids = driven.prompts.sampling_ids(QUESTIONS[1])
+        keys = [request_key(7, "chi", i) for i in range(3000)]
+        drawn = [with_end(driven, one) for one in driven.draw(*((ids, key) for key in keys))]
+    finally:
+        driven.close()
+    first = [tokens[0] for tokens in drawn]
+    assert fits(first, edt_distribution(reference(ids)))
+    end = driven.prompts.tokenizer.eos_token_id
+    common = max(set(first) - {end}, key=first.count)
+    second = [tokens[1] for tokens in drawn if tokens[0] == common]
+    assert len(second) > 100
+    assert fits(second, edt_distribution(reference([*ids, common])))
+
+
+def with_end(driven, generated):
+    """The tokens as they were drawn: responses are kept without their end token."""
+    ended = generated.finish_reason == "stop"
+    return [*generated.token_ids, *[driven.prompts.tokenizer.eos_token_id] * ended]
+
+
+def fits(tokens, p):
+    """Whether tokens are drawn from p: chi-square over groups of the shuffled vocabulary.
+
+    Groups of about equal mass serve flat and peaked distributions alike.
+    """
+    groups = min(50, len(tokens) // 10)
+    shuffled = torch.randperm(len(p), generator=torch.Generator().manual_seed(0))
+    before = torch.zeros_like(p)
+    before[shuffled] = p[shuffled].cumsum(0) - p[shuffled]
+    group = (before * groups).long().clamp_max(groups - 1)
+    expected = torch.zeros(groups, dtype=p.dtype).index_add(0, group, p) * len(tokens)
+    seen = torch.bincount(group[torch.tensor(tokens)], minlength=groups)
+    filled = expected > 0  # a common token may span several groups
+    return p_value(seen[filled], expected[filled]) > 1e-3
+
+
+def test_fixed_temperature(tiny, reference):
+    driven = Driven(tiny, SamplingConfig(max_tokens=1, method="fixed", temperature=0.5))
+    try:
+        ids = driven.prompts.sampling_ids(QUESTIONS[2])
+        drawn = driven.draw(*((ids, key * 977) for key in range(2000)))
+        tokens = [with_end(driven, one)[0] for one in drawn]
+        assert fits(tokens, (reference(ids) / 0.5).softmax(-1))
+    finally:
+        driven.close()
+
+
+def test_draws_depend_on_the_key_alone(driven):
+    """The same keys alone, together, and in another order among others: the same tokens."""
+    ids = [driven.prompts.sampling_ids(question) for question in QUESTIONS]
+    wanted = [(ids[i % 3], request_key(1, f"q{i}", 0)) for i in range(12)]
+    together = driven.draw(*wanted)
+    alone = [driven.draw(one)[0] for one in wanted]
+    mixed = driven.draw(*((ids[i % 3], 10_000 + i) for i in range(40)), *wanted[::-1])
+    expected = [one.token_ids for one in together]
+    assert [one.token_ids for one in alone] == expected
+    assert [one.token_ids for one in mixed[:39:-1]] == expected
+    assert len({tuple(one) for one in expected}) == len(expected)
+
+
+def test_a_model_in_two_parts_draws_the_same(tiny, driven, monkeypatch):
+    """Tensor parallelism: a process a part, which vLLM's own binding refuses on one NUMA node."""
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "")  # is unset again when the test ends
+    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND")
+    parts = ENGINE.model_copy(update={"tensor_parallel_size": 2})
+    wanted = [(driven.prompts.sampling_ids(QUESTIONS[i % 3]), 100 + i) for i in range(24)]
+    split = Driven(tiny, SamplingConfig(max_tokens=TOKENS), engine=parts)
+    try:
+        drawn = split.score(*wanted)
+    finally:
+        split.close()
+    for (one, scored), (whole, expected) in zip(drawn, driven.score(*wanted), strict=True):
+        assert one.token_ids == whole.token_ids
+        assert scored.p_true == pytest.approx(expected.p_true, rel=1e-3)
+
+
+def test_responses_are_decoded_and_counted(driven):
+    ids = driven.prompts.sampling_ids(QUESTIONS[0])
+    for one in driven.draw(*((ids, key) for key in range(20))):
+        assert one.text == driven.prompts.tokenizer.decode(one.token_ids, skip_special_tokens=True)
+        assert one.prompt_tokens == len(ids)
+        ended = one.finish_reason == "stop"
+        assert one.num_tokens == len(one.token_ids) + ended
+        assert ended or one.num_tokens == TOKENS
+
+
+@pytest.fixture
+def endless(tiny, tmp_path):
+    """The tiny model, seldom ending a response: its end token's logit is always 0."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(tiny, tmp_path / "endless")
+    weights = tmp_path / "endless" / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["lm_head.weight"][json.loads((tiny / "config.json").read_text())["eos_token_id"]] = 0
+    save_file(tensors, weights, metadata={"format": "pt"})
+    return tmp_path / "endless"
+
+
+def test_a_cancelled_sample_is_aborted(endless):
+    """With room for one sequence, the next request would wait for one that went on."""
+    config = ENGINE.model_copy(update={"max_num_seqs": 1})
+    driven = Driven(endless, SamplingConfig(max_tokens=400), engine=config)
+    engine, ids = driven.engine, driven.prompts.sampling_ids(QUESTIONS[0])
+
+    async def timed(key):
+        started = time.monotonic()
+        draw = await engine.draw(ids, key)
+        draw.release()
+        return time.monotonic() - started, draw.generated.num_tokens
+
+    async def run():
+        await timed(0)
+        whole, tokens = await timed(1)
+        tasks = [asyncio.create_task(engine.draw(ids, 5000 + i)) for i in range(30)]
+        (first,), others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        first.result().release()
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        return whole, tokens, (await timed(2))[0]
+
+    try:
+        whole, tokens, waited = driven.runner.run(run())
+    finally:
+        driven.close()
+    assert tokens == 400
+    assert waited < 10 * whole  # else it stood behind twenty-nine
+
+
+def v2(requests, prompt_lengths):
+    """A processor as vLLM's V2 runner makes it; that runner needs a GPU, so its states are ours."""
+    from pipelines.engine.edt_plugin import EDTLogitsProcessor
+
+    states = SimpleNamespace(
+        device=torch.device("cpu"), prompt_len=SimpleNamespace(gpu=torch.tensor(prompt_lengths))
+    )
+    processor = EDTLogitsProcessor(COLD, states)
+    for slot, params in requests.items():
+        processor.add_request(slot, params)
+    processor.apply_staged_writes()
+    return processor
+
+
+def v2_step(slots, positions):
+    """What its runner hands over in a step: each row's slot, and the position of its last token."""
+    return SimpleNamespace(
+        expanded_idx_mapping=torch.tensor(slots),
+        idx_mapping_np=np.array(slots),
+        pos=torch.tensor(positions),
+    )
+
+
+def every_kind_of_request():
+    from vllm import SamplingParams
+
+    return [
+        SamplingParams(temperature=0.0, extra_args={"edt_t0": 0.8, "edt_key": 11}),
+        SamplingParams(temperature=1.0, extra_args={"edt_t0": 0.5}),
+        SamplingParams(temperature=0.7),
+        SamplingParams(temperature=0.0, extra_args={"edt_t0": 0.8, "edt_key": 12}),
+        SamplingParams(temperature=0.0, extra_args={"log_probabilities": 1}),
+    ]
+
+
+def test_both_interfaces_make_the_same_choice():
+    from vllm.v1.sample.logits_processor.interface import BatchUpdate
+
+    from pipelines.engine.edt_plugin import EDTLogitsProcessor
+
+    torch.manual_seed(0)
+    logits = torch.randn(5, 1000) * 3
+    params = every_kind_of_request()
+    so_far = [[1, 2, 3], [4], [], [5, 6], []]
+    first = EDTLogitsProcessor(COLD, torch.device("cpu"))
+    added = [(i, params[i], [9] * 7, so_far[i]) for i in range(5)]
+    first.update_state(BatchUpdate(batch_size=5, removed=[], added=added, moved=[]))
+    one = first.apply(logits.clone())
+    # V2: slots 5, 2, 7, 0, 3 hold the rows; each row's position counts its prompt of 7.
+    slots = [5, 2, 7, 0, 3]
+    second = v2(dict(zip(slots, params, strict=True)), [7] * 8)
+    context = v2_step(slots, [7 + len(tokens) - 1 for tokens in so_far])
+    two = second.apply(logits.clone(), context)
+    torch.testing.assert_close(one, two)
+    assert torch.equal(one[2], logits[2])  # a request without EDT is left alone
+    torch.testing.assert_close(one[4], logits[4].log_softmax(-1))  # one that is scored
+    torch.testing.assert_close(one[1].softmax(-1), edt_distribution(logits[1], t0=0.5).float())
+    for row, key in ((0, 11), (3, 12)):
+        u = uniforms(torch.tensor([key]), torch.tensor([len(so_far[row])]))
+        drawn = torch.searchsorted(edt_distribution(logits[row].double()).cumsum(0), u)
+        assert one[row].argmax() == drawn
+    # A slot that is taken by a request without EDT forgets the one before.
+    second.add_request(5, params[2])
+    second.apply_staged_writes()
+    assert torch.equal(second.apply(logits.clone(), context)[0], logits[0])
+
+
+def test_requests_that_move_in_the_batch_keep_what_they_asked_for():
+    """V1: rows are removed, moved and swapped between steps."""
+    from vllm.v1.sample.logits_processor.interface import BatchUpdate, MoveDirectionality
+
+    from pipelines.engine.edt_plugin import EDTLogitsProcessor
+
+    logits = torch.randn(4, 500, generator=torch.Generator().manual_seed(1)) * 3
+    drawn, scaled, plain, other = every_kind_of_request()[:4]
+    processor = EDTLogitsProcessor(COLD, torch.device("cpu"))
+    added = [(i, one, None, []) for i, one in enumerate((plain, drawn, scaled, other))]
+    processor.update_state(BatchUpdate(batch_size=4, removed=[], added=added, moved=[]))
+    before = processor.apply(logits.clone())
+    one_way, swap = MoveDirectionality.UNIDIRECTIONAL, MoveDirectionality.SWAP
+    processor.update_state(
+        BatchUpdate(batch_size=3, removed=[0], added=[], moved=[(3, 0, one_way), (1, 2, swap)])
+    )
+    after = processor.apply(logits[[3, 2, 1]].clone())
+    assert torch.equal(after, before[[3, 2, 1]])
+
+
+class NoWaiting(TorchFunctionMode):
+    """Refuses what makes the host wait for a device's tensor, which a CPU's would not show."""
+
+    WAITS = (
+        "item", "tolist", "cpu", "numpy", "nonzero", "unique", "masked_select", "equal",
+        "allclose", "__bool__", "__int__", "__float__", "__index__",
+    )  # fmt: skip
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        assert name not in self.WAITS, f"{name} waits for the device"
+        for index in args[1:2] if name in ("__getitem__", "__setitem__") else ():
+            for one in index if isinstance(index, tuple) else (index,):
+                waits = isinstance(one, list) or getattr(one, "dtype", None) == torch.bool
+                assert not waits, f"{name} by a list or a mask waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_of_the_v2_runner_never_waits_for_the_device():
+    with pytest.raises(AssertionError, match="tolist waits"), NoWaiting():
+        torch.arange(3).tolist()
+    slots = [5, 2, 7, 0, 3]
+    params = every_kind_of_request()
+    processor = v2({}, [7] * 8)
+    step = v2_step(slots, [9] * 5)
+    logits = torch.randn(5, 1000)
+    with NoWaiting():
+        for slot, one in zip(slots, params, strict=True):
+            processor.add_request(slot, one)
+        processor.apply_staged_writes()
+        processor.apply(logits, step)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "extra", "says"),
+    [
+        (1.0, {"edt_t0": "warm"}, "expected numbers"),
+        (1.0, {"edt_t0": -1}, "edt_t0 must be > 0"),
+        (1.0, {"edt_t0": 0.8, "edt_base": 2}, "edt_base in"),
+        (0.5, {"edt_t0": 0.8}, "leave the request's own at 1.0"),
+        (1.0, {"edt_t0": 0.8, "edt_key": 3}, "set the request's temperature to 0"),
+        (0.0, {"edt_t0": 0.8, "edt_key": -3}, "edt_key must be"),
+    ],
+)
+def test_bad_arguments_are_refused(temperature, extra, says):
+    from vllm import SamplingParams
+
+    from pipelines.engine.edt_plugin import EDTLogitsProcessor
+
+    with pytest.raises(ValueError, match=says):
+        EDTLogitsProcessor.validate_params(
+            SamplingParams(temperature=temperature, extra_args=extra)
+        )
+
+
+def test_without_the_entry_point_the_class_is_passed_by_name(tiny, driven, monkeypatch):
+    """As under `ray job submit --working-dir`, where the project is not installed."""
+    ids = driven.prompts.sampling_ids(QUESTIONS[0])
+    wanted = [(ids, key) for key in range(8)]
+    expected = [one.token_ids for one in driven.draw(*wanted)]
+    found = importlib.metadata.entry_points
+
+    def hidden(**query):
+        return () if query.get("group") == "vllm.logits_processors" else found(**query)
+
+    monkeypatch.setattr("importlib.metadata.entry_points", hidden)
+    monkeypatch.setattr("pipelines.engine.arguments.entry_points", hidden)
+    bare = Driven(tiny, SamplingConfig(max_tokens=TOKENS))
+    try:
+        assert [one.token_ids for one in bare.draw(*wanted)] == expected
+    finally:
+        bare.close()
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
+    port = free_port()
+    log = (tmp_path / "log").open("w")
+    environment = os.environ | {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "TORCHDYNAMO_DISABLE": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+    }
+    environment.pop("VLLM_ENABLE_V1_MULTIPROCESSING", None)
+    # What `vllm serve` runs; that command itself looks for a package named vllm, not vllm-cpu.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny)]
+    command += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "512"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tiny"]
+    server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", server, tmp_path / "log")
+
+        def ask(**more):
+            body = {"model": "tiny", "prompt": "One", "max_tokens": 8, "n": 1} | more
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/v1/completions",
+                json.dumps(body).encode(),
+                {"content-type": "application/json"},
+            )
+            with urllib.request.urlopen(request, timeout=120) as response:
+                return json.load(response)["choices"][0]["text"]
+
+        def keyed(key):
+            return ask(temperature=0, vllm_xargs={"edt_t0": 0.8, "edt_key": key})
+
+        assert keyed(1) == keyed(1)
+        assert len({keyed(key) for key in range(6)}) > 1
+        # So cold that it is greedy, though the request says 1.0: the processor divides.
+        cold = {ask(temperature=1.0, vllm_xargs={"edt_t0": 0.001}) for _ in range(4)}
+        assert cold == {ask(temperature=0)}
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(temperature=0.3, vllm_xargs={"edt_t0": 0.8})
+        assert refused.value.code == 400
+        assert "leave the request's own at 1.0" in refused.value.read().decode()
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+@retry(retry=retry_if_exception_type(OSError), wait=wait_fixed(0.5), stop=stop_after_delay(300))
+def wait_for(url, server, log):
+    assert server.poll() is None, log.read_text()[-3000:]
+    urllib.request.urlopen(url, timeout=5)

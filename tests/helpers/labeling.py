@@ -1,0 +1,100 @@
+"""jobs.run with an engine that is no model, so that labels can be compared to the letter:
+
+python tests/helpers/labeling.py --config FILE --until label ...
+
+The engine adds a line to the file $DRAWN, where there is one, for each sample that it begins.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from processes import ROOT
+from pyarrow.fs import FileSelector
+
+from jobs import run
+from pipelines.config import Config
+from pipelines.engine.protocol import Generated, Scored
+from pipelines.stages import label
+from pipelines.storage.location import MANIFEST, Location
+
+QUERIES = 105  # capitals to train on, all of them
+SECONDS = 1.0  # at most, of a response: time to be killed in
+
+
+def command(root: str | Path, *more: str) -> list[str]:
+    """Labels all capitals, four samples each; of arguments that come twice, the last counts."""
+    return [
+        sys.executable, str(ROOT / "tests/helpers/labeling.py"),
+        "--config", "jobs/configs/quickstart.yaml", "--until", "label",
+        "--set", f"root={root}", "--set", "data.train=[{name: capitals}]",
+        "--set", "sampling.num_samples=4", "--set", "engine.max_num_seqs=16", *more,
+    ]  # fmt: skip
+
+
+class Engine:
+    """Answers and lengths follow from a draw's key, and confidences from what was answered."""
+
+    def __init__(self) -> None:
+        # An actor that is killed has written what it began.
+        self._drawn = open(os.environ.get("DRAWN", os.devnull), "a", buffering=1)  # noqa: SIM115
+
+    async def draw(self, prompt_ids: Sequence[int], key: int) -> "Draw":
+        print(key, file=self._drawn)
+        draws = np.random.default_rng(key)
+        await asyncio.sleep(draws.uniform(0, SECONDS))
+        length = int(draws.integers(9))
+        text = f"The answer is {draws.integers(4)}. " + "so " * length
+        ids = [ord(letter) for letter in text]
+        generated = Generated(ids, text, len(ids), "stop", len(prompt_ids), len(prompt_ids))
+        return Draw(generated, length / 10)
+
+    def shutdown(self) -> None:
+        pass
+
+
+class Draw:
+    def __init__(self, generated: Generated, p_true: float):
+        self.generated, self._p_true = generated, p_true
+
+    async def score(self) -> Scored:
+        tokens = self.generated.prompt_tokens + len(self.generated.token_ids)
+        return Scored(self._p_true, tokens, tokens)
+
+    def release(self) -> None:
+        pass
+
+
+def engine(config: Config) -> Engine:
+    return Engine()
+
+
+def artifact(root: str | Path) -> Location:
+    """A run's label artifact, which must be whole."""
+    place = Location.of(str(root))
+    (found,) = (
+        place / info.base_name
+        for info in place.filesystem.get_file_info(FileSelector(place.path))
+        if info.base_name.startswith("label-")
+    )
+    assert (found / MANIFEST).exists()
+    return found
+
+
+def rows(root: str | Path) -> pa.Table:
+    """A run's labels, in an order and without what they cost, to compare with another run's."""
+    return artifact(root).read_table().drop_columns("counters").sort_by("query_id")
+
+
+def main() -> int:
+    label.run = partial(label.run, make_engine=engine)
+    return run.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""Processes that run the project's jobs."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def start(
+    command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """In the project's root; it and Ray's workers find its packages. stdout has all it prints."""
+    inherited = os.environ if environment is None else environment
+    return subprocess.Popen(
+        command, cwd=ROOT, env={"PYTHONPATH": str(ROOT), **inherited}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def printed_until(text: str, process: subprocess.Popen[str]) -> str:
+    """What it prints up to the line that has the text, or all of it where none has."""
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if text in line:
+            break
+    return printed

@@ -1,0 +1,65 @@
+"""What jobs.inspect says of a label artifact."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs import inspect
+from pipelines.storage.schemas import LABELS
+
+
+def sample(answer, p_true, reason="stop", tokens=10):
+    return {"answer": answer, "p_true": p_true, "finish_reason": reason, "num_tokens": tokens}
+
+
+@pytest.fixture
+def root(tmp_path):
+    rows = [
+        {"dataset": "a", "samples": [sample("4", 0.95), sample("4", 1.0), sample("5", 0.12)]},
+        {"dataset": "a", "samples": [sample(None, 0.31, "length", 30) for _ in range(3)]},
+        {"dataset": "b", "samples": [sample("x", 0.5), sample("x", 0.5), sample("x", 0.5)]},
+    ]
+    artifact = tmp_path / "label-12345678"
+    artifact.mkdir()
+    for number, row in enumerate(rows):
+        pq.write_table(pa.Table.from_pylist([row], schema=LABELS), artifact / f"{number}.parquet")
+    (tmp_path / "latest.json").write_text(json.dumps({"label": str(artifact)}))
+    return tmp_path
+
+
+def test_it_counts_samples_answers_and_confidences(root, capsys):
+    assert inspect.main([str(root)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "label-12345678, unfinished" in said
+    assert "2 a, 1 b" in said
+    assert "9, 3 a query" in said
+    assert "150, 16.7 a sample" in said
+    assert "agreement 0.556" in said  # (2/3 + 0 + 1) / 3
+    assert "unparsed 3 (33.3%)" in said
+    assert "failed 1 (33.3%)" in said
+    assert "cut 3 (33.3%)" in said
+    assert "0.9-1.0 2" in said
+    assert "0.5-0.6 3" in said
+
+
+def test_a_finished_artifact_is_named_as_such(root, capsys):
+    (root / "label-12345678" / "_MANIFEST.json").write_text("{}")
+    assert inspect.main([str(root / "label-12345678")]) == 0
+    assert "label-12345678, complete" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [("nowhere", "nothing is there"), (".", "neither a label artifact nor the root")],
+)
+def test_another_place_is_refused(tmp_path, capsys, place, says):
+    assert inspect.main([str(tmp_path / place)]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_an_artifact_without_rows_is_told(tmp_path, capsys):
+    (tmp_path / "label-1").mkdir()
+    assert inspect.main([str(tmp_path / "label-1")]) == 2
+    assert "no Parquet file" in capsys.readouterr().err

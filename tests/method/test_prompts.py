@@ -1,0 +1,119 @@
+"""Token ids on the chat templates of four families; P(True) from log-probabilities."""
+
+import math
+
+import pytest
+
+from pipelines.method.prompts import QUESTION, REASONING_QUESTION, Prompts, confidence
+
+RESPONSES = ["Paris", "The capital is Paris.\n\nIt lies on the Seine.", "  two  spaces", "Yes"]
+
+
+@pytest.fixture
+def prompts(tokenizer):
+    return Prompts.from_tokenizer(tokenizer)
+
+
+@pytest.mark.parametrize("response", RESPONSES)
+def test_the_scored_ids_are_those_of_the_whole_conversation(tokenizer, prompts, response):
+    """Prompt + response + turn, put together by ids, is what the template makes of the dialogue."""
+    question = "What is the capital of France?"
+    asked = REASONING_QUESTION if tokenizer.family == "r1" else QUESTION
+    whole = tokenizer.apply_chat_template(
+        [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": response.strip()},
+            {"role": "user", "content": asked},
+        ],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    if tokenizer.family == "r1":  # the reply starts after a closed think block
+        # This template opens a think block before a reply, and shows none of an earlier one.
+        whole += "\n</think>\n\n"
+        whole = whole.replace("<｜Assistant｜>", "<｜Assistant｜><think>\n", 1)
+    response_ids = tokenizer.encode(response.strip(), add_special_tokens=False)
+    prompt_ids = prompts.sampling_ids(question)
+    scored = prompts.scoring_ids(prompt_ids, response_ids)
+    assert tokenizer.decode(scored) == whole
+    # A response starts at a token's start, because the engine sampled it there.
+    before, _, after = whole.partition(response.strip())
+    assert prompt_ids == tokenizer.encode(before, add_special_tokens=False)
+    assert prompts.turn_ids == tokenizer.encode(after, add_special_tokens=False)
+
+
+def test_the_prompt_is_a_prefix_of_the_scored_ids(prompts):
+    """Or the engine's cached blocks would not be reused."""
+    prompt = prompts.sampling_ids("What is 2 + 2?")
+    scored = prompts.scoring_ids(prompt, [5, 6])
+    assert scored[: len(prompt) + 2] == [*prompt, 5, 6]
+
+
+def test_prompts_start_with_one_bos_where_the_template_has_one(tokenizer, prompts):
+    ids = prompts.sampling_ids("Hello")
+    if tokenizer.family in ("llama3", "gemma", "r1"):
+        assert ids.count(tokenizer.bos_token_id) == 1
+        assert ids[0] == tokenizer.bos_token_id
+
+
+def test_the_end_token_is_left_to_the_turn(tokenizer, prompts):
+    sampled = tokenizer.encode("Paris", add_special_tokens=False)
+    for end in prompts.end_ids:
+        assert prompts.response_ids([*sampled, end]) == sampled
+    assert prompts.response_ids(sampled) == sampled  # cut by max_tokens
+    assert prompts.response_ids([]) == []
+
+
+def test_the_turn_starts_with_the_end_of_the_assistants_message(tokenizer, prompts):
+    assert prompts.turn_ids[0] in prompts.end_ids
+    assert tokenizer.decode([prompts.yes_id]) == "Yes"
+    assert tokenizer.decode([prompts.no_id]) == "No"
+
+
+def test_only_reasoning_templates_get_the_reasoning_question(tokenizer, prompts):
+    """A public implementation asks every family the reasoning question."""
+    turn = tokenizer.decode(prompts.turn_ids)
+    assert (REASONING_QUESTION in turn) == (tokenizer.family == "r1")
+    assert turn.endswith("</think>\n\n") == (tokenizer.family == "r1")
+
+
+def test_ones_own_question(tokenizer):
+    made = Prompts.from_tokenizer(tokenizer, "Right? (Yes/No)")
+    assert "Right? (Yes/No)" in tokenizer.decode(made.turn_ids)
+
+
+def test_no_chat_template(tokenizer):
+    tokenizer.chat_template = None
+    with pytest.raises(ValueError, match="no chat template"):
+        Prompts.from_tokenizer(tokenizer)
+
+
+def test_a_template_that_ends_messages_with_text(tokenizer):
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "
+    )
+    with pytest.raises(ValueError, match="plain text"):
+        Prompts.from_tokenizer(tokenizer)
+
+
+def test_a_template_that_drops_the_response(tokenizer):
+    tokenizer.chat_template = "{{ messages[-1]['content'] }}"
+    with pytest.raises(ValueError, match="drops"):
+        Prompts.from_tokenizer(tokenizer)
+
+
+def test_confidence_variants(prompts):
+    tokenizer = prompts.tokenizer
+    logprobs = {prompts.yes_id: math.log(0.3), prompts.no_id: math.log(0.1)}
+    assert confidence(logprobs, "yes", prompts) == pytest.approx(0.3)
+    assert confidence(logprobs, "yes_no", prompts) == pytest.approx(0.75)
+    (space_yes,) = tokenizer.encode(" Yes", add_special_tokens=False)
+    logprobs[space_yes] = math.log(0.2)
+    assert confidence(logprobs, "yes_top20", prompts) == pytest.approx(0.5)
+    assert confidence(logprobs, "yes", prompts) == pytest.approx(0.3)
+
+
+def test_top20_reads_twenty_tokens(prompts):
+    others = [i for i in range(1000, 1030) if "Yes" not in prompts.tokenizer.decode([i])][:20]
+    logprobs = {i: math.log(0.04) for i in others} | {prompts.yes_id: math.log(0.01)}
+    assert confidence(logprobs, "yes_top20", prompts) == 0.0

@@ -1,0 +1,144 @@
+"""Fingerprints, skipping, resuming, and what reruns when a key changes."""
+
+import json
+
+import pytest
+import yaml
+
+from pipelines import pipeline
+from pipelines.config import load
+from pipelines.running import dag
+from pipelines.running.dag import Result, Step
+
+
+def steps(calls, fail=None, spec=1):
+    def make(name, inputs):
+        def run(artifacts, out):
+            calls.append(name)
+            assert all((place / "_MANIFEST.json").exists() for place in artifacts.values())
+            (out / "data.txt").write_text(name)
+            if fail == name:
+                raise RuntimeError("died")
+            return Result(3, "text", {"x": 1})
+
+        return Step(name, run, {"key": spec if name == "b" else 0}, inputs)
+
+    return [make("a", ()), make("b", ("a",)), make("c", ("a", "b")), make("d", ("a",))]
+
+
+def run(root, made):
+    return dag.run(dag.plan(made, root), root, lambda line: None)
+
+
+def test_a_second_run_does_nothing(tmp_path):
+    calls = []
+    run(str(tmp_path), steps(calls))
+    run(str(tmp_path), steps(calls))
+    assert calls == ["a", "b", "c", "d"]
+    assert {one.state for one in dag.plan(steps(calls), str(tmp_path))} == {"done"}
+
+
+def test_a_changed_key_reruns_only_what_depends_on_it(tmp_path):
+    run(str(tmp_path), steps([]))
+    calls = []
+    run(str(tmp_path), steps(calls, spec=2))
+    assert calls == ["b", "c"]
+
+
+def test_an_unfinished_step_is_never_read_and_runs_again(tmp_path):
+    with pytest.raises(RuntimeError, match="died"):
+        run(str(tmp_path), steps([], fail="b"))
+    calls = []
+    states = {one.step.name: one.state for one in dag.plan(steps(calls), str(tmp_path))}
+    assert states == {"a": "done", "b": "unfinished", "c": "to do", "d": "to do"}
+    run(str(tmp_path), steps(calls))
+    assert calls == ["b", "c", "d"]
+
+
+def test_the_manifest_tells_what_made_the_artifact(tmp_path):
+    artifacts = run(str(tmp_path), steps([]))
+    manifest = (artifacts["c"] / "_MANIFEST.json").read_json()
+    prints = {one.step.name: one.fingerprint for one in dag.plan(steps([]), str(tmp_path))}
+    assert manifest["fingerprint"] == prints["c"]
+    assert manifest["inputs"] == {name: prints[name] for name in ("a", "b")}
+    assert (manifest["rows"], manifest["schema"], manifest["metrics"]) == (3, "text", {"x": 1})
+    assert manifest["spec"] == {"key": 0}
+    assert manifest["versions"]["ray"]
+    assert manifest["seconds"] >= 0
+    assert artifacts["c"].path.endswith(f"c-{prints['c'][:8]}")
+
+
+def test_latest_points_to_the_artifacts_of_the_last_run(tmp_path):
+    artifacts = run(str(tmp_path), steps([]))
+    latest = json.loads((tmp_path / "latest.json").read_text())
+    assert latest == {name: place.uri for name, place in artifacts.items()}
+    shorter = run(str(tmp_path), steps([], spec=2)[:2])
+    latest = json.loads((tmp_path / "latest.json").read_text())
+    assert latest["b"] == shorter["b"].uri
+    assert latest["c"] == artifacts["c"].uri
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), float("nan"), {1: "x"}, b"bytes"])
+def test_what_has_no_canonical_form_raises(value):
+    with pytest.raises(TypeError, match="spec"):
+        dag.fingerprint(Step("a", lambda i, o: Result(0), {"key": value}), [])
+
+
+def test_equal_specs_have_equal_fingerprints():
+    def of(spec):
+        return dag.fingerprint(Step("a", lambda i, o: Result(0), spec), [])
+
+    assert of({"x": 1, "y": (1, 2)}) == of({"y": [1, 2], "x": 1})
+    assert of({"x": 1}) != of({"x": 2})
+
+
+CONFIG = {
+    "model": {"source": "builtin:smollm2-135m"},
+    "data": {
+        "train": [{"name": "capitals"}],
+        "eval": [{"name": "capitals", "split": "test"}],
+    },
+}
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """The stages whose fingerprints an override changes."""
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({"root": str(tmp_path), **CONFIG}))
+
+    def prints(*overrides):
+        planned = dag.plan(pipeline.steps(load(str(file), list(overrides))), str(tmp_path))
+        return {one.step.name: one.fingerprint for one in planned}
+
+    def changed(*overrides):
+        before, after = prints(), prints(*overrides)
+        return [name for name in before if before[name] != after[name]]
+
+    return changed
+
+
+FROM_LABEL = ["label", "examples", "train", "export", "evaluate", "report"]
+
+
+@pytest.mark.parametrize(
+    ("override", "stages"),
+    [
+        ("root=elsewhere", []),
+        ("engine.count=4", []),
+        ("engine.max_num_seqs=8", []),
+        ("train.workers=2", []),
+        ("train.micro_tokens=64", []),
+        ("serve.port=9000", []),
+        ("seed=1", ["queries", "held_out", *FROM_LABEL]),
+        ("sampling.num_samples=8", FROM_LABEL),
+        ("sampling.max_tokens=8", FROM_LABEL),
+        ("examples.target=vote", FROM_LABEL[1:]),
+        ("examples.total=10", FROM_LABEL[1:]),
+        ("train.learning_rate=0.1", FROM_LABEL[2:]),
+        ("evaluate.num_samples=4", ["evaluate", "report"]),
+        ("evaluate.thresholds=[0.5]", ["report"]),
+    ],
+)
+def test_what_each_key_reruns(changed, override, stages):
+    assert changed(override) == stages

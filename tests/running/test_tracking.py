@@ -1,0 +1,74 @@
+"""A run's artifacts in a real MLflow store."""
+
+import json
+
+import pytest
+import yaml
+
+from pipelines.config import load
+from pipelines.running.dag import Result, Step, plan, run
+from pipelines.running.tracking import check, track
+
+
+def steps():
+    def label(inputs, out):
+        return Result(20, "", {"generated_tokens": 900})
+
+    def train(inputs, out):
+        lines = [
+            {"step": i, "loss": 1 / i, "calibration": 0.1, "generation": 2, "lr": 1e-3}
+            for i in (1, 2)
+        ]
+        (out / "losses.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return Result(2)
+
+    def report(inputs, out):
+        measured = {"accuracy": 0.5, "ece": 0.1, "auroc": None, "brier": 0.2}
+        (out / "metrics.json").write_json({"datasets": {"capitals": {"base": measured}}})
+        return Result(1)
+
+    return [
+        Step("label", label, {}),
+        Step("train", train, {}, ("label",)),
+        Step("report", report, {}, ("train",)),
+    ]
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # its server's stores need more packages
+    file = tmp_path / "config.yaml"
+    settings = {
+        "root": str(tmp_path / "root"),
+        "model": {"source": "builtin:smollm2-135m"},
+        "data": {"train": [{"name": "capitals"}]},
+        "tracking": {"mlflow": f"file://{tmp_path}/mlruns"},
+    }
+    file.write_text(yaml.safe_dump(settings))
+    return load(str(file))
+
+
+def test_a_run_is_logged_once_with_its_config_losses_and_results(config):
+    from mlflow.tracking import MlflowClient
+
+    artifacts = run(plan(steps(), config.root), config.root, lambda line: None)
+    track(config, artifacts)
+    track(config, artifacts)
+    client = MlflowClient(config.tracking.mlflow)
+    experiment = client.get_experiment_by_name("selfcal")
+    (logged,) = client.search_runs([experiment.experiment_id])
+    assert logged.data.params["sampling.num_samples"] == "32"
+    assert not [key for key in logged.data.params if key.startswith("tracking")]
+    assert logged.data.metrics["label.generated_tokens"] == 900
+    assert logged.data.metrics["capitals.base.ece"] == 0.1
+    assert "capitals.base.auroc" not in logged.data.metrics
+    losses = client.get_metric_history(logged.info.run_id, "train.loss")
+    assert [(one.step, one.value) for one in losses] == [(1, 1.0), (2, 0.5)]
+    assert logged.data.tags["selfcal.root"] == config.root
+    assert logged.info.status == "FINISHED"
+
+
+def test_without_mlflow_it_is_one_line_before_anything_runs(config, monkeypatch):
+    monkeypatch.setattr("pipelines.running.tracking.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"tracking\.mlflow: MLflow is not installed; pip install"):
+        check(config)

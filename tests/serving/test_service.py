@@ -1,0 +1,135 @@
+"""The Serve app over real HTTP, on a real engine with a tiny model."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+import yaml
+
+from pipelines.config import Config
+from pipelines.method.policies import POLICIES, replay
+from pipelines.method.prompts import Prompts
+from pipelines.storage.models import fetch
+
+PORT = 8123
+URL = f"http://127.0.0.1:{PORT}/tiny"
+QUESTION = "What is the capital of Peru?"
+
+
+def settings(model, **engine):
+    return {
+        "root": "r",
+        "model": {"source": str(model)},
+        "data": {"train": [{"name": "capitals"}]},
+        "sampling": {"max_tokens": 6},
+        "engine": {
+            "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
+            "enforce_eager": True, **engine,
+        },
+        "evaluate": {"num_samples": 8},
+        "serve": {"samples_ahead": 2, "port": PORT},
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def service(tiny, ray_cluster, tmp_path_factory):
+    """As a Serve config file or a RayService runs it."""
+    from ray import serve
+
+    from jobs.serve import app
+
+    file = tmp_path_factory.mktemp("service") / "config.yaml"
+    file.write_text(yaml.safe_dump(settings(tiny)))
+    serve.start(http_options={"port": PORT})
+    arguments = {"config": str(file), "set": ["serve.max_budget=8"], "base": True}
+    yield serve.run(app(arguments), name="tiny", route_prefix="/tiny")
+    serve.shutdown()
+
+
+def post(**request):
+    data = json.dumps(request).encode()
+    headers = {"content-type": "application/json"}
+    sent = urllib.request.Request(f"{URL}/answer", data, headers)
+    with urllib.request.urlopen(sent, timeout=120) as response:
+        return json.load(response)
+
+
+def refused(**request):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        post(**request)
+    return caught.value.code, caught.value.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("policy", "threshold"),
+    [("best_of_n", 0), ("self_consistency", 0), ("sc_conf", 0), ("early_stopping", 1e-6),
+     ("asc", 0.4), ("asc_conf", 0.4), ("esc", 2)],
+)  # fmt: skip
+def test_an_answer_is_what_replay_makes_of_its_samples(service, policy, threshold):
+    got = post(question=QUESTION, policy=policy, threshold=threshold, budget=6)
+    samples = [(one["answer"], one["p_true"]) for one in got["samples"]]
+    again = replay(POLICIES[policy].make(threshold), samples)
+    assert got["answer"] == again.answers[-1]
+    assert got["samples_used"] == again.samples[-1] == len(samples) <= 6
+    assert got["stopped_early"] == (len(samples) < 6) or len(samples) == 6
+
+
+def test_equal_requests_draw_equal_samples(service):
+    """Also as part of a longer run, and as the label stage and evaluation draw them."""
+    short = post(question=QUESTION, policy="self_consistency", budget=3)
+    long = post(question=QUESTION, policy="self_consistency", budget=8)
+    other = post(question=QUESTION, policy="self_consistency", budget=8, seed=1)
+    texts = [one["text"] for one in long["samples"]]
+    assert [one["text"] for one in short["samples"]] == texts[:3]
+    assert [one["text"] for one in other["samples"]] != texts
+    collected = asyncio.run(collect(service))
+    assert [one["text"] for one in collected["samples"]] == texts
+
+
+async def collect(handle):
+    prompts = Prompts.load(fetch("builtin:smollm2-135m"))  # the tiny model's tokenizer
+    return await handle.collect.remote(
+        {
+            "query_id": QUESTION, "dataset": "d", "role": "test", "split": "s",
+            "question": QUESTION, "reference": ["Lima"], "kind": "text", "prompt": "",
+            "prompt_ids": prompts.sampling_ids(QUESTION),
+        }
+    )  # fmt: skip
+
+
+def test_the_budget_is_capped(service):
+    assert post(question=QUESTION, policy="best_of_n", budget=1000)["samples_used"] == 8
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        ({"question": ""}, "question"),
+        ({"question": "Why?", "policy": "magic"}, "policy 'magic' is none of best_of_n"),
+        ({"question": "Why?", "policy": "esc", "threshold": 0.5}, "window"),
+        ({"question": "Why?", "policy": "esc", "threshold": 2.5}, "a whole number"),
+        ({"question": "Why?", "budget": 0}, "budget"),
+        ({"question": "Why?", "thresold": 0.5}, "thresold"),
+        ({"question": "Why? " * 300}, "engine.max_model_len"),
+    ],
+)
+def test_bad_requests_are_explained(service, request_, says):
+    code, body = refused(**request_)
+    assert code == 422
+    assert says in body
+
+
+def test_what_vllm_refuses_is_one_line(service, tiny):
+    from pipelines.serving.service import deploy
+
+    split = Config.model_validate(settings(tiny, tensor_parallel_size=3))
+    with pytest.raises(ValueError, match=r"^engine: vLLM does not start: .* heads \(2\)") as told:
+        deploy(split, str(tiny), name="refused", route="/refused")
+    assert "\n" not in str(told.value)
+
+
+def test_health(service):
+    with urllib.request.urlopen(f"{URL}/health", timeout=60) as response:
+        assert json.load(response) == {"status": "ok"}

@@ -1,0 +1,140 @@
+"""Engines that are killed: replaced and their rows retried, or an error once they keep dying."""
+
+import threading
+
+import psutil
+import pytest
+from waiting import once
+
+from pipelines.config import Config
+from pipelines.stages import label, queries
+from pipelines.storage.location import Location
+
+QUERIES = 24
+
+
+def config(model, **engine):
+    settings = {
+        "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
+        "enforce_eager": True, "max_num_seqs": 8,
+    }  # fmt: skip
+    return Config.model_validate(
+        {
+            "root": "r",
+            "model": {"source": str(model)},
+            "data": {"train": [{"name": "capitals", "limit": QUERIES}]},
+            "sampling": {"num_samples": 4, "max_tokens": 12},
+            "engine": settings | engine,
+        }
+    )
+
+
+def run_label(made, directory):
+    inputs = Location.of(str(directory / "queries"))
+    out = Location.of(str(directory / "label"))
+    for place in (inputs, out):
+        place.make_dir()
+    queries.run(made, {}, inputs, ("train",))
+    result = label.run(made, {"queries": inputs}, out)
+    rows = sorted(out.read_table().to_pylist(), key=lambda row: row["query_id"])
+    for row in rows:
+        del row["counters"]  # what it cost may differ
+    return result, rows
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny, ray_cluster, tmp_path_factory):
+    return run_label(config(tiny), tmp_path_factory.mktemp("undisturbed"))
+
+
+def engine_processes():
+    """vLLM's engine processes: what the labeling actors of this one's Ray have spawned."""
+    return [
+        child
+        for process in psutil.Process().children(recursive=True)
+        if "QueryLabeler" in command(process)
+        for child in process.children()
+        if "multiprocessing.spawn" in command(child) or "EngineCore" in command(child)
+    ]
+
+
+def command(process):
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def kill(processes):
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def test_every_query_is_labeled_once(undisturbed):
+    result, rows = undisturbed
+    assert result.rows == len(rows) == len({row["query_id"] for row in rows}) == QUERIES
+    assert all(len(row["samples"]) == 4 for row in rows)
+
+
+def test_what_vllm_refuses_is_one_line(tiny, ray_cluster, tmp_path):
+    with pytest.raises(ValueError, match=r"^engine: vLLM does not start: .* heads \(2\)") as told:
+        run_label(config(tiny, tensor_parallel_size=3), tmp_path)
+    assert "\n" not in str(told.value)
+
+
+def test_more_engines_give_the_same_rows(tiny, undisturbed, ray_cluster, tmp_path):
+    """Draws depend on (seed, query, sample, position) alone; so does this model's arithmetic."""
+    _, rows = run_label(config(tiny, count=2, threads=1), tmp_path)
+    assert texts(rows) == texts(undisturbed[1])
+
+
+def texts(rows):
+    return [(row["query_id"], [one["text"] for one in row["samples"]]) for row in rows]
+
+
+def test_a_killed_engine_is_replaced(tiny, undisturbed, ray_cluster, tmp_path):
+    killed = []
+
+    def kill_at_the_first_rows():
+        once(lambda: list((tmp_path / "label").glob("*.parquet")))
+        killed.extend(engine_processes())
+        kill(killed)
+
+    killer = threading.Thread(target=kill_at_the_first_rows)
+    killer.start()
+    result, rows = run_label(config(tiny), tmp_path)
+    killer.join()
+    assert killed
+    assert result.rows == QUERIES
+    assert texts(rows) == texts(undisturbed[1])
+
+
+def test_an_engine_that_keeps_dying_ends_the_run_and_what_is_done_stays(
+    tiny, undisturbed, ray_cluster, tmp_path
+):
+    over = threading.Event()
+
+    def kill_all():
+        once(lambda: list((tmp_path / "label").glob("*.parquet")))
+        while not over.wait(0.1):
+            kill(engine_processes())
+
+    killer = threading.Thread(target=kill_all)
+    killer.start()
+    try:
+        with pytest.raises(RuntimeError, match=r"label: the engines keep dying"):
+            run_label(config(tiny, max_restarts=1), tmp_path)
+    finally:
+        over.set()
+        killer.join()
+    files = (tmp_path / "label").glob("*.parquet")
+    written = {file: file.stat().st_mtime_ns for file in files}
+    result, rows = run_label(config(tiny), tmp_path)
+    assert result.rows == QUERIES
+    assert texts(rows) == texts(undisturbed[1])
+    assert written
+    for file, modified in written.items():  # the rerun left them alone
+        assert file.stat().st_mtime_ns == modified

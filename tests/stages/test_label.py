@@ -1,0 +1,134 @@
+"""The label stage around an engine without a model, whose rows can be compared to the letter."""
+
+import asyncio
+import random
+import threading
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fakes import FakeEngine
+
+from jobs.benchmarks import simulated
+from pipelines.config import Config
+from pipelines.stages.label import QueryLabeler, blocks, finish
+from pipelines.storage.location import Location
+from pipelines.storage.schemas import COUNTERS, LABELS, QUERIES
+
+COUNT, SAMPLES = 60, 4
+
+
+def config(**engine):
+    return Config.model_validate(
+        {
+            "root": "unused",
+            "model": {"source": "simulated"},
+            "data": {"train": [{"name": "capitals"}]},
+            "sampling": {"num_samples": SAMPLES},
+            "engine": engine,
+        }
+    )
+
+
+@pytest.mark.parametrize("max_num_seqs", [1, 16, 256, 1024])
+@pytest.mark.parametrize("engines", [1, 64, 256])
+@pytest.mark.parametrize("total", [1, 63, 1_000, 100_000, 10_000_000])
+def test_blocks_are_few_in_all_and_many_for_an_engine(total, engines, max_num_seqs):
+    rows, at_once = blocks(config(count=engines, max_num_seqs=max_num_seqs), total)
+    assert total / rows <= max(2_000, 32 * engines)
+    share = total // engines
+    if share < 8:
+        assert rows == 1  # else engines would be left without
+    else:
+        assert rows <= max(share / 8, total / 2_000 + 1)
+    # A batch of the engine, and while a block's last samples end, another's.
+    batch = -(-max_num_seqs // SAMPLES)
+    assert (at_once - 1) * rows >= min(batch, share - 2 * rows)
+
+
+def test_rows_of_a_block_fill_the_engine_together_and_keep_their_order():
+    engine = FakeEngine(["The answer is 1.", "The answer is 2."], {"The answer is 1.": 0.4,
+                        "The answer is 2.": 0.6}, delays=True)  # fmt: skip
+    labeler = QueryLabeler(config(max_num_seqs=512), 400, lambda _: engine)
+    row = dict.fromkeys(QUERIES.names, "") | {"kind": "number", "prompt_ids": [1, 2]}
+    asked = [row | {"query_id": str(i)} for i in range(400)]
+    labeled = asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
+    assert engine.most_running >= 512
+    assert labeled.schema == LABELS
+    assert labeled["query_id"].to_pylist() == [str(i) for i in range(400)]
+
+
+@pytest.mark.parametrize("found", ["aac", "ab", "abcc", "abd"])
+def test_rows_that_are_not_each_query_once_are_no_artifact(found, tmp_path):
+    pq.write_table(pa.table({"query_id": list("abc")}), tmp_path / "queries.parquet")
+    out = Location.of(str(tmp_path / "label"))
+    out.make_dir()
+    nothing = pa.array([dict.fromkeys(COUNTERS.names, 0)] * len(found), COUNTERS)
+    table = pa.table({"query_id": list(found), "counters": nothing})
+    pq.write_table(table.slice(0, 1), f"{out.path}/1.parquet")
+    pq.write_table(table.slice(1), f"{out.path}/2.parquet")
+    with pytest.raises(RuntimeError, match=f"its {len(found)} rows are not the 3 queries"):
+        finish(Location.of(str(tmp_path / "queries.parquet")), out)
+
+
+def labeled(root, **engine):
+    """The rows of a run, by query, without what they cost."""
+    sampling = {"num_samples": SAMPLES, "max_tokens": 20}
+    simulated.label(str(root), COUNT, sampling, {"max_num_seqs": 8, **engine})
+    rows = Location.of(str(root / "label")).read_table().drop_columns("counters")
+    return rows.sort_by("query_id")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ray_cluster, tmp_path_factory):
+    return labeled(tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.mark.slow
+def test_every_query_once_with_all_its_samples(undisturbed):
+    assert undisturbed["query_id"].to_pylist() == [f"{i:012}" for i in range(COUNT)]
+    assert all(len(samples) == SAMPLES for samples in undisturbed["samples"].to_pylist())
+
+
+@pytest.mark.slow
+def test_more_engines_make_the_same_rows(undisturbed, tmp_path):
+    assert labeled(tmp_path, count=2).equals(undisturbed)
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_at_random_change_nothing(undisturbed, tmp_path):
+    """Engine actors and Ray Data's writers, eight of them, one after the other."""
+    killed = []
+    over = threading.Event()
+
+    def kill_some():
+        draw = random.Random(0)
+        while len(killed) < 8 and not over.wait(draw.uniform(0.3, 1.5)):
+            if victims := working():
+                victim = draw.choice(victims)
+                killed.append(victim.name())
+                victim.kill()
+
+    killer = threading.Thread(target=kill_some)
+    killer.start()
+    try:
+        rows = labeled(tmp_path, count=2, max_restarts=20)
+    finally:
+        over.set()
+        killer.join()
+    assert killed
+    assert rows.equals(undisturbed)
+
+
+def working():
+    """Processes that label or write; not Ray's own."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            name = " ".join(process.cmdline())
+        except psutil.NoSuchProcess:
+            continue
+        if name.startswith("ray::") and ("QueryLabeler" in name or "Write" in name):
+            found.append(process)
+    return found

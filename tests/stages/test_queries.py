@@ -1,0 +1,198 @@
+"""Data sets into queries: splits, ids, one's own files, and what is said of bad ones."""
+
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from processes import ROOT
+
+from pipelines.config import Config
+from pipelines.method.answers import canonical, is_correct
+from pipelines.method.prompts import Prompts
+from pipelines.stages import queries
+from pipelines.storage.location import Location
+from pipelines.storage.schemas import QUERIES
+
+DATA = ROOT / "tests" / "data"
+BUILT_IN = ("capitals", "arithmetic", "elements")
+
+
+def config(train, evaluate=(), calibration=(), **more):
+    return Config.model_validate(
+        {
+            "root": "r",
+            "model": {"source": "builtin:smollm2-135m"},
+            "data": {
+                "train": list(train),
+                "eval": list(evaluate),
+                "calibration": list(calibration),
+            },
+            **more,
+        }
+    )
+
+
+def rows(*entries):
+    return queries.read(config(entries))
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_built_in_splits_share_no_question(name):
+    splits = [
+        {row["question"] for row in rows({"name": name, "split": split})}
+        for split in ("train", "calibration", "test")
+    ]
+    assert all(splits)
+    assert len(set.union(*splits)) == sum(map(len, splits))
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_references_are_right_by_their_own_rules(name):
+    for row in rows({"name": name, "split": "train"}):
+        for spelling in row["reference"].split("|"):
+            answer = canonical(spelling, row["kind"])
+            assert is_correct(answer, row["reference"], row["kind"]), row
+
+
+def test_arithmetic_is_right():
+    for row in rows({"name": "arithmetic", "split": "train"}):
+        expression = row["question"].removeprefix("What is ").partition("?")[0]
+        a, operation, b = expression.split()
+        assert operation in "+-*/"
+        assert int(row["reference"]) == eval(f"{int(a)} {operation} {int(b)}")
+
+
+def test_limits_keep_the_head_and_the_mixture():
+    few = rows({"name": "arithmetic", "limit": 30})
+    more = rows({"name": "arithmetic", "limit": 60})
+    assert [row["query_id"] for row in more[:30]] == [row["query_id"] for row in few]
+    operations = {row["question"].split()[3] for row in few}
+    assert operations == {"+", "-", "*", "/"}
+
+
+def test_ids_are_unique_and_depend_on_the_question_alone():
+    everything = rows({"name": "capitals"}, {"name": "arithmetic", "limit": 50})
+    ids = [row["query_id"] for row in everything]
+    assert len(set(ids)) == len(ids)
+    alone = rows({"name": "arithmetic", "limit": 50})
+    assert {row["query_id"] for row in alone} <= set(ids)
+
+
+def test_published_sets_in_their_publishers_fields():
+    gsm8k = rows({"name": "gsm8k", "path": str(DATA / "gsm8k.jsonl")})
+    assert gsm8k[0]["reference"] == "72"
+    assert gsm8k[0]["question"].startswith("Natalia sold clips to 48 of her friends")
+    svamp = rows({"name": "svamp", "path": str(DATA / "svamp.jsonl")})
+    assert svamp[0]["question"].startswith(
+        "Each pack of dvds costs 76 dollars. If there is a discount of 25 dollars on each pack. How"
+    )
+    assert is_correct("51", svamp[0]["reference"], "number")
+    counting = rows({"name": "object_counting", "path": str(DATA / "object_counting.jsonl")})
+    assert counting[0]["reference"] == "8"
+
+
+def test_ones_own_file(tmp_path):
+    lines = [{"q": "Best letter?", "a": "A"}, {"q": "On two\u2028lines?", "a": "B"}]
+    own = {"name": "jsonl", "question": "q", "answer": "a", "kind": "option", "label": "mine"}
+    text = tmp_path / "own.jsonl"
+    text.write_text("\r\n\n".join(json.dumps(line, ensure_ascii=False) for line in lines))
+    table = tmp_path / "own.parquet"
+    pq.write_table(pa.Table.from_pylist(lines), table)
+    for path in (str(text), f"file://{text}", str(table)):
+        found = rows({**own, "path": path})
+        assert [(row["question"], row["reference"]) for row in found] == [
+            ("Best letter?", "A"),
+            ("On two\u2028lines?", "B"),
+        ]
+        assert {row["dataset"] for row in found} == {"mine"}
+
+
+def test_a_limit_draws_from_the_whole_file_by_seed(tmp_path):
+    file = tmp_path / "own.jsonl"
+    file.write_text("\n".join(json.dumps({"question": f"q{i}", "answer": "x"}) for i in range(50)))
+    entry = {"name": "jsonl", "path": str(file), "limit": 10}
+    first = [row["question"] for row in rows(entry)]
+    assert first == [row["question"] for row in rows(entry)]
+    assert first != [f"q{i}" for i in range(10)]
+    other = queries.read(config([entry], seed=1))
+    assert first != [row["question"] for row in other]
+
+
+@pytest.mark.parametrize(
+    ("entry", "text", "says"),
+    [
+        ({"name": "capitls"}, None, "data.train.0.name: 'capitls' is none of capitals"),
+        ({"name": "capitals", "split": "dev"}, None, "capitals: split 'dev' is none of"),
+        ({"name": "jsonl"}, None, "jsonl: path is missing"),
+        ({"name": "jsonl", "path": "nowhere.jsonl"}, None, "nowhere.jsonl: there is no such file"),
+        ({}, "", "data.train.0: jsonl (train) has no rows"),
+        ({}, '{"question": "q"}', "row 1: there is no field 'answer' (fields: question)"),
+        ({"question": "ask"}, '{"question": "q", "answer": 1}', "row 1: there is no field 'ask'"),
+        ({}, '{"question": "q", "answer": "a"}\n{broken', "row 2: not JSON"),
+        ({}, '["q", "a"]', "row 1: expected an object"),
+        ({"kind": "number"}, '{"question": "q", "answer": "soon"}', "row 1: answer 'soon' is not"),
+        ({}, '{"question": "q", "answer": "a"}\n' * 2, "question 'q' is there twice"),
+    ],
+)
+def test_bad_data_is_one_line(tmp_path, entry, text, says):
+    if text is not None:
+        file = tmp_path / "own.jsonl"
+        file.write_text(text)
+        entry = {"name": "jsonl", "path": str(file), **entry}
+    with pytest.raises(ValueError, match=r".") as caught:
+        rows(entry)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_question_has_one_role():
+    with pytest.raises(ValueError, match=r"data.eval.0 \(capitals, train\).*there twice"):
+        queries.read(config([{"name": "capitals"}], [{"name": "capitals", "split": "train"}]))
+
+
+def test_the_artifact(tmp_path, smollm):
+    made = config(
+        [{"name": "capitals", "limit": 3}], [{"name": "elements", "split": "test", "limit": 2}]
+    )
+    result = queries.run(made, {}, Location.of(str(tmp_path)), queries.ROLES)
+    assert result.rows == 5
+    train = pq.read_table(tmp_path / "train.parquet")
+    assert train.schema.equals(QUERIES)
+    assert set(train["role"].to_pylist()) == {"train"}
+    assert pq.read_table(tmp_path / "calibration.parquet").num_rows == 0
+    prompts = Prompts.load(smollm)
+    for row in train.to_pylist():
+        assert row["prompt_ids"] == prompts.sampling_ids(row["question"])
+        assert row["question"] in row["prompt"]
+
+
+def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):
+    file = tmp_path / "own.jsonl"
+    file.write_text(
+        json.dumps({"question": "short?", "answer": "x"})
+        + "\n"
+        + json.dumps({"question": "long " * 300, "answer": "x"})
+    )
+    made = config(
+        [{"name": "jsonl", "path": str(file)}],
+        engine={"max_model_len": 256},
+        sampling={"max_tokens": 16},
+    )
+    for stage in (
+        queries.check,
+        lambda c: queries.run(c, {}, Location.of(str(tmp_path)), ("train",)),
+    ):
+        with pytest.raises(ValueError, match=r"1 prompts? .* engine.max_model_len") as caught:
+            stage(made)
+        assert queries.query_id("jsonl", "long " * 299 + "long") in str(caught.value)
+
+
+def test_remote_code_and_pickles_are_not_read(tmp_path, smollm):
+    from pipelines.storage import models
+
+    shutil.copytree(smollm, tmp_path / "m")
+    (tmp_path / "m" / "model.safetensors").rename(tmp_path / "m" / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="pickled weights are not read"):
+        models.check(str(tmp_path / "m"))

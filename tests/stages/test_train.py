@@ -1,0 +1,224 @@
+"""The train stage on real Ray Train and DeepSpeed, against plain torch; workers; resume."""
+
+import json
+import os
+import signal
+import threading
+from contextlib import contextmanager
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from ray.train import TrainingFailedError
+from safetensors.torch import load_file
+from transformers import get_cosine_schedule_with_warmup
+from waiting import once
+
+from pipelines.config import Config
+from pipelines.method.prompts import Prompts
+from pipelines.stages import train
+from pipelines.storage.location import Location
+from pipelines.storage.schemas import EXAMPLES, EXAMPLES_FILE
+
+ROWS = 22
+# ZeRO 3 keeps small parameters whole; these it cuts, and a third of one is no whole number.
+LORA = {"dropout": 0.0, "r": 2048}
+
+
+def config(model, **changes):
+    settings = {
+        "learning_rate": 0.01, "batch_size": 8, "epochs": 2, "dtype": "float32",
+        "micro_tokens": 200, "max_length": 100, "lora": LORA,
+        "cpus": 0.5, "checkpoint_every": 2,
+    }  # fmt: skip
+    return Config.model_validate(
+        {
+            "root": "r",
+            "model": {"source": str(model)},
+            "data": {"train": [{"name": "capitals"}]},
+            "train": settings | changes,
+        }
+    )
+
+
+def write_examples(directory, prompts, too_long=2):
+    """ROWS examples of uneven length, and some over max_length."""
+    generator = torch.Generator().manual_seed(5)
+
+    def ids(n):
+        return torch.randint(100, 5000, (n,), generator=generator).tolist()
+
+    rows = [
+        {
+            "example_id": f"e{i}",
+            "query_id": f"q{i // 3}",
+            "dataset": "d",
+            "task": "calibration",
+            "prompt_ids": ids(4 + i % 5),
+            "response_ids": ids(200 if i >= ROWS else 1 + i % 7),
+            "turn_ids": prompts.turn_ids,
+            "target": [0.0, 0.3, 0.8, 1.0][i % 4],
+        }
+        for i in range(ROWS + too_long)
+    ]
+    directory.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, schema=EXAMPLES), directory / EXAMPLES_FILE)
+    return rows[:ROWS]
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory, tiny):
+    directory = tmp_path_factory.mktemp("train") / "examples"
+    return Location.of(str(directory)), write_examples(directory, Prompts.load(tiny))
+
+
+def run(made, examples, out):
+    result = train.run(made, {"examples": examples[0]}, Location.of(str(out)))
+    losses = [json.loads(line) for line in (out / "losses.jsonl").read_text().splitlines()]
+    return result, losses, load_file(out / "adapter" / "adapter_model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def one_worker(tiny, examples, ray_cluster, tmp_path_factory):
+    return run(config(tiny), examples, tmp_path_factory.mktemp("one"))
+
+
+def plain_torch(made, model, rows):
+    """The same training without Ray, DeepSpeed or micro-batches: the paper's loss row by row."""
+    from test_losses import two_forwards
+
+    from pipelines.training.lora import attach
+
+    torch.manual_seed(made.seed)
+    module = torch.nn.Module()
+    module.model, module.prompts = attach(model, made), Prompts.load(model)
+    trained = [p for p in module.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=made.train.learning_rate, weight_decay=0.0)
+    schedule = get_cosine_schedule_with_warmup(optimizer, 0, 6)
+    losses = []
+    for step in range(6):
+        start = step % 3 * 8
+        total = two_forwards(module, rows[start : start + 8])
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(trained, made.train.max_grad_norm)
+        optimizer.step()
+        losses.append((float(total), schedule.get_last_lr()[0]))
+        schedule.step()
+    return losses, module.model.state_dict()
+
+
+def test_one_worker_trains_as_plain_torch_does(tiny, examples, one_worker):
+    _, losses, adapter = one_worker
+    expected, weights = plain_torch(config(tiny), tiny, examples[1])
+    assert [one["loss"] for one in losses] == pytest.approx([e[0] for e in expected], rel=1e-3)
+    assert [one["lr"] for one in losses] == pytest.approx([e[1] for e in expected])
+    for name, tensor in adapter.items():
+        wanted = weights[name.replace(".weight", ".default.weight")]
+        torch.testing.assert_close(tensor, wanted, rtol=1e-2, atol=1e-3)
+
+
+def test_what_the_artifact_says(one_worker, examples):
+    result, losses, _ = one_worker
+    assert [one["step"] for one in losses] == [1, 2, 3, 4, 5, 6]
+    assert [one["rows"] for one in losses] == [8, 8, 6] * 2
+    assert result.metrics["dropped_too_long"] == 2
+    assert result.rows == result.metrics["examples"] == 2 * ROWS
+    length = sum(len(r["prompt_ids"] + r["response_ids"] + r["turn_ids"]) for r in examples[1])
+    assert result.metrics["tokens"] == 2 * length
+    for one in losses:
+        assert one["loss"] == pytest.approx(one["calibration"] + 0.1 * one["generation"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("workers", "stage"), [(2, 2), (2, 3), (3, 3)])
+def test_any_number_of_workers_takes_the_same_steps(
+    tiny, examples, one_worker, tmp_path, workers, stage
+):
+    """The last batch of an epoch has 6 rows of uneven length: none is left out or counts twice."""
+    _, expected, wanted = one_worker
+    changes = {"workers": workers, "zero_stage": stage, "cpus": 0.3}
+    result, losses, adapter = run(config(tiny, **changes), examples, tmp_path)
+    assert result.metrics["steps"] == len(losses) == 6
+    assert {one["workers"] for one in losses} == {workers}
+    for name in ("loss", "calibration", "generation", "lr", "tokens", "rows"):
+        assert [s[name] for s in losses] == pytest.approx([s[name] for s in expected], rel=1e-3)
+    for name, tensor in wanted.items():
+        torch.testing.assert_close(adapter[name], tensor, rtol=1e-2, atol=1e-3)
+
+
+def training_workers():
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if "RayTrainWorker" in " ".join(process.cmdline())
+    ]
+
+
+@contextmanager
+def killed_after_a_checkpoint(out):
+    """Kills all workers once; yields the steps that the oldest checkpoint had by then."""
+    kept, killed = [], []
+
+    def kill():
+        # Ray goes on from those that its snapshot names.
+        snapshot = out / "_checkpoints/checkpoint_manager_snapshot.json"
+        once(lambda: snapshot.exists() and training_workers())
+        for process in training_workers():
+            os.kill(process.pid, signal.SIGKILL)
+            killed.append(process.pid)
+        kept.extend(json.loads(min(out.glob("_checkpoints/*/losses.json")).read_text()))
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    yield kept
+    killer.join()
+    assert killed
+
+
+SLOW = {"micro_tokens": 1}  # a row a forward: time to be killed in
+
+
+def ends_as_undisturbed(resumed, kept, undisturbed):
+    """The steps that a checkpoint kept were not taken again, and the others give the same end."""
+    _, losses, adapter = resumed
+    _, expected, wanted = undisturbed
+    assert kept
+    assert losses[: len(kept)] == kept, "with its seconds: these steps were not taken again"
+    assert [s["step"] for s in losses] == [s["step"] for s in expected]
+    for name in ("loss", "lr"):
+        assert [s[name] for s in losses] == pytest.approx([s[name] for s in expected], rel=1e-3)
+    for name, tensor in wanted.items():
+        torch.testing.assert_close(adapter[name], tensor, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_a_killed_worker_resumes_from_the_last_checkpoint(
+    tiny, examples, one_worker, ray_cluster, tmp_path, stage
+):
+    """Checkpoints hold all of the state, so the end is the undisturbed run's."""
+    with killed_after_a_checkpoint(tmp_path) as kept:
+        resumed = run(config(tiny, zero_stage=stage, **SLOW), examples, tmp_path)
+    ends_as_undisturbed(resumed, kept, one_worker)
+    assert not (tmp_path / "_checkpoints").exists()
+
+
+def test_other_workers_under_another_zero_stage_go_on(
+    tiny, examples, one_worker, ray_cluster, tmp_path
+):
+    """Checkpoints are whole, in safetensors: of no number of workers, and of no stage."""
+    first = config(tiny, workers=2, zero_stage=2, max_failures=0, **SLOW)
+    with killed_after_a_checkpoint(tmp_path) as kept, pytest.raises(TrainingFailedError):
+        run(first, examples, tmp_path)
+    assert {file.suffix for file in tmp_path.glob("_checkpoints/checkpoint_*/*.*")} == {
+        ".json", ".md", ".safetensors"
+    }  # fmt: skip
+    resumed = run(config(tiny, workers=3, zero_stage=3, cpus=0.3), examples, tmp_path)
+    ends_as_undisturbed(resumed, kept, one_worker)
+    assert {one["workers"] for one in resumed[1]} == {2, 3}
+
+
+def test_nothing_fits(tiny, examples, ray_cluster, tmp_path):
+    with pytest.raises(ValueError, match=r"0 of 24 examples fit train.max_length \(5\)"):
+        run(config(tiny, max_length=5), examples, tmp_path)

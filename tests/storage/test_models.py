@@ -1,0 +1,97 @@
+"""Model sources: what is refused, and that a node's cache is filled whole or not at all."""
+
+import contextlib
+import json
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pipelines.storage import models
+from pipelines.storage.location import Location
+
+
+def test_the_builtin_model_is_plain_safetensors(smollm):
+    files = {file.name for file in smollm.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= files
+    assert "quantization_config" not in json.loads((smollm / "config.json").read_text())
+    models.check(str(smollm))
+
+
+def test_a_uri_is_fetched_once(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    bucket = tmp_path / "bucket"
+    shutil.copytree(tiny, bucket)
+    first = models.fetch(f"file://{bucket}")
+    assert {file.name for file in first.iterdir()} == {file.name for file in tiny.iterdir()}
+    shutil.rmtree(bucket)
+    assert models.fetch(f"file://{bucket}") == first
+
+
+def test_engines_that_start_together_fetch_once(tiny, tmp_path, monkeypatch):
+    """All four would meet in the download, if it were not the first one's alone."""
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    met, download = threading.Barrier(4, timeout=1), Location.download
+    downloads = []
+
+    def meet_and_download(self, directory):
+        downloads.append(directory)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            met.wait()
+        download(self, directory)
+
+    monkeypatch.setattr(Location, "download", meet_and_download)
+    with ThreadPoolExecutor(4) as pool:
+        fetched = set(pool.map(models.fetch, [f"file://{tiny}"] * 4))
+    assert len(fetched) == len(downloads) == 1
+    assert (fetched.pop() / "model.safetensors").exists()
+
+
+def test_a_fetch_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    with pytest.raises((ValueError, OSError)):
+        models.fetch(f"file://{tmp_path}/nothing")
+    assert not list((tmp_path / "cache" / "models").iterdir())
+
+
+def test_weights_that_are_not_whole_are_refused(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    bucket = tmp_path / "bucket"
+    shutil.copytree(tiny, bucket)
+    weights = bucket / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"bucket/model.safetensors is not whole"):
+        models.fetch(f"file://{bucket}")
+    assert not list((tmp_path / "cache" / "models").iterdir())
+
+
+def test_no_network_is_one_line(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ValueError, match=r"could not fetch no-such/model from the hub \(\w+\)"):
+        models.fetch("no-such/model")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda model: (model / "config.json").unlink(), "has no config.json"),
+        (lambda model: (model / "tokenizer.json").unlink(), "has no tokenizer.json"),
+        (lambda model: (model / "model.safetensors").rename(model / "pytorch_model.bin"), "pickle"),
+        (lambda model: (model / "chat_template.jinja").unlink(), "no chat template"),
+    ],
+)
+def test_what_is_wrong_with_a_directory(tiny, tmp_path, spoil, says):
+    model = tmp_path / "model"
+    shutil.copytree(tiny, model)
+    spoil(model)
+    with pytest.raises(ValueError, match=says):
+        models.check(str(model))
+
+
+def test_lora_targets_that_the_model_has_not(tiny):
+    models.check_modules(str(tiny), ["q_proj", "self_attn.v_proj"])
+    with pytest.raises(ValueError, match=r"no module 'proj', only .*down_proj.*q_proj"):
+        models.check_modules(str(tiny), ["q_proj", "proj"])
+    models.check_modules("no/such-model", ["proj"])  # not on this machine yet

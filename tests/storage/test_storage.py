@@ -1,0 +1,75 @@
+"""Whole files or none, over local paths and file URIs."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.storage.location import Location, git_commit
+
+
+def test_text_is_whole_or_not_there(tmp_path, monkeypatch):
+    place = Location.of(str(tmp_path)) / "deep" / "file.json"
+    place.write_json({"a": 1})
+
+    class Failing:
+        def write(self, data):
+            raise OSError("disk full")
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            return False
+
+    class FailingFilesystem:
+        def create_dir(self, path, recursive):
+            pass
+
+        def open_output_stream(self, path):
+            return Failing()
+
+    with pytest.raises(OSError, match="disk full"):
+        Location(place.uri, FailingFilesystem(), place.path).write_text("half")
+    assert place.read_json() == {"a": 1}
+    assert [one.name for one in (tmp_path / "deep").iterdir()] == ["file.json"]
+
+
+@pytest.mark.parametrize("prefix", ["", "file://"])
+def test_local_uris(tmp_path, prefix):
+    place = Location.of(f"{prefix}{tmp_path}/x/")
+    assert not place.exists()
+    place.make_dir()
+    assert place.exists()
+    assert (place / "y").name == "y"
+
+
+@pytest.mark.parametrize("uri", ["nope://bucket/x", "s4://x"])
+def test_unknown_schemes(uri):
+    with pytest.raises(ValueError, match=uri):
+        Location.of(uri)
+
+
+def test_tables_are_read_by_prefix_in_the_order_of_their_names(tmp_path):
+    for name, value in (("a-2", 2), ("a-1", 1), ("b-1", 9)):
+        pq.write_table(pa.table({"x": [value], "y": [0]}), tmp_path / f"{name}.parquet")
+    (tmp_path / "_MANIFEST.json").write_text("{}")
+    table = Location.of(str(tmp_path)).read_table("a-", ["x"])
+    assert table.to_pydict() == {"x": [1, 2]}
+
+
+def test_copies_of_directories(tmp_path):
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "sub" / "file").write_text("text")
+    place = Location.of(str(tmp_path / "stored"))
+    place.upload(source)
+    place.download(tmp_path / "back")
+    assert (tmp_path / "back" / "sub" / "file").read_text() == "text"
+    place.delete()
+    assert not place.exists()
+    place.delete()  # deleting nothing is fine
+
+
+def test_git_commit_is_a_hash_or_nothing():
+    commit = git_commit()
+    assert commit is None or len(commit) == 40
