@@ -43,7 +43,7 @@ def _run(config: Config, until: str | None, plan_only: bool) -> int:
             artifacts = dag.run(dag.plan(steps, config.root), config.root, say, starting)
             tracking.track(config, artifacts)
     if "report" in artifacts:
-        from pipelines.stages.report import print_table
+        from pipelines.stages.report.table import print_table
 
         print_table(artifacts["report"])
         say(f"Report: {artifacts['report'].uri}/index.html")

@@ -12,7 +12,9 @@ from fakes import FakeEngine
 
 from jobs.benchmarks import simulated
 from pipelines.config import Config
-from pipelines.stages.label import QueryLabeler, blocks, finish
+from pipelines.stages.label.actor import QueryLabeler
+from pipelines.stages.label.check import finish
+from pipelines.stages.label.streaming import blocks
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import COUNTERS, LABELS, QUERIES
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.config import Config
 from pipelines.method.answers import canonical
-from pipelines.stages import report
+from pipelines.stages.report.measure import measure
 from pipelines.stages.report.page import render
 
 CONFIG = Config.model_validate(
@@ -45,11 +45,11 @@ CALIBRATION = [row("Bern", ("Basel", 0.6), ("Bern", 0.95), ("Bern", 0.9))]
 
 
 def points(name):
-    return report.measure(CONFIG, TEST, CALIBRATION)["policies"][name]
+    return measure(CONFIG, TEST, CALIBRATION)["policies"][name]
 
 
 def test_figures_of_responses():
-    measured = report.measure(CONFIG, TEST, CALIBRATION)
+    measured = measure(CONFIG, TEST, CALIBRATION)
     assert (measured["queries"], measured["responses"], measured["unparsed"]) == (3, 9, 1)
     assert measured["accuracy"] == pytest.approx(5 / 9)  # without an answer is wrong
     right = np.array([1, 0, 0, 0, 1, 1, 0, 1, 1])
@@ -97,7 +97,7 @@ def results(measured):
 
 
 def test_the_page_holds_the_figures_and_escapes_names():
-    measured = report.measure(CONFIG, TEST, CALIBRATION)
+    measured = measure(CONFIG, TEST, CALIBRATION)
     arrays = (np.array([0.1, 0.9]), np.array([0.0, 1.0]))
     losses = [{"step": 1, "calibration": 0.2, "generation": 0.0}] * 2
     page = render(

@@ -1,0 +1,67 @@
+"""The label stage's actor: an engine, and all the queries that it works on at once."""
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.config import Config
+from pipelines.engine.protocol import Engine
+from pipelines.engine.sampling import label_query, sample_room
+from pipelines.running.progress import Progress
+from pipelines.storage.schemas import LABELS
+
+
+class QueryLabeler:
+    """The actor: an engine, and the samples that it is given at once."""
+
+    def __init__(self, config: Config, total: int, make_engine: Callable[[Config], Engine]):
+        from pipelines.engine.metrics import EngineMetrics
+
+        self._config = config
+        self._wrong = ""
+        start = time.monotonic()
+        print("label: an engine starts", flush=True)
+        try:
+            self._engine = make_engine(config)
+        except ValueError as error:
+            from ray import get_runtime_context
+
+            if get_runtime_context().was_current_actor_reconstructed:  # it did start once
+                print(f"label: {error}", flush=True)
+                os._exit(1)  # Ray starts another, engine.max_restarts times in all
+            # Raised here, Ray prints its whole trace again and again. A row's ends the run.
+            self._wrong = str(error)
+        self._metrics = EngineMetrics("label")
+        self._room = sample_room(config.engine.max_num_seqs)
+        print(f"label: it took {time.monotonic() - start:.0f} s to start", flush=True)
+        share = math.ceil(total / config.engine.count)
+        self._progress = Progress("label: this engine did", share, "queries")
+        self._tokens, self._start = 0, time.monotonic()
+
+    async def __call__(self, block: pa.Table) -> pa.Table:
+        """Rows of schemas.QUERIES -> rows of schemas.LABELS, in their order."""
+        if self._wrong:
+            raise ValueError(self._wrong)
+        labeled = await asyncio.gather(*(self._label(row) for row in block.to_pylist()))
+        return pa.Table.from_pylist(labeled, LABELS)
+
+    async def _label(self, row: dict[str, Any]) -> dict[str, Any]:
+        config = self._config
+        with self._metrics.query():
+            labeled = await label_query(
+                self._engine, config.seed, row, config.sampling.num_samples, self._room
+            )
+        self._metrics.done(config.sampling.num_samples, labeled["counters"])
+        self._tokens += labeled["counters"]["generated_tokens"]
+        rate = self._tokens / (time.monotonic() - self._start)
+        self._progress.did(more=f"{rate:.0f} generated tokens/s")
+        return labeled
+
+    def __del__(self) -> None:  # Ray Data's hook for an actor that is about to leave
+        if hasattr(self, "_engine"):
+            self._engine.shutdown()

@@ -1,0 +1,53 @@
+"""The end of the stage: every query is labeled exactly once, and what that cost."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.engine.sampling import totals
+from pipelines.running.dag import Result
+from pipelines.stages.label.streaming import CHECKPOINT
+from pipelines.storage.location import Location
+from pipelines.storage.schemas import LABELS
+
+
+def finish(source: Location, out: Location) -> Result:
+    """Checks that every query is labeled exactly once, and sums up what that cost."""
+    wanted, labeled = _Ids(), _Ids()
+    with source.filesystem.open_input_file(source.path) as file:
+        for batch in pq.ParquetFile(file).iter_batches(columns=["query_id"]):
+            wanted.add(batch["query_id"])
+
+    def counters() -> Iterator[pa.StructArray]:
+        for batch in out.batches(["query_id", "counters"]):
+            labeled.add(batch["query_id"])
+            yield batch["counters"]
+
+    spent = totals(counters())
+    if labeled != wanted:
+        raise RuntimeError(
+            f"{out.uri}: its {labeled.count} rows are not the {wanted.count} queries, each once; "
+            "delete the directory and run again"
+        )
+    (out / CHECKPOINT).delete()
+    return Result(labeled.count, str(LABELS), spent)
+
+
+@dataclass
+class _Ids:
+    """Any number of ids, of which only how many and the sum of their 128-bit hashes are kept.
+
+    So two collections compare as equal if each id is in both as often, in whatever order.
+    """
+
+    count: int = 0
+    hashes: int = 0
+
+    def add(self, ids: pa.StringArray) -> None:
+        self.count += len(ids)
+        for one in ids.to_pylist():
+            digest = hashlib.blake2b(one.encode(), digest_size=16).digest()
+            self.hashes += int.from_bytes(digest, "big")
