@@ -1,4 +1,4 @@
-"""What label and the service ask of an engine; engine.py is the real one."""
+"""What label and the service ask of an engine; vllm_engine.py is the real one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Stage `train`: LoRA on the joint loss with Ray Train and DeepSpeed; 1 to k workers.
 
-Ray Data streams the examples from Parquet to the workers; the loop is train_loop.py. The
+Ray Data streams the examples from Parquet to the workers; the loop is training/loop.py. The
 artifact holds the adapter in PEFT form (`adapter/`) and one JSON line an optimizer step
 (`losses.jsonl`). Checkpoints live beside them (`_checkpoints/`) until the stage is done.
 """

@@ -1,4 +1,4 @@
-"""What each training worker runs. With train_state.py, the only import of deepspeed.
+"""What each training worker runs. With state.py, the only import of deepspeed.
 
 An optimizer step takes `batch_size` sequences over all workers. Each reads all of them and takes
 its share, sorted by length and cut into micro-batches of at most `micro_tokens`, so padding stays

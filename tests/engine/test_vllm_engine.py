@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from chi_square import p_value
+from processes import ROOT
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from torch.overrides import TorchFunctionMode
 
@@ -431,6 +432,39 @@ def test_without_the_entry_point_the_class_is_passed_by_name(tiny, driven, monke
         assert [one.token_ids for one in bare.draw(*wanted)] == expected
     finally:
         bare.close()
+
+
+NO_COMPILER = """
+import asyncio, sys
+from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
+from pipelines.engine.vllm_engine import VLLMEngine
+
+async def main():
+    config = EngineConfig(dtype="float32", block_size=32, kv_cache_gib=1, max_model_len=512,
+                          enforce_eager=sys.argv[2] == "eager")
+    engine = VLLMEngine(sys.argv[1], config, SamplingConfig(max_tokens=4), ConfidenceConfig())
+    draw = await engine.draw(engine.prompts.sampling_ids("What is 2 + 2?"), 1)
+    print("P(True) is", (await draw.score()).p_true)
+    engine.shutdown()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("mode", ["eager", "compiled"])
+def test_an_engine_starts_where_no_compiler_works(tiny, tmp_path, mode):
+    """One that fails stands for none; to compile the model without one is refused in a line."""
+    (tmp_path / "start.py").write_text(NO_COMPILER)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "start.py", tiny, mode],
+        env=os.environ | {"CXX": "/bin/false", "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    if mode == "eager":
+        assert "P(True) is" in done.stdout, done.stderr[-2000:]
+    else:
+        assert "ValueError: engine.enforce_eager: set it to true, or install" in done.stderr
 
 
 def free_port():

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import yaml
+from processes import ROOT
 
 from pipelines import pipeline
 from pipelines.config import load
@@ -142,3 +143,19 @@ FROM_LABEL = ["label", "examples", "train", "export", "evaluate", "report"]
 )
 def test_what_each_key_reruns(changed, override, stages):
     assert changed(override) == stages
+
+
+def test_the_quickstarts_fingerprints_stay(tmp_path):
+    """Old roots stay done: what changes one of these must mean to, and say so here."""
+    config = load(str(ROOT / "jobs" / "configs" / "quickstart.yaml"), [f"root={tmp_path}"])
+    planned = dag.plan(pipeline.steps(config), config.root)
+    assert {one.step.name: one.fingerprint[:8] for one in planned} == {
+        "queries": "7113f269",
+        "held_out": "2230d003",
+        "label": "374cc251",
+        "examples": "bb184df6",
+        "train": "5b44f4ef",
+        "export": "b7992c82",
+        "evaluate": "cddcb141",
+        "report": "7a4e4296",
+    }
