@@ -1,4 +1,5 @@
 # make quickstart   installs into .venv and runs the whole workflow on this machine's CPU
+# make check        lint, types, and the tests that need no process, model or Ray: before a commit
 # make test         lint, types and all tests
 # make install EXTRA=gpu   the same environment for a GPU node (cpu is the default)
 PYTHON ?= python3.11
@@ -8,10 +9,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 LOCK := cluster/requirements-$(EXTRA).txt
 
-.PHONY: quickstart test lint install lock
+.PHONY: quickstart check test lint install lock
 
 quickstart: install
 	$(BIN)/python -m jobs.run --config jobs/configs/quickstart.yaml
+
+check: install lint
+	$(BIN)/python -m pytest -q -m "not process"
 
 test: install lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile # most of it waits for processes to start

@@ -57,13 +57,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, smollm: Path) -> Path:
     return directory
 
 
+NEED_A_MODEL = {"smollm", "tiny", "ray_cluster"}  # or Ray
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make check` leaves out what is marked `process`; a machine without a GPU, `gpu`."""
     import torch
 
-    if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="torch finds no GPU on this machine"))
+    for item in items:
+        if NEED_A_MODEL & set(getattr(item, "fixturenames", ())):
+            item.add_marker("process")
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="torch finds no GPU on this machine"))
 
 
 def family_tokenizer(family: str, smollm: Path) -> Any:

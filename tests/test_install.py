@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from processes import ROOT
 
+pytestmark = pytest.mark.process
+
 PURE_SOURCES = "deepspeed"  # has no wheels; without DS_BUILD_OPS it compiles nothing
 
 

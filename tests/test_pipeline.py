@@ -14,7 +14,7 @@ from processes import ROOT
 from waiting import once
 
 # One fixture holds a whole run and its deaths: minutes, and more where others run beside it.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(1800)]
 STAGES = ["queries", "held_out", "label", "examples", "train", "export", "evaluate", "report"]
 
 

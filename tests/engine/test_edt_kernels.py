@@ -12,6 +12,8 @@ from chi_square import p_value
 from pipelines.method import edt
 from pipelines.method.edt import Change, Requests, uniforms
 
+pytestmark = pytest.mark.process
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -18,7 +18,7 @@ from waiting import once
 
 from pipelines.method.prompts import Prompts
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
 TWO_PARTS = ["--set", "engine.tensor_parallel_size=2", "--set", "engine.gpus=1"]
 SMALL = ["--set", "data.train=[{name: capitals, limit: 24}]", "--set", "sampling.max_tokens=12"]
 
@@ -143,6 +143,7 @@ def test_a_model_is_fetched_to_each_node_and_groups_leave_with_their_stage(clust
 import os, pathlib, ray
 from pipelines.config import EngineConfig
 from pipelines.running.placement import engine_actors, where_parts_go
+
 
 engine = EngineConfig(tensor_parallel_size=2, gpus=1)
 

@@ -439,6 +439,7 @@ import asyncio, sys
 from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
 from pipelines.engine.vllm_engine import VLLMEngine
 
+
 async def main():
     config = EngineConfig(dtype="float32", block_size=32, kv_cache_gib=1, max_model_len=512,
                           enforce_eager=sys.argv[2] == "eager")
@@ -473,7 +474,6 @@ def free_port():
         return one.getsockname()[1]
 
 
-@pytest.mark.slow
 def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
     port = free_port()
     log = (tmp_path / "log").open("w")

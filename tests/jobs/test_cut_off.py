@@ -9,11 +9,12 @@ import pytest
 from labeling import rows
 from processes import ROOT
 
+pytestmark = pytest.mark.process
+
 IN_NAMESPACES = ["unshare", "--map-root-user", "--mount", "--net", "--pid", "--fork",
                  "--mount-proc", "--kill-child"]  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     not shutil.which("ip")
     or not shutil.which("unshare")

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from processes import ROOT
 
+pytestmark = pytest.mark.process
+
 QUICKSTART = ROOT / "jobs" / "configs" / "quickstart.yaml"
 
 # Runs the job and says on the last line whether anything heavy was imported on the way.

@@ -14,6 +14,8 @@ from processes import ROOT
 from pipelines.running import lease
 from pipelines.storage.location import Location
 
+pytestmark = pytest.mark.process
+
 GONE = {"id": "x", "pid": 1, "process_started": 0, "since": "yesterday", "renewals": 3}
 
 
@@ -61,7 +63,6 @@ def test_a_dead_process_of_this_machine_is_followed_at_once(config, tmp_path):
     assert not (tmp_path / "root" / lease.LEASE).exists()
 
 
-@pytest.mark.slow
 def test_a_lease_of_elsewhere_that_nothing_renews_is_taken_over(config, tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / lease.LEASE).write_text(json.dumps({**GONE, "host": "elsewhere"}))

@@ -13,6 +13,8 @@ from pipelines.method.policies import POLICIES, replay
 from pipelines.method.prompts import Prompts
 from pipelines.storage.models import fetch
 
+pytestmark = pytest.mark.process
+
 PORT = 8123
 URL = f"http://127.0.0.1:{PORT}/tiny"
 QUESTION = "What is the capital of Peru?"

@@ -10,6 +10,8 @@ from pipelines.config import Config
 from pipelines.stages import label, queries
 from pipelines.storage.location import Location
 
+pytestmark = pytest.mark.process
+
 QUERIES = 24
 
 

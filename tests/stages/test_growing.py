@@ -9,7 +9,7 @@ from object_store import plain_environment
 from processes import ROOT, start
 from waiting import once
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
 STEPS = 150
 
 

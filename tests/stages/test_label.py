@@ -18,6 +18,8 @@ from pipelines.stages.label.streaming import blocks
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import COUNTERS, LABELS, QUERIES
 
+pytestmark = pytest.mark.process
+
 COUNT, SAMPLES = 60, 4
 
 
@@ -87,18 +89,15 @@ def undisturbed(ray_cluster, tmp_path_factory):
     return labeled(tmp_path_factory.mktemp("undisturbed"))
 
 
-@pytest.mark.slow
 def test_every_query_once_with_all_its_samples(undisturbed):
     assert undisturbed["query_id"].to_pylist() == [f"{i:012}" for i in range(COUNT)]
     assert all(len(samples) == SAMPLES for samples in undisturbed["samples"].to_pylist())
 
 
-@pytest.mark.slow
 def test_more_engines_make_the_same_rows(undisturbed, tmp_path):
     assert labeled(tmp_path, count=2).equals(undisturbed)
 
 
-@pytest.mark.slow
 def test_workers_that_are_killed_at_random_change_nothing(undisturbed, tmp_path):
     """Engine actors and Ray Data's writers, eight of them, one after the other."""
     killed = []

@@ -22,6 +22,8 @@ from pipelines.stages import train
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import EXAMPLES, EXAMPLES_FILE
 
+pytestmark = pytest.mark.process
+
 ROWS = 22
 # ZeRO 3 keeps small parameters whole; these it cuts, and a third of one is no whole number.
 LORA = {"dropout": 0.0, "r": 2048}

@@ -15,10 +15,13 @@ from pipelines.storage.location import Location
 
 IN_A_NAMESPACE = ["unshare", "--map-root-user", "--mount"]
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("unshare") or subprocess.run([*IN_A_NAMESPACE, "true"]).returncode != 0,
-    reason="this machine has no user namespaces",
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(
+        not shutil.which("unshare") or subprocess.run([*IN_A_NAMESPACE, "true"]).returncode != 0,
+        reason="this machine has no user namespaces",
+    ),
+]
 
 
 def run(script, root, *more):
@@ -60,7 +63,6 @@ cp -a "$0" "$0.second"
 """
 
 
-@pytest.mark.slow
 def test_a_disk_that_fills_up_amid_labels_is_one_line_and_a_rerun_completes(tmp_path):
     root = tmp_path / "root"
     root.mkdir()

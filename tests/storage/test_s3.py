@@ -17,7 +17,7 @@ from waiting import once
 from pipelines.engine.sampling import request_key
 from pipelines.storage.location import Location
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture(scope="module")
