@@ -53,9 +53,11 @@ class SamplingConfig(_Section):
     num_samples: Count = 32  # N responses a query
     max_tokens: Count = 1024  # of a response
     method: Literal["edt", "fixed"] = "edt"  # entropy-based dynamic temperature, or a fixed one
-    temperature: Positive = 0.8  # T0; with method fixed, the temperature
-    edt_base: Annotated[float, Field(gt=0, le=1)] = 0.8  # N_edt
-    edt_theta: Annotated[float, Field(ge=0)] = 1.0  # theta of EDT
+    temperature: Annotated[float, Field(gt=0, le=1000)] = (
+        0.8  # T0; with method fixed, the temperature
+    )
+    edt_base: Annotated[float, Field(ge=0.001, le=1)] = 0.8  # N_edt
+    edt_theta: Annotated[float, Field(ge=0, le=1000)] = 1.0  # theta of EDT
     compat: Literal["none", "paper_code"] = "none"  # paper_code: its entropy, without log Z
 
 
@@ -134,7 +136,7 @@ class TrainConfig(_Section):
 
 class EvaluateConfig(_Section):
     num_samples: Count = 16  # N responses a test query, and the largest budget
-    # all seven, by default
+    # these seven, by default
     policies: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "best_of_n", "self_consistency", "sc_conf", "early_stopping", "asc", "asc_conf", "esc",
     )  # fmt: skip

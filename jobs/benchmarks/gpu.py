@@ -1,4 +1,4 @@
-"""All that only a GPU can show, in under eight minutes: what matters most comes first.
+"""All that only a GPU can show: what matters most comes first, and all should take eight minutes.
 
     python -m jobs.bench gpu --json FILE
 
@@ -18,8 +18,6 @@ from jobs.benchmarks.figure import Figure, apart
 
 def run(quick: bool) -> Iterator[Figure]:
     cuda = apart(_has_gpu)
-    if not cuda and not quick:
-        raise ValueError("gpu: torch finds no GPU here; --quick tries the group on a CPU")
     large, small = ("1.5b", "0.5b") if cuda and not quick else ("tiny", "tiny")
     failed = []
     with tempfile.TemporaryDirectory() as directory:

@@ -7,7 +7,7 @@ from typing import Any
 from jobs.benchmarks.figure import Figure, Reach
 
 # TB/s of memory and TFLOP/s of dense bf16 products, of NVIDIA's datasheets (SXM).
-DATASHEET = {"H100": (3.35, 989.0), "H200": (4.8, 989.0)}
+DATASHEET = {"H100 80GB HBM3": (3.35, 989.0), "H200": (4.8, 989.0)}
 
 
 def datasheet() -> tuple[float, float]:

@@ -47,7 +47,8 @@ def _same(name: str, some: Sequence[Drawn], others: Sequence[Drawn]) -> Figure:
     moves all that follow."""
     equal = compared = 0
     for (_, x, _), (_, y, _) in zip(some, others, strict=True):
-        length = next((i for i, (a, b) in enumerate(zip(x, y, strict=False)) if a != b), len(x))
+        both = min(len(x), len(y))
+        length = next((i for i in range(both) if x[i] != y[i]), both)
         equal += length
         compared += min(length + 1, len(x))
     return Figure.of(name, "tokens", [(equal, compared)], Reach("at least", 0.95))

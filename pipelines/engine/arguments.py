@@ -1,7 +1,11 @@
 """vLLM's arguments for a config, and the environment that it reads when it starts."""
 
+import pipelines.engine.environment  # noqa: F401
+
+# isort: split
 import os
 import subprocess
+import sysconfig
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -61,7 +65,7 @@ def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
         if not engine.enforce_eager:
             raise ValueError(
                 "engine.enforce_eager: set it to true, or install a C++ compiler (g++, or what "
-                "$CXX names): there is none here that works"
+                "$CXX names) and Python's headers: none here works"
             )
         # EDT's passes and a helper of vLLM's are compiled even then; without, they are slower.
         os.environ["TORCHDYNAMO_DISABLE"] = "1"
@@ -80,12 +84,12 @@ def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
 
 
 def _compiles() -> bool:
-    """Whether there is a C++ compiler, and it works."""
-    command = [os.environ.get("CXX", "g++"), "-x", "c++", "-fsyntax-only", "-"]
+    """Whether there is a C++ compiler that works, with Python's headers: torch wants both."""
+    headers = sysconfig.get_path("include")
+    command = [os.environ.get("CXX", "g++"), "-x", "c++", "-fsyntax-only", "-I", headers, "-"]
+    code = b"#include <Python.h>\n#include <cmath>\n"
     try:
-        return not subprocess.run(
-            command, input=b"#include <cmath>\n", capture_output=True
-        ).returncode
+        return not subprocess.run(command, input=code, capture_output=True).returncode
     except OSError:
         return False
 

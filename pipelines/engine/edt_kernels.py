@@ -149,6 +149,7 @@ def _pick(
     # Rounding can leave the target past the last positive weight: take that one.
     chosen = tl.minimum(passed, tl.max(tl.where(weight > 0, block, 0), axis=0))
     before = tl.sum(tl.where(block < chosen, weight, 0.0), axis=0)
+    target = tl.maximum(target, before)  # added up in another order
 
     place = tl.arange(0, _TOKENS)
     token = chosen * _TOKENS + place

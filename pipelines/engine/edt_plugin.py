@@ -54,8 +54,11 @@ class _Request:
             )
         except (TypeError, ValueError) as error:
             raise ValueError(f"edt_*: expected numbers ({error})") from None
-        if not (request.t0 > 0 and 0 < request.base <= 1 and request.theta >= 0):
-            raise ValueError("edt_t0 must be > 0, edt_base in (0, 1], edt_theta >= 0")
+        # Bounds that keep float32 finite; nan is within none.
+        if not (0 < request.t0 <= 1e3 and 1e-3 <= request.base <= 1 and 0 <= request.theta <= 1e3):
+            raise ValueError(
+                "edt_t0 must be in (0, 1000], edt_base in [0.001, 1], edt_theta in [0, 1000]"
+            )
         if request.key is not None and not 0 <= request.key < 2**63:
             raise ValueError("edt_key must be a whole number in [0, 2**63)")
         if request.key is None and params.temperature != 1.0:
@@ -95,7 +98,7 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
             key=torch.zeros(slots, dtype=torch.int64),
             settings=torch.zeros(slots, 4),
         )
-        self._changes = self._host.change.numpy()  # the same memory
+        self._changes, self._keys, self._settings = (one.numpy() for one in self._host)  # views
         self._stale = True
         self.apply_staged_writes()
         if vllm_config.additional_config.get(WARM_UP):
@@ -133,9 +136,8 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
 
     def _write(self, slot: int, request: _Request) -> None:
         self._changes[slot] = request.change
-        self._host.key[slot] = request.key or 0
-        settings = (request.t0, request.base, request.theta, float(request.paper_code))
-        self._host.settings[slot] = torch.tensor(settings)
+        self._keys[slot] = request.key or 0
+        self._settings[slot] = request.t0, request.base, request.theta, request.paper_code
         self._stale = True
 
     def apply_staged_writes(self) -> None:
@@ -166,6 +168,7 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
 
             rewrite(logits, slots, positions, self._requests)
         else:
+            assert len(changes) == len(logits), "a row a request: no speculative decoding on a CPU"
             edt.rewrite(logits, slots, positions, self._requests, changes)
         return logits
 

@@ -1,5 +1,8 @@
 """vLLM behind the Engine protocol: a session a sample."""
 
+import pipelines.engine.environment  # noqa: F401
+
+# isort: split
 import asyncio
 import atexit
 import logging

@@ -44,7 +44,7 @@ def rewrite(
     """Rewrites logits [rows, vocab] in place, as each row's request says.
 
     slots: [rows]; positions: [rows], int64, of the token that is drawn. changes: [rows], each
-    row's `requests.change`, on the host: so nothing waits for the device.
+    row's `requests.change`, on the host: nothing is read back from the device.
     """
     for change in (Change.SCALE, Change.DRAW, Change.NORMALIZE):
         rows = torch.from_numpy(np.flatnonzero(changes == change)).to(logits.device)
@@ -114,6 +114,7 @@ def inverse_cdf(
     target = u.to(torch.float64) * totals[:, -1]
     # Rounding can leave the target past the last positive weight: take that one.
     last = torch.searchsorted(totals, totals[:, -1:].contiguous())
+    last = last.clamp_max(totals.shape[1] - 1)  # of a row of nan, too
     block = torch.minimum(torch.searchsorted(totals, target[:, None], right=True), last)
     before = torch.where(block > 0, totals.gather(1, (block - 1).clamp_min(0)), 0.0)
     tokens = block * BLOCK + torch.arange(BLOCK, device=logits.device)
@@ -123,7 +124,7 @@ def inverse_cdf(
     cumulative = before + inside.cumsum(dim=-1)
     within = (cumulative <= target[:, None]).sum(dim=-1)
     last = BLOCK - 1 - (inside.flip(-1) > 0).to(torch.int8).argmax(dim=-1)
-    return block.squeeze(1) * BLOCK + torch.minimum(within, last)
+    return (block.squeeze(1) * BLOCK + torch.minimum(within, last)).clamp_max(vocab - 1)
 
 
 def _spread(logits: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:

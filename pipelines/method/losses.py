@@ -48,8 +48,7 @@ def joint_loss(
 def confidence_of(logits: Tensor, kind: str, prompts: Prompts) -> Tensor:
     """c = P(True) from the last position's logits [rows, vocab], as prompts.confidence; [rows]."""
     if kind == "yes_no":
-        pair = logits[:, [prompts.yes_id, prompts.no_id]]
-        return pair.softmax(dim=-1)[:, 0]
+        return (logits[:, prompts.yes_id] - logits[:, prompts.no_id]).sigmoid()
     p = logits.softmax(dim=-1)
     if kind == "yes":
         return p[:, prompts.yes_id]

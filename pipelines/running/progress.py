@@ -7,8 +7,8 @@ from collections.abc import Callable
 class Progress:
     """Counts what a stage did and says so: at the first, then every `every` seconds, at the last.
 
-    what: begins each line, as "label: this engine did"; unit: of what is counted; total: of them;
-    before: done by an earlier run, whose time is not this one's.
+    what: begins each line, as "label: this engine did"; unit: of what is counted; total: of them, 0 if
+    that is not known; before: done by an earlier run, whose time is not this one's.
     """
 
     def __init__(
@@ -30,14 +30,17 @@ class Progress:
         """Counts so many; `more` follows in the line, if there is one."""
         self._done += count
         now = self._clock() - self._start
-        last = self._done >= self._total
+        last = self._done == self._total
         if now - self._said < self._every and not last:
             return
-        self._said = now
-        left = (self._total - self._done) * now / (self._done - self._before)
-        parts = [f"{self._what} {self._done} of {self._total} {self._unit}", more]
-        if not last:
-            parts.append(f"about {duration(left)} left")
+        first, self._said = self._said < 0, now
+        if self._done > self._total:
+            parts = [f"{self._what} {self._done} {self._unit}", more]
+        else:
+            parts = [f"{self._what} {self._done} of {self._total} {self._unit}", more]
+            if not (first or last):  # the first of many at once takes nearly as long as all
+                left = (self._total - self._done) * now / (self._done - self._before)
+                parts.append(f"about {duration(left)} left")
         print(", ".join(filter(None, parts)), flush=True)
 
 

@@ -22,7 +22,7 @@ _TAG = "selfcal.fingerprint"
 def check(config: Config) -> None:
     """ValueError where tracking is asked for and MLflow is not installed."""
     if config.tracking.mlflow and find_spec("mlflow") is None:
-        raise ValueError("tracking.mlflow: MLflow is not installed; pip install '.[tracking]'")
+        raise ValueError("tracking.mlflow: MLflow is not installed; pip install mlflow-skinny")
 
 
 def track(config: Config, artifacts: Mapping[str, Location]) -> None:

@@ -1,1 +1,1 @@
-"""The workflow's stages, a file each: spec(config), and run(config, inputs, out)."""
+"""The workflow's stages, a file or a folder each: spec(config), and run(config, inputs, out)."""

@@ -22,9 +22,8 @@ from pipelines.running import cluster
 from pipelines.running.dag import Result
 from pipelines.running.progress import Progress
 from pipelines.storage.location import Location
-from pipelines.storage.schemas import LABELS, LIVE_FILE, MODEL_DIR
+from pipelines.storage.schemas import LABELS, LIVE_FILE, MODEL_DIR, MODELS
 
-MODELS = ("base", "calibrated")
 LIVE_POLICIES = ("early_stopping", "asc_conf")
 LIVE_THRESHOLDS = (0.3, 0.6, 0.9)  # spread, so that some runs stop and some spend the budget
 _ROWS_A_FILE = 64  # the rows of files that stand are not answered again by a rerun

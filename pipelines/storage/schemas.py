@@ -64,6 +64,8 @@ EXAMPLES = pa.schema(
 )
 
 
+MODELS = ("base", "calibrated")  # what evaluate asks and report compares
+
 # Names of the files and directories inside artifacts.
 EXAMPLES_FILE = "examples.parquet"
 ADAPTER_DIR = "adapter"  # of train and export: PEFT form

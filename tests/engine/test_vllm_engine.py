@@ -378,7 +378,7 @@ class NoWaiting(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_a_step_of_the_v2_runner_never_waits_for_the_device():
+def test_a_step_of_the_v2_runner_reads_nothing_back_from_the_device():
     with pytest.raises(AssertionError, match="tolist waits"), NoWaiting():
         torch.arange(3).tolist()
     slots = [5, 2, 7, 0, 3]
@@ -393,12 +393,24 @@ def test_a_step_of_the_v2_runner_never_waits_for_the_device():
         processor.apply(logits, step)
 
 
+def test_the_plugin_leaves_a_servers_environment_as_it_is():
+    code = "import os, pipelines.engine.edt_plugin; print({k for k in os.environ if 'VLLM' in k})"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("VLLM")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert "LOGGING_LEVEL" not in done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("temperature", "extra", "says"),
     [
         (1.0, {"edt_t0": "warm"}, "expected numbers"),
-        (1.0, {"edt_t0": -1}, "edt_t0 must be > 0"),
+        (1.0, {"edt_t0": -1}, "edt_t0 must be in"),
         (1.0, {"edt_t0": 0.8, "edt_base": 2}, "edt_base in"),
+        (1.0, {"edt_t0": "inf"}, "edt_t0 must be in"),
+        (1.0, {"edt_t0": 0.8, "edt_theta": "nan"}, "edt_theta in"),
         (0.5, {"edt_t0": 0.8}, "leave the request's own at 1.0"),
         (1.0, {"edt_t0": 0.8, "edt_key": 3}, "set the request's temperature to 0"),
         (0.0, {"edt_t0": 0.8, "edt_key": -3}, "edt_key must be"),

@@ -1,4 +1,4 @@
-"""An engine without a model, where only the calls matter; test_engine.py drives the real one."""
+"""An engine without a model, where only the calls matter; test_vllm_engine.py has the real one."""
 
 import asyncio
 from collections.abc import Sequence

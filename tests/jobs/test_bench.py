@@ -1,4 +1,8 @@
-"""The quick benchmark: it runs, and the counts that must not regress unseen."""
+"""What a figure is, and a benchmark that runs: the counts that must not regress unseen."""
+
+import json
+
+import pytest
 
 from jobs import bench
 from jobs.benchmarks.figure import Figure, Reach
@@ -17,3 +21,16 @@ def test_a_figure_is_the_median_of_paired_ratios():
 def test_an_unknown_name_is_told(capsys):
     assert bench.main(["speed"]) == 2
     assert "speed: none of start, score" in capsys.readouterr().err
+
+
+@pytest.mark.process
+def test_scores_compute_little_and_figures_are_lines_of_json(tmp_path):
+    """Of P(True), tokens are counted; times, which the other groups are of, differ by machine."""
+    file = tmp_path / "figures.jsonl"
+    assert bench.main(["score", "--quick", "--json", str(file)]) == 0
+    first, *lines = map(json.loads, file.read_text().splitlines())
+    assert first["versions"]["torch"]
+    assert first["machine"]["cpus"] >= 1
+    ratios = {line["name"]: line["ratio"] for line in lines}
+    assert ratios["score.short"] <= 0.45
+    assert ratios["score.long"] <= 0.2

@@ -1,7 +1,6 @@
 """The label stage's actor: an engine, and all the queries that it works on at once."""
 
 import asyncio
-import math
 import os
 import time
 from collections.abc import Callable
@@ -36,11 +35,13 @@ class QueryLabeler:
                 os._exit(1)  # Ray starts another, engine.max_restarts times in all
             # Raised here, Ray prints its whole trace again and again. A row's ends the run.
             self._wrong = str(error)
+        else:
+            print(f"label: it took {time.monotonic() - start:.0f} s to start", flush=True)
         self._metrics = EngineMetrics("label")
         self._room = sample_room(config.engine.max_num_seqs)
-        print(f"label: it took {time.monotonic() - start:.0f} s to start", flush=True)
-        share = math.ceil(total / config.engine.count)
-        self._progress = Progress("label: this engine did", share, "queries")
+        # Of several engines, each takes as many as it can.
+        own = total if config.engine.most == 1 else 0
+        self._progress = Progress("label: this engine did", own, "queries")
         self._tokens, self._start = 0, time.monotonic()
 
     async def __call__(self, block: pa.Table) -> pa.Table:

@@ -13,10 +13,10 @@ import numpy as np
 from pipelines.config import Config
 from pipelines.method.metrics import Array
 from pipelines.running.dag import Result
-from pipelines.stages.report.cost import IN_DOMAIN, MODELS, OUT_OF_DOMAIN, cost, samples_saved
+from pipelines.stages.report.cost import IN_DOMAIN, OUT_OF_DOMAIN, cost, samples_saved
 from pipelines.stages.report.measure import arrays, measure
 from pipelines.storage.location import Location
-from pipelines.storage.schemas import LIVE_FILE, LOSSES_FILE, METRICS_FILE
+from pipelines.storage.schemas import LIVE_FILE, LOSSES_FILE, METRICS_FILE, MODELS
 
 
 def spec(config: Config) -> dict[str, Any]:

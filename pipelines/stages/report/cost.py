@@ -6,8 +6,8 @@ from typing import Any
 from pipelines.config import Config
 from pipelines.method import metrics
 from pipelines.storage.location import MANIFEST, Location
+from pipelines.storage.schemas import MODELS
 
-MODELS = ("base", "calibrated")
 IN_DOMAIN, OUT_OF_DOMAIN = "in_domain", "out_of_domain"
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from pipelines.stages.report.cost import MODELS
 from pipelines.stages.report.measure import STATISTICS
 from pipelines.storage.location import Location
-from pipelines.storage.schemas import METRICS_FILE
+from pipelines.storage.schemas import METRICS_FILE, MODELS
 
 
 def print_table(report: Location) -> None:
