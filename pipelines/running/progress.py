@@ -7,8 +7,8 @@ from collections.abc import Callable
 class Progress:
     """Counts what a stage did and says so: at the first, then every `every` seconds, at the last.
 
-    what: begins each line, as "label: this engine did"; unit: of what is counted; total: of them, 0 if
-    that is not known; before: done by an earlier run, whose time is not this one's.
+    what: begins each line, as "label: this engine did"; unit: of what is counted; total: of them,
+    0 if that is not known; before: done by an earlier run, whose time is not this one's.
     """
 
     def __init__(
