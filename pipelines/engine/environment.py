@@ -3,6 +3,7 @@
 Not in the package itself: the plugin is loaded by servers whose environment is their own.
 """
 
+import logging
 import os
 
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -11,3 +12,5 @@ os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
 # vLLM would fork its engine where it sees no sign of CUDA in this process, but to have asked how
 # many GPUs there are is enough for CUDA to refuse a fork.
 os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+# On a CPU it warns that Triton, which its own package asks for, is of no use there.
+logging.getLogger("vllm.triton_utils.importing").setLevel(logging.ERROR)
