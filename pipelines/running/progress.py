@@ -17,7 +17,7 @@ class Progress:
         total: int,
         unit: str,
         before: int = 0,
-        every: float = 15.0,
+        every: float = 12.0,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._what, self._total, self._unit, self._every = what, total, unit, every
