@@ -4,7 +4,7 @@ uv="$(dirname "$PIP")/uv"
 python="$(dirname "$PIP")/python"
 rest="$(mktemp)"
 trap 'rm -f "$rest"' EXIT
-[ "$EXTRA" = cpu ] && size="1.2 GB, 5 GB on the disk" || size="4.1 GB, 11 GB on the disk"
+[ "$EXTRA" = cpu ] && size="1.2 GB, 5 GB on the disk" || size="4.1 GB"
 echo "Downloading what $LOCK pins into $(dirname "$(dirname "$PIP")"): $size, some minutes"
 "$PIP" install -qq uv
 if [ "$EXTRA" = cpu ]; then
