@@ -29,7 +29,6 @@ def run(quick: bool) -> Iterator[Figure]:
             "step": partial(apart, gpu_train.step, large, root, quick),
             "stage": partial(apart, gpu_train.stage, model, quick),
             "service": partial(apart, gpu_service.figures, model, quick),
-            "runners": partial(gpu_engine.runners, model, quick),
             "small step": partial(apart, gpu_train.step, small, root, quick),
         }
         if not cuda:
