@@ -23,7 +23,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from torch.overrides import TorchFunctionMode
 
 from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
-from pipelines.engine.sampling import request_key
+from pipelines.engine.sampling import label_query, request_key, sample_room
 from pipelines.method.edt import uniforms
 
 TOKENS = 8
@@ -112,6 +112,22 @@ def test_p_true_is_the_models_probability_of_yes(driven, reference):
         assert scored.tokens == len(whole)
         cut = one.finish_reason == "length"
         assert scored.tokens - scored.cached_tokens == len(driven.prompts.turn_ids) + cut
+
+
+def test_labels_compute_the_turn_alone_and_once_for_equal_responses(driven):
+    """The counts that the benchmark of scores is made of."""
+    query = {
+        "query_id": "q", "kind": "text", "prompt_ids": driven.prompts.sampling_ids(QUESTIONS[0]),
+    }  # fmt: skip
+    labeled = driven.runner.run(label_query(driven.engine, 0, query, 24, sample_room(256)))
+    different = {
+        tuple(ids): sample["finish_reason"] == "length"
+        for ids, sample in zip(labeled["response_ids"], labeled["samples"], strict=True)
+    }
+    counters = labeled["counters"]
+    assert counters["scored_responses"] == len(different)
+    turn = len(driven.prompts.turn_ids)
+    assert counters["scored_tokens"] == sum(turn + cut for cut in different.values())
 
 
 @pytest.mark.parametrize("kind", ["yes_no", "yes_top20"])

@@ -1,4 +1,4 @@
-"""What a figure is, and a benchmark that runs: the counts that must not regress unseen."""
+"""What a figure is, and a benchmark that runs."""
 
 import json
 
@@ -24,13 +24,11 @@ def test_an_unknown_name_is_told(capsys):
 
 
 @pytest.mark.process
-def test_scores_compute_little_and_figures_are_lines_of_json(tmp_path):
-    """Of P(True), tokens are counted; times, which the other groups are of, differ by machine."""
+def test_figures_are_lines_of_json_as_they_come(tmp_path):
     file = tmp_path / "figures.jsonl"
-    assert bench.main(["score", "--quick", "--json", str(file)]) == 0
+    assert bench.main(["start", "--quick", "--json", str(file)]) == 0
     first, *lines = map(json.loads, file.read_text().splitlines())
     assert first["versions"]["torch"]
     assert first["machine"]["cpus"] >= 1
-    ratios = {line["name"]: line["ratio"] for line in lines}
-    assert ratios["score.short"] <= 0.45
-    assert ratios["score.long"] <= 0.2
+    assert {line["name"] for line in lines} == {"start.help", "start.plan", "start.config_error"}
+    assert all({"ours", "baseline", "ratio", "unit", "reach"} <= set(line) for line in lines)
