@@ -95,13 +95,6 @@ class Hosts:
             if kind in actor["class_name"] and actor["state"] == "ALIVE"
         )
 
-    def pending(self, kind: str) -> int:
-        """Actors whose class is named so that wait for a place."""
-        return sum(
-            kind in actor["class_name"] and actor["state"].startswith("PENDING")
-            for actor in self._state("actors")
-        )
-
     def _start(self, name: str, ip: str, *arguments: str) -> None:
         environment = {k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"}
         disk = self._disks / name  # its own: a host deletes the packages that it no longer needs
