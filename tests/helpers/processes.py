@@ -1,6 +1,7 @@
 """Processes that run the project's jobs."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ def start(
     return subprocess.Popen(
         command, cwd=ROOT, env={"PYTHONPATH": str(ROOT), **inherited}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        # What runs in the background ignores SIGINT, and so would all that is started from there.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
