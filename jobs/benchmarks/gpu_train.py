@@ -9,25 +9,17 @@ from jobs.benchmarks import random_model, work
 from jobs.benchmarks.figure import Figure, Reach
 from jobs.benchmarks.gpu_card import datasheet
 from jobs.benchmarks.train import Row, Steps, examples
+from pipelines.config import Config
 
 MICRO_TOKENS = (16_384, 8_192, 4_096)  # a forward; each way is taken at the best for it
 
 
 def step(shape: str, root: Path, quick: bool) -> list[Figure]:
-    import torch
-
-    from pipelines.method.prompts import Prompts
-    from pipelines.training.loop import JointModel
-    from pipelines.training.lora import attach
     from pipelines.training.micro_batches import length_of
 
-    model = random_model.make(shape, root)
-    config = work.config(model=model)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    joint = JointModel(attach(Path(model), config), config, Prompts.load(model))
-    # All of it, as DeepSpeed does: PEFT makes the adapter's weights in float32.
-    steps = Steps(joint.to(device, getattr(torch, config.train.dtype)), config)
-    rows = examples(joint.prompts, 4 if quick else 256)
+    config = work.config(model=random_model.make(shape, root))
+    steps = _steps(config)
+    rows = examples(steps.model.prompts, 4 if quick else 256)
     few = rows[: 2 if quick else 32]  # padded to 1,024 tokens each
     ours, micro_tokens, gib = _best(steps, steps.joint, rows)
     twice, _, _ = _best(steps, steps.two_forwards, rows)
@@ -44,11 +36,25 @@ def step(shape: str, root: Path, quick: bool) -> list[Figure]:
         Figure.of(f"{name}_two_forwards", "examples/s", [(ours, twice)], Reach("at least", 1.8)),
         Figure.of(f"{name}_padded", "examples/s", [(ours, padded)], Reach("at least", 4)),
     ]
-    if device == "cuda":
+    if steps.device.type == "cuda":
         rate = _operations(random_model.SHAPES[shape], rows, config.examples.eta) / seconds / 1e12
         peak = datasheet()[1]
         made.append(Figure.of(f"{name}_mfu", "TFLOP/s", [(rate, peak)], Reach("at least", 0.4)))
     return made
+
+
+def _steps(config: Config) -> Steps:
+    import torch
+
+    from pipelines.method.prompts import Prompts
+    from pipelines.training.loop import JointModel
+    from pipelines.training.lora import attach
+
+    model = Path(config.model.source)
+    joint = JointModel(attach(model, config), config, Prompts.load(model))
+    # All of it in one dtype, as DeepSpeed does: PEFT makes the adapter's weights in float32.
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Steps(joint.to(device, getattr(torch, config.train.dtype)), config)
 
 
 def _best(
@@ -92,14 +98,11 @@ def stage(model: str, quick: bool) -> list[Figure]:
     """Ray Data, Ray Train and DeepSpeed's ZeRO 2 around the step, against the step alone."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-    import torch
 
     from pipelines.method.prompts import Prompts
     from pipelines.stages import train
     from pipelines.storage.location import Location
     from pipelines.storage.schemas import EXAMPLES, EXAMPLES_FILE
-    from pipelines.training.loop import JointModel
-    from pipelines.training.lora import attach
 
     batch, count = (4, 3) if quick else (64, 12)
     config = work.config(model=model)
@@ -122,9 +125,7 @@ def stage(model: str, quick: bool) -> list[Figure]:
         train.run(config, {"examples": source}, out)
         losses = [one for one in _lines(Path(root, "out", "losses.jsonl")) if one["step"] > 2]
     inside = sum(one["rows"] for one in losses) / sum(one["seconds"] for one in losses)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    joint = JointModel(attach(Path(model), config), config, prompts)
-    alone = Steps(joint.to(device, getattr(torch, config.train.dtype)), config)
+    alone = _steps(config)
     alone.seconds(alone.joint, rows)
     bare = len(rows) / alone.seconds(alone.joint, rows)
     pairs = [(inside, bare)]
