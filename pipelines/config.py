@@ -4,14 +4,16 @@
 the key. Field comments are the config reference (README.md lists the same keys).
 """
 
+import datetime
 import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from pipelines.method.policies import POLICIES
+from pipelines.method.template import PLAIN, RESERVED, Chat
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -24,6 +26,20 @@ class _Section(BaseModel):
 
 class ModelConfig(_Section):
     source: str  # a directory, a hub id, s3://..., or builtin:smollm2-135m
+    template: dict[str, JsonValue] = {}  # variables of its chat template, e.g. enable_thinking
+    system: str | None = None  # a system prompt; the template's own, by default
+    # what a chat template is told that asks for today
+    date: Annotated[datetime.date, Field(strict=False)] = PLAIN.date
+
+    @property
+    def chat(self) -> Chat:
+        return Chat(self.template, self.system, self.date)
+
+    @model_validator(mode="after")
+    def _own_variables(self) -> Self:
+        if taken := sorted(RESERVED & set(self.template)):
+            raise ValueError(f"model.template.{taken[0]}: a rendering sets this itself")
+        return self
 
 
 class DatasetConfig(_Section):

@@ -27,8 +27,9 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
         return Step(name, run, spec, inputs, version)
 
     every = [
-        step("queries", queries, roles=("train",)),
-        step("held_out", queries, roles=("calibration", "test")),
+        # Prompts without today's date, of tokenizer.json.
+        step("queries", queries, version=2, roles=("train",)),
+        step("held_out", queries, version=2, roles=("calibration", "test")),
         step("label", label, "queries"),
         step("examples", examples, "label"),
         step("train", train, "examples", version=2),  # batches of any number of workers

@@ -8,7 +8,7 @@ import atexit
 import logging
 import os
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -27,6 +27,7 @@ from pipelines.engine.arguments import engine_arguments
 from pipelines.engine.edt_plugin import LOG_PROBABILITIES
 from pipelines.engine.protocol import Generated, Scored
 from pipelines.method.prompts import ConfidenceKind, Prompts, confidence
+from pipelines.method.template import PLAIN, Chat
 from pipelines.running.placement import where_parts_go
 from pipelines.storage.models import fetch
 
@@ -45,15 +46,21 @@ class VLLMEngine:
         engine: EngineConfig,
         sampling: SamplingConfig,
         scoring: ConfidenceConfig,
+        chat: Chat = PLAIN,
     ):
         self._sampling = sampling
         self._kind = scoring.kind
+        self.prompts = Prompts.load(model_dir, scoring.question, chat)
         try:
             self._llm = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(
                     **engine_arguments(model_dir, engine),
                     # What is reported is normalized by the plugin, in the rows that ask for it.
                     logprobs_mode="processed_logits",
+                    # It gets ids and gives ids; its own tokenizer need not be the one of
+                    # method/tokenizer.py. What reads images wants one, and there are none.
+                    skip_tokenizer_init=True,
+                    language_model_only=True,
                 )
             )
         except ValidationError as error:  # what vLLM's config refuses
@@ -66,7 +73,6 @@ class VLLMEngine:
         # It reports an engine's end at each exit, too. An engine that fails says why in its own
         # process. Only here: an engine that starts sets all of vLLM's loggers anew.
         logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
-        self.prompts = Prompts.from_tokenizer(self._llm.get_tokenizer(), scoring.question)
         # A process that ends takes its children with it first: vLLM would report a crash.
         atexit.register(self.shutdown)
 
@@ -79,7 +85,9 @@ class VLLMEngine:
                 f"engine: one node keeps the model in {model_dir}, another in {others[0]}; "
                 "set $SELFCAL_CACHE to one path on all nodes"
             )
-        return cls(str(model_dir), config.engine, config.sampling, config.confidence)
+        return cls(
+            str(model_dir), config.engine, config.sampling, config.confidence, config.model.chat
+        )
 
     async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
         draw = VLLMDraw(self._llm, self.prompts, self._kind)
@@ -124,7 +132,7 @@ class VLLMDraw:
             # vLLM learns from the first part whether a session reports log-probabilities, and
             # a response's own are not wanted: so the first part is all but one of the prompt.
             yield _part(prompt_ids[:-1], score)
-            yield _part(prompt_ids[-1:], respond_params(sampling, key))
+            yield _part(prompt_ids[-1:], respond_params(sampling, key, self._prompts.end_ids))
             if (turn := await self._turn) is not None:
                 yield _part(turn, score)
 
@@ -180,10 +188,13 @@ def _part(ids: Sequence[int], params: SamplingParams) -> StreamingInput:
     return StreamingInput(tokens_input(list(ids)), params)
 
 
-def respond_params(sampling: SamplingConfig, key: int) -> SamplingParams:
+def respond_params(
+    sampling: SamplingConfig, key: int, end_ids: Iterable[int] = ()
+) -> SamplingParams:
     return SamplingParams(
         temperature=0.0,
         max_tokens=sampling.max_tokens,
+        stop_token_ids=sorted(end_ids),
         extra_args={
             "edt_t0": sampling.temperature,
             "edt_base": sampling.edt_base,

@@ -3,75 +3,81 @@
 A scored sequence is `prompt_ids + response_ids + turn_ids`. The response's ids are the ones
 the engine sampled, less the end token; nothing is decoded and encoded again on the way, so the
 engine's cached blocks, the training example and a served request hold the same ids. The turn's
-ids come from the tokenizer's own chat template: the text that it puts after an assistant's
-message when a user turn follows.
+ids come from the tokenizer's own chat template (template.py): what it puts between an
+assistant's message and the model's reply to a question about it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.method.template import PLAIN, Chat, Turn, confidence_turn, render
+from pipelines.method.tokenizer import end_ids, load_tokenizer
+
 ConfidenceKind = Literal["yes", "yes_top20", "yes_no"]
-
-QUESTION = "Is the answer correct? (Yes/No)"
-REASONING_QUESTION = "Directly answer the question by Yes or No: Is the answer correct?"
-
-_RESPONSE = "\u2402RESPONSE\u2403"  # stands for a response while the template renders
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """The token ids that one model's conversations are made of (see `from_tokenizer`)."""
+    """The token ids that one model's conversations are made of (see `from_tokenizer`).
+
+    yes_id, no_id: the reply's first token, as it stands after the turn. end_ids: each of them
+    ends a response.
+    """
 
     tokenizer: Any
     turn_ids: list[int]
     yes_id: int
     no_id: int
     end_ids: frozenset[int]
+    chat: Chat = PLAIN
 
     @classmethod
-    def from_tokenizer(cls, tokenizer: Any, question: str | None = None) -> "Prompts":
+    def from_tokenizer(
+        cls,
+        tokenizer: Any,
+        question: str | None = None,
+        chat: Chat = PLAIN,
+        ends: Iterable[int] = (),
+    ) -> "Prompts":
         """Derives the confidence turn from a transformers tokenizer's chat template.
 
         question: what to ask after a response; by default the paper's, in its wording for
-        models whose template opens a think block. Raises ValueError where the tokenizer has
-        no chat template, no single token for Yes or No, or a template that closes an
-        assistant's message with plain text (then no token boundary ends a response).
+        models that think. ends: end tokens beside the tokenizer's and the template's. Raises
+        ValueError where the tokenizer has no chat template, no single token for Yes or No after
+        the turn, or a template that closes an assistant's message with plain text (then no token
+        boundary ends a response), or that `confidence_turn` refuses.
         """
         if not getattr(tokenizer, "chat_template", None):
             raise ValueError(
                 f"model.source: the tokenizer of {tokenizer.name_or_path!r} has no chat template; "
                 "use an instruction-tuned model"
             )
-        reasons = "</think>" in str(tokenizer.chat_template)
-        turn = _turn_text(tokenizer, question or (REASONING_QUESTION if reasons else QUESTION))
-        if reasons:
-            turn += "\n</think>\n\n" if turn.endswith("<think>\n") else "<think>\n\n</think>\n\n"
-        ids = tokenizer.encode(turn, add_special_tokens=False)
-        if ids[0] not in tokenizer.all_special_ids and ids[0] not in tokenizer.added_tokens_decoder:
-            raise ValueError(
-                f"model.source: the chat template of {tokenizer.name_or_path!r} ends an "
-                f"assistant's message with plain text ({turn[:20]!r}), not with a special token"
-            )
+        turn = confidence_turn(tokenizer, chat, question)
+        end = _end_id(tokenizer, turn)
+        turn_ids, yes_id, no_id = _reply(tokenizer, turn)
         return cls(
             tokenizer=tokenizer,
-            turn_ids=ids,
-            yes_id=_single_token(tokenizer, "Yes"),
-            no_id=_single_token(tokenizer, "No"),
-            end_ids=frozenset({ids[0], *_as_list(tokenizer.eos_token_id)}),
+            turn_ids=turn_ids,
+            yes_id=yes_id,
+            no_id=no_id,
+            end_ids=frozenset({end, *_as_list(tokenizer.eos_token_id), *ends}),
+            chat=chat,
         )
 
     @classmethod
-    def load(cls, model_dir: str | Path, question: str | None = None) -> "Prompts":
+    def load(
+        cls, model_dir: str | Path, question: str | None = None, chat: Chat = PLAIN
+    ) -> "Prompts":
         """The same from a model's directory."""
-        from transformers import AutoTokenizer
-
-        return cls.from_tokenizer(AutoTokenizer.from_pretrained(str(model_dir)), question)
+        tokenizer = load_tokenizer(model_dir)
+        return cls.from_tokenizer(tokenizer, question, chat, end_ids(model_dir))
 
     def sampling_text(self, question: str) -> str:
         """The conversation up to where the model's response starts, as text."""
-        return _render(self.tokenizer, [{"role": "user", "content": question}])
+        return render(self.tokenizer, self.chat, [question], prompt=True)
 
     def sampling_ids(self, question: str) -> list[int]:
         """The same as token ids."""
@@ -114,33 +120,48 @@ def confidence(logprobs: dict[int, float], kind: ConfidenceKind, prompts: Prompt
     return yes / total if total > 0 else 0.0
 
 
-def _turn_text(tokenizer: Any, question: str) -> str:
-    conversation = [
-        {"role": "user", "content": "?"},
-        {"role": "assistant", "content": _RESPONSE},
-        {"role": "user", "content": question},
-    ]
-    _, found, turn = _render(tokenizer, conversation).partition(_RESPONSE)
-    if not found:
+def _reply(tokenizer: Any, turn: Turn) -> tuple[list[int], int, int]:
+    """The turn's ids, and the one token each that Yes and No are after it.
+
+    A tokenizer may join the last space of a turn with the word, as " Yes": then the turn ends
+    before the space, where the model would write it.
+    """
+    encode, decode = partial(_ids_after_response, tokenizer), tokenizer.decode
+    (*yes, yes_id), (*no, no_id) = (encode(turn.text + word) for word in ("Yes", "No"))
+    for text in (turn.text, turn.text.rstrip(" ")):
+        ids = encode(text)
+        # As texts: some tokenizers cut two newlines in other places where a word follows.
+        if decode(ids) == decode(yes) == decode(no):
+            return ids, yes_id, no_id
+    raise ValueError(
+        f"model.source: the tokenizer of {tokenizer.name_or_path!r} has no single token for Yes, "
+        f"or for No, after {turn.text[-20:]!r}, which the confidence score reads"
+    )
+
+
+def _ids_after_response(tokenizer: Any, text: str) -> list[int]:
+    """Ids of a text as it stands after a word: some tokenizers put a space before what is first."""
+    word, whole = (tokenizer.encode(t, add_special_tokens=False) for t in ("a", "a" + text))
+    if whole[: len(word)] != word:
         raise ValueError(
-            f"model.source: the chat template of {tokenizer.name_or_path!r} drops an assistant's "
-            "earlier message, so a confidence turn cannot follow it"
+            f"model.source: the tokenizer of {tokenizer.name_or_path!r} joins a response with what "
+            f"its chat template puts after it ({text[:20]!r})"
         )
-    return turn
+    return whole[len(word) :]
 
 
-def _render(tokenizer: Any, conversation: list[dict[str, str]]) -> str:
-    return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
-
-
-def _single_token(tokenizer: Any, word: str) -> int:
-    ids = tokenizer.encode(word, add_special_tokens=False)
-    if len(ids) != 1:
-        raise ValueError(
-            f"model.source: the tokenizer of {tokenizer.name_or_path!r} has no single token for "
-            f"{word!r}, which the confidence score reads"
-        )
-    return ids[0]
+def _end_id(tokenizer: Any, turn: Turn) -> int:
+    """The token that ends an assistant's message: its last one or, where none ends that, one
+    that others follow."""
+    added = tokenizer.added_tokens_decoder
+    for text in (turn.after, turn.closing):
+        for token in _ids_after_response(tokenizer, text):
+            if token in added and added[token].content.strip():
+                return token
+    raise ValueError(
+        f"model.source: the chat template of {tokenizer.name_or_path!r} ends an assistant's "
+        f"message with plain text ({turn.closing[:20]!r}), not with a special token"
+    )
 
 
 def _as_list(value: Any) -> list[int]:

@@ -32,7 +32,8 @@ def spec(config: Config) -> dict[str, Any]:
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
     label, settings = inputs["label"], config.examples
-    turn_ids = Prompts.load(fetch(config.model.source), config.confidence.question).turn_ids
+    model = config.model
+    turn_ids = Prompts.load(fetch(model.source), config.confidence.question, model.chat).turn_ids
     numbers, targets = candidates(label, settings.target)
     chosen = choose(
         targets,

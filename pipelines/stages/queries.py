@@ -28,7 +28,7 @@ def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
     data = {
         role: [entry.model_dump(mode="json") for entry in _entries(config, role)] for role in roles
     }
-    return {"data": data, "seed": config.seed, "model": config.model.source}
+    return {"data": data, "seed": config.seed, "model": config.model.model_dump(mode="json")}
 
 
 def check(config: Config) -> None:
@@ -52,7 +52,8 @@ def run(
 ) -> Result:
     """Writes the queries of some roles, each to a file of its own."""
     rows = [row for row in read(config) if row["role"] in roles]
-    prompts = Prompts.load(fetch(config.model.source), config.confidence.question)
+    model = config.model
+    prompts = Prompts.load(fetch(model.source), config.confidence.question, model.chat)
     for row in rows:
         row["prompt"] = prompts.sampling_text(row["question"])
         row["prompt_ids"] = prompts.sampling_ids(row["question"])

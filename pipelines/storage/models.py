@@ -14,9 +14,11 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from pipelines.method.tokenizer import no_tokenizer
 from pipelines.storage.location import Location
 
 BUILTIN = ("smollm2-135m",)
+SETTINGS = "tokenizer_config.json"
 
 
 def check(source: str) -> None:
@@ -39,9 +41,10 @@ def check(source: str) -> None:
 
 
 def _check_directory(directory: Path, source: str) -> None:
-    for name in ("config.json", "tokenizer.json"):
-        if not (directory / name).is_file():
-            raise ValueError(f"model.source: {source} has no {name}")
+    if not (directory / "config.json").is_file():
+        raise ValueError(f"model.source: {source} has no config.json")
+    if not (directory / "tokenizer.json").is_file():
+        raise ValueError(f"model.source: {no_tokenizer(directory, source)}")
     if not list(directory.glob("*.safetensors")):
         raise ValueError(
             f"model.source: {source} has no *.safetensors (pickled weights are not read)"
@@ -53,7 +56,7 @@ def _check_tokenizer(directory: Path, source: str) -> None:
     """The chat template and the Yes and No tokens, read without transformers or torch."""
     from tokenizers import Tokenizer
 
-    settings = directory / "tokenizer_config.json"
+    settings = directory / SETTINGS
     inline = json.loads(settings.read_text()).get("chat_template") if settings.is_file() else None
     if not inline and not (directory / "chat_template.jinja").is_file():
         raise ValueError(
@@ -62,11 +65,33 @@ def _check_tokenizer(directory: Path, source: str) -> None:
         )
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     for word in ("Yes", "No"):
-        if len(tokenizer.encode(word, add_special_tokens=False).ids) != 1:
+        # Which of them it is, the chat template tells (method/prompts.py).
+        if all(
+            len(tokenizer.encode(w, add_special_tokens=False).ids) > 1 for w in (word, f" {word}")
+        ):
             raise ValueError(
                 f"model.source: the tokenizer in {source} has no single token for {word!r}, "
                 "which the confidence score reads"
             )
+
+
+def copy_tokenizer(model_dir: Path, out: Path) -> None:
+    """The tokenizer's files into another model's directory, as they are but for the class that
+    transformers and vLLM shall load them with: the one that reads tokenizer.json as it stands."""
+    for pattern in (
+        "tokenizer*",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "*chat_template*",
+    ):
+        for file in model_dir.glob(pattern):
+            copy = shutil.copytree if file.is_dir() else shutil.copyfile
+            copy(file, out / file.name)
+    file = out / SETTINGS
+    settings = json.loads(file.read_text()) if file.is_file() else {}
+    settings.pop("auto_map", None)  # a class that the model brings
+    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    file.write_text(json.dumps(settings, indent=2, ensure_ascii=False))
 
 
 def tokenizer_file(source: str) -> Path | None:
@@ -131,12 +156,14 @@ def _from_hub(source: str) -> Path:
 
     wanted = ["*.json", "*.safetensors", "*.jinja", "*.model"]
     try:
-        return Path(snapshot_download(source, allow_patterns=wanted))
+        directory = Path(snapshot_download(source, allow_patterns=wanted))
     except (HfHubHTTPError, OSError) as error:
         raise ValueError(
             f"model.source: could not fetch {source} from the hub ({type(error).__name__}); "
             "check the name and its access, or give a directory"
         ) from None
+    _check_directory(directory, source)
+    return directory
 
 
 def _cache_dir(source: str) -> Path:

@@ -56,7 +56,7 @@ def train_loop(arguments: dict[str, Any]) -> None:
     steps = train.epochs * math.ceil(arguments["rows"] / train.batch_size)
 
     model_dir = fetch(config.model.source)
-    prompts = Prompts.load(model_dir, config.confidence.question)
+    prompts = Prompts.load(model_dir, config.confidence.question, config.model.chat)
     torch.manual_seed(config.seed)
     module = JointModel(attach(model_dir, config), config, prompts)
     optimizer = torch.optim.AdamW(

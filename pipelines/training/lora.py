@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from pipelines.config import Config
-from pipelines.storage.models import quiet_transformers
+from pipelines.storage.models import copy_tokenizer, quiet_transformers
 
 
 def load_base(model_dir: Path, config: Config) -> nn.Module:
@@ -40,4 +40,4 @@ def merge(model_dir: Path, adapter_dir: Path, config: Config, out: Path) -> None
     """Writes base + adapter as one model in train.dtype: safetensors, config and tokenizer."""
     tuned = PeftModel.from_pretrained(load_base(model_dir, config), str(adapter_dir))
     tuned.merge_and_unload().save_pretrained(str(out))
-    AutoTokenizer.from_pretrained(str(model_dir)).save_pretrained(str(out))
+    copy_tokenizer(model_dir, out)

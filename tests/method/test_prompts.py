@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from pipelines.method.prompts import QUESTION, REASONING_QUESTION, Prompts, confidence
+from pipelines.method.prompts import Prompts, confidence
+from pipelines.method.template import QUESTION, REASONING_QUESTION
 
 RESPONSES = ["Paris", "The capital is Paris.\n\nIt lies on the Seine.", "  two  spaces", "Yes"]
 

@@ -1,0 +1,213 @@
+"""A model's chat template: conversations as text, and where the reply to a question stands in it.
+
+Nothing is known here of families. The place of the reply is found by rendering: the generation
+prompt after the question, and the same conversation with a reply in it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import cycle
+from typing import Any, NamedTuple
+
+QUESTION = "Is the answer correct? (Yes/No)"
+REASONING_QUESTION = "Directly answer the question by Yes or No: Is the answer correct?"
+
+# They stand for a response and for the reply to a question while a template renders.
+_RESPONSE, _REPLY = "\u2402RESPONSE\u2403", "\u2402REPLY\u2403"
+
+# What opens a think block, and what closes it, in the spellings of published models.
+_BLOCKS = {
+    "<think>": "</think>",
+    "<thinking>": "</thinking>",
+    "<thought>": "</thought>",
+    "<reasoning>": "</reasoning>",
+    "<seed:think>": "</seed:think>",
+    "[THINK]": "[/THINK]",
+    "\u25c1think\u25b7": "\u25c1/think\u25b7",
+    "<|START_THINKING|>": "<|END_THINKING|>",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|channel>thought": "<channel|>",
+}
+_MARK = re.compile("|".join(map(re.escape, [*_BLOCKS, *_BLOCKS.values()])))
+
+# Variables by which published templates turn thinking off, and on.
+_OFF = {
+    "enable_thinking": False,
+    "thinking": False,
+    "reasoning": False,
+    "thinking_budget": 0,
+    "reasoning_effort": "none",
+}
+_ON = {"enable_thinking": True, "thinking": True, "reasoning": True}
+
+# What a rendering sets itself.
+RESERVED = {
+    "messages",
+    "conversation",
+    "chat_template",
+    "tokenize",
+    "add_generation_prompt",
+    "continue_final_message",
+    "strftime_now",
+}
+
+
+@dataclass(frozen=True)
+class Chat:
+    """What a conversation has beside its questions and answers, the same in all renderings.
+
+    variables: of the template, such as enable_thinking. system: a system prompt in place of the
+    template's own. date: what a template is told that asks for today; by default the day that
+    Llama's templates name where they are told none.
+    """
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    system: str | None = None
+    date: date = date(2024, 7, 26)
+
+
+PLAIN = Chat()
+
+
+class Turn(NamedTuple):
+    """The confidence turn as text: `closing`, what ends the response and leads to the question;
+    `text`, all from the response to the reply; `after`, what follows a reply."""
+
+    closing: str
+    text: str
+    after: str
+
+
+def render(tokenizer: Any, chat: Chat, said: Sequence[str], *, prompt: bool, **more: Any) -> str:
+    """A conversation as text. said: what the user and the model say by turns, the user first.
+
+    prompt: whether the generation prompt follows. more: variables of the template that win over
+    the chat's. Raises ValueError with one line where the template does not render.
+    """
+    messages = [
+        {"role": role, "content": text}
+        for role, text in zip(cycle(("user", "assistant")), said, strict=False)
+    ]
+    if chat.system is not None:
+        messages.insert(0, {"role": "system", "content": chat.system})
+    variables = {**chat.variables, **more}
+    try:
+        return tokenizer.apply_chat_template(
+            messages,
+            tokenize=False,
+            add_generation_prompt=prompt,
+            strftime_now=chat.date.strftime,  # or transformers would tell today's
+            **variables,
+        )
+    except Exception as error:  # a template is code that a model brings: it may raise anything
+        says = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"model.source: the chat template of {tokenizer.name_or_path!r} fails ({says})"
+        ) from error
+
+
+def confidence_turn(tokenizer: Any, chat: Chat, question: str | None = None) -> Turn:
+    """What stands between a response and the reply to a question about it.
+
+    The reply is the model's answer, not a thought: where the template has a switch that turns
+    thinking off, it is off from the response on; a think block that is open nonetheless is
+    closed once, in the template's spelling. question: by default the paper's, in its wording for
+    models whose template has a think block before a reply, or has one when it is asked to.
+    Raises ValueError where the template renders no such conversation, or does not tell where a
+    reply stands.
+    """
+    asked = (question or QUESTION).strip()
+    plain = _after_response(tokenizer, chat, asked)
+    off = dict(_changes(tokenizer, chat, asked, plain, _OFF))
+    switches = [{name: _OFF[name]} for name, text in off.items() if text == _closed(text)]
+    turn = _turn(tokenizer, chat, asked, [*switches, {}])
+    if question is None:
+        seen = [plain, turn.text, *off.values()]
+        seen += dict(_changes(tokenizer, chat, asked, plain, _ON)).values()
+        if any(_MARK.search(_after(text, asked)) for text in seen):
+            turn = _turn(tokenizer, chat, REASONING_QUESTION, [*switches, {}])
+    return turn
+
+
+def _changes(
+    tokenizer: Any, chat: Chat, question: str, plain: str, switches: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Of some variables, those that change what follows a response, and what follows then."""
+    for name, value in switches.items():
+        try:
+            text = _after_response(tokenizer, chat, question, **{name: value})
+        except ValueError:
+            continue  # of another type in this template: not this switch
+        if text != plain:
+            yield name, text
+
+
+def _after_response(tokenizer: Any, chat: Chat, question: str, **more: Any) -> str:
+    """From the end of a response to the end of the generation prompt after a question."""
+    text = render(tokenizer, chat, ["?", _RESPONSE, question], prompt=True, **more)
+    _, found, turn = text.partition(_RESPONSE)
+    if not found:
+        raise ValueError(
+            f"model.source: the chat template of {tokenizer.name_or_path!r} drops an assistant's "
+            "earlier message, so a confidence turn cannot follow it"
+        )
+    return turn
+
+
+def _turn(tokenizer: Any, chat: Chat, question: str, switches: Sequence[Mapping[str, Any]]) -> Turn:
+    """The turn under the first of some settings that tells where the reply stands."""
+    for switch in switches:
+        prompt = _after_response(tokenizer, chat, question, **switch)
+        said = ["?", _RESPONSE, question, _REPLY]
+        whole = render(tokenizer, chat, said, prompt=False, **switch)
+        before, found, after = whole.partition(_RESPONSE)[2].rpartition(_REPLY)
+        text = _place(prompt, before, question) if found else None
+        if text is not None:
+            return Turn(text.rpartition(question)[0] or text, text, after)
+    raise ValueError(
+        f"model.source: the chat template of {tokenizer.name_or_path!r} does not tell where a "
+        f"reply starts: its generation prompt ends in {prompt[-30:]!r}, and a reply follows "
+        f"{before[-30:]!r}"
+    )
+
+
+def _place(prompt: str, before: str, question: str) -> str | None:
+    """The text up to a reply; None where it cannot be told.
+
+    prompt: up to the end of the generation prompt. before: what the template puts before a reply
+    that is there already.
+    """
+    if before.startswith(prompt):
+        return _closed(before)
+    # A reply that is there has no think block, or another one than the generation prompt opens.
+    start = len(prompt) - len(_after(prompt, question))
+    if (block := _block(prompt, start)) is None:
+        return prompt if before.rstrip() == prompt.rstrip() else None
+    if not before.startswith(prompt[:block]):
+        return None
+    header = _MARK.split(before[block:])[-1]
+    return _closed(prompt) + (header if header.strip() else "")
+
+
+def _after(text: str, question: str) -> str:
+    """What follows the question; all of it, where the template changed the question."""
+    return text.rpartition(question)[2]
+
+
+def _block(text: str, start: int) -> int | None:
+    """Where the last think block from `start` on begins; None where there is none."""
+    marks = list(_MARK.finditer(text, start))
+    opens = [mark for mark in marks if mark[0] in _BLOCKS]
+    return (opens or marks)[-1].start() if marks else None
+
+
+def _closed(text: str) -> str:
+    """The text with the think block closed that is open at its end, as it was opened: on a line
+    of its own or not."""
+    marks = _MARK.findall(text)
+    if not marks or marks[-1] not in _BLOCKS:
+        return text
+    close = _BLOCKS[marks[-1]]
+    return text + (f"\n{close}\n\n" if text.endswith("\n") else close)

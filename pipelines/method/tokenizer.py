@@ -1,0 +1,55 @@
+"""A model's tokenizer and end tokens, read from its directory: the same for all that need them.
+
+tokenizer.json says all of a tokenizer, and is read as it stands. The class that
+tokenizer_config.json names is not asked: transformers makes a SentencePiece tokenizer, without
+spaces and newlines, of a byte-level one whose class is called LlamaTokenizerFast, as that of
+DeepSeek-R1-Distill-Llama is.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+# Spaces, newlines, a tab, other scripts, a sign of four bytes: none may be lost on the way.
+PROBE = "What is  2 + 2 ?\n\nIt's:\n\tdone , Ответ \u7b54\u3048 \U0001f642 x"
+
+
+def load_tokenizer(model_dir: str | Path) -> Any:
+    """A transformers tokenizer of tokenizer.json; ValueError where there is none, or where a text
+    does not come back from its ids."""
+    from transformers import PreTrainedTokenizerFast
+
+    directory = Path(model_dir)
+    if not (directory / "tokenizer.json").is_file():
+        raise ValueError(f"model.source: {no_tokenizer(directory, str(directory))}")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(directory))
+    tokenizer.clean_up_tokenization_spaces = False  # it takes spaces away before punctuation
+    back = tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False))
+    if back.strip() != PROBE:
+        raise ValueError(
+            f"model.source: the tokenizer in {directory} loses text: {PROBE!r} comes back as "
+            f"{back!r}"
+        )
+    return tokenizer
+
+
+def no_tokenizer(directory: Path, source: str) -> str:
+    """What to say of a source whose directory has no tokenizer.json."""
+    if (directory / "tekken.json").is_file():
+        return (
+            f"{source} has its tokenizer in Mistral's own format, tekken.json, and no "
+            "tokenizer.json with a chat template; give a conversion that has one"
+        )
+    return f"{source} has no tokenizer.json"
+
+
+def end_ids(model_dir: str | Path) -> frozenset[int]:
+    """The ids that end a response by generation_config.json and config.json; maybe none."""
+    found: set[int] = set()
+    for name in ("generation_config.json", "config.json"):
+        file = Path(model_dir) / name
+        settings = json.loads(file.read_text()) if file.is_file() else {}
+        for part in (settings, settings.get("text_config") or {}):  # of a model that sees, too
+            ids = part.get("eos_token_id")
+            found.update(ids if isinstance(ids, list) else [] if ids is None else [ids])
+    return frozenset(found)
