@@ -73,9 +73,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def family_tokenizer(family: str, smollm: Path) -> Any:
     """A family's special tokens and chat template on the built-in model's vocabulary."""
-    from transformers import AutoTokenizer
+    from pipelines.method.tokenizer import load_tokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(smollm))
+    tokenizer = load_tokenizer(smollm)
     if family == "chatml":
         return tokenizer
     bos, eos, others = FAMILIES[family]

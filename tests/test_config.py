@@ -1,6 +1,7 @@
 """Bad configs are one clear line that names the key."""
 
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from pipelines.config import Config, DatasetConfig, load
+from pipelines.method.template import PLAIN, Chat
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -82,6 +84,9 @@ def test_overrides_are_yaml(write):
         ("data.eval.x.limit=1", "--set data.eval.x.limit=1: "),
         ("root.x=1", "--set root.x=1: "),
         ("model.source=", "model.source: "),
+        ("model.date=today", "model.date: Input should be a valid date"),
+        ("model.template=[1]", "model.template: Input should be a valid dictionary"),
+        ("model.template.tokenize=true", "model: model.template.tokenize: a rendering sets this"),
         ("root", "expected dotted.key=value"),
     ],
 )
@@ -95,6 +100,13 @@ def test_missing_keys_and_files(write, tmp_path):
     assert "not YAML" in problem(write(None, "root: [unclosed"))
     assert "expected keys" in problem(write(None, "just text"))
     assert "expected keys" in problem(write(None, ""))
+
+
+def test_what_a_chat_has_beside_questions(write):
+    given = ["template.enable_thinking=false", "system=Be brief.", "date=2031-01-02"]
+    chat = load(write(GOOD), [f"model.{one}" for one in given]).model.chat
+    assert chat == Chat({"enable_thinking": False}, "Be brief.", date(2031, 1, 2))
+    assert load(write(GOOD)).model.chat == PLAIN
 
 
 def test_a_config_is_frozen(write):

@@ -123,16 +123,15 @@ def confidence(logprobs: dict[int, float], kind: ConfidenceKind, prompts: Prompt
 def _reply(tokenizer: Any, turn: Turn) -> tuple[list[int], int, int]:
     """The turn's ids, and the one token each that Yes and No are after it.
 
-    A tokenizer may join the last space of a turn with the word, as " Yes": then the turn ends
-    before the space, where the model would write it.
+    Where the tokenizer joins the last space of the turn with the word, as " Yes", the turn ends
+    before the space, as a generation prompt does.
     """
     encode, decode = partial(_ids_after_response, tokenizer), tokenizer.decode
-    (*yes, yes_id), (*no, no_id) = (encode(turn.text + word) for word in ("Yes", "No"))
-    for text in (turn.text, turn.text.rstrip(" ")):
-        ids = encode(text)
-        # As texts: some tokenizers cut two newlines in other places where a word follows.
-        if decode(ids) == decode(yes) == decode(no):
-            return ids, yes_id, no_id
+    replies = {word: encode(turn.text + word)[-1] for word in ("Yes", "No")}
+    for text in (turn.text.rstrip(" "), turn.text):
+        ids, space = encode(text), turn.text[len(text) :]
+        if all(decode([*ids, i]) == decode(ids) + space + word for word, i in replies.items()):
+            return ids, replies["Yes"], replies["No"]
     raise ValueError(
         f"model.source: the tokenizer of {tokenizer.name_or_path!r} has no single token for Yes, "
         f"or for No, after {turn.text[-20:]!r}, which the confidence score reads"

@@ -25,12 +25,16 @@ def load_tokenizer(model_dir: str | Path) -> Any:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(str(directory))
     tokenizer.clean_up_tokenization_spaces = False  # it takes spaces away before punctuation
     back = tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False))
+    check_text(back, str(directory))
+    return tokenizer
+
+
+def check_text(back: str, source: str) -> None:
+    """ValueError where PROBE came back otherwise from its ids, than it was."""
     if back.strip() != PROBE:
         raise ValueError(
-            f"model.source: the tokenizer in {directory} loses text: {PROBE!r} comes back as "
-            f"{back!r}"
+            f"model.source: the tokenizer in {source} loses text: {PROBE!r} comes back as {back!r}"
         )
-    return tokenizer
 
 
 def no_tokenizer(directory: Path, source: str) -> str:

@@ -14,7 +14,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipelines.method.tokenizer import no_tokenizer
+from pipelines.method.tokenizer import PROBE, check_text, no_tokenizer
 from pipelines.storage.location import Location
 
 BUILTIN = ("smollm2-135m",)
@@ -53,22 +53,28 @@ def _check_directory(directory: Path, source: str) -> None:
 
 
 def _check_tokenizer(directory: Path, source: str) -> None:
-    """The chat template and the Yes and No tokens, read without transformers or torch."""
+    """What the tokenizer's files tell without transformers or torch."""
     from tokenizers import Tokenizer
 
-    settings = directory / SETTINGS
-    inline = json.loads(settings.read_text()).get("chat_template") if settings.is_file() else None
-    if not inline and not (directory / "chat_template.jinja").is_file():
+    name = SETTINGS
+    try:
+        settings = json.loads(file.read_text()) if (file := directory / name).is_file() else {}
+        name = "tokenizer.json"
+        tokenizer = Tokenizer.from_file(str(directory / name))
+    except Exception as error:  # tokenizers raises no other
+        raise ValueError(f"model.source: {source}/{name} cannot be read ({error})") from None
+    if not settings.get("chat_template") and not (directory / "chat_template.jinja").is_file():
         raise ValueError(
             f"model.source: the tokenizer in {source} has no chat template; "
             "use an instruction-tuned model"
         )
-    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-    for word in ("Yes", "No"):
-        # Which of them it is, the chat template tells (method/prompts.py).
-        if all(
-            len(tokenizer.encode(w, add_special_tokens=False).ids) > 1 for w in (word, f" {word}")
-        ):
+
+    def ids(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False).ids
+
+    check_text(tokenizer.decode(ids(PROBE), skip_special_tokens=False), source)
+    for word in ("Yes", "No"):  # with a space or without, the chat template tells
+        if len(ids(word)) > 1 and len(ids(f" {word}")) > 1:
             raise ValueError(
                 f"model.source: the tokenizer in {source} has no single token for {word!r}, "
                 "which the confidence score reads"

@@ -13,7 +13,7 @@ from hosts import hosts
 from labeling import command, rows
 from object_store import free_port, plain_environment
 from processes import printed_until, start
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 from waiting import once
 
 from pipelines.method.prompts import Prompts
@@ -73,7 +73,7 @@ def test_a_model_that_no_host_holds_is_split_over_two(split):
 def test_its_confidences_are_the_models(split, tiny):
     """P(True) by transformers, on the tokens that were drawn."""
     model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
-    prompts = Prompts.from_tokenizer(AutoTokenizer.from_pretrained(tiny))
+    prompts = Prompts.load(tiny)
     for row in split[0]:
         for one, response_ids in zip(row["samples"], row["response_ids"], strict=True):
             ids = [*row["prompt_ids"], *response_ids, *prompts.turn_ids]

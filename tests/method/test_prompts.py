@@ -1,8 +1,10 @@
 """Token ids on the chat templates of four families; P(True) from log-probabilities."""
 
 import math
+from functools import partial
 
 import pytest
+from tokenizing import byte_level, sentencepiece, with_template
 
 from pipelines.method.prompts import Prompts, confidence
 from pipelines.method.template import QUESTION, REASONING_QUESTION
@@ -118,3 +120,38 @@ def test_top20_reads_twenty_tokens(prompts):
     others = [i for i in range(1000, 1030) if "Yes" not in prompts.tokenizer.decode([i])][:20]
     logprobs = {i: math.log(0.04) for i in others} | {prompts.yes_id: math.log(0.01)}
     assert confidence(logprobs, "yes_top20", prompts) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "yes"),
+    [
+        (sentencepiece, "zephyr", "Yes"),  # though the bare word is ▁Yes
+        (sentencepiece, "spaced", "▁Yes"),
+        (byte_level, "zephyr", "Yes"),
+        (byte_level, "label", "ĠYes"),  # DeepSeek-LLM's
+    ],
+)
+def test_yes_is_the_token_that_follows_the_turn(tmp_path, made, name, yes):
+    tokenizer = with_template(tmp_path, name, made=made)
+    prompts = Prompts.from_tokenizer(tokenizer)
+    said = [
+        {"role": "user", "content": "2 + 2?"},
+        {"role": "assistant", "content": "4"},
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": "Yes"},
+    ]
+    whole = tokenizer.apply_chat_template(said, tokenize=False)
+    ids = tokenizer.encode(whole, add_special_tokens=False)
+    at = len(ids) - 1 - ids[::-1].index(prompts.yes_id)
+    assert ids[at - len(prompts.turn_ids) : at] == prompts.turn_ids
+    assert tokenizer.convert_ids_to_tokens(prompts.yes_id) == yes
+    assert tokenizer.convert_ids_to_tokens(prompts.no_id) == yes.replace("Yes", "No")
+
+
+def test_no_single_token_after_the_turn(tmp_path):
+    """The vocabulary has " Yes" and " No" alone, which stand after a space."""
+    made = partial(byte_level, (" Yes No",))
+    spaced = Prompts.from_tokenizer(with_template(tmp_path, "label", made=made))
+    assert spaced.tokenizer.decode([spaced.yes_id, spaced.no_id]) == " Yes No"
+    with pytest.raises(ValueError, match="'zephyr' has no single token for Yes, or for No, after"):
+        Prompts.from_tokenizer(with_template(tmp_path, "zephyr", made=made))

@@ -7,10 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from processes import ROOT
+from tokenizing import byte_level, template, write
 
-from pipelines.config import Config
+from pipelines.config import Config, ModelConfig
 from pipelines.method.answers import canonical, is_correct
 from pipelines.method.prompts import Prompts
+from pipelines.running.dag import canonical_json
 from pipelines.stages import queries
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import QUERIES
@@ -166,6 +168,29 @@ def test_the_artifact(tmp_path, smollm):
     for row in train.to_pylist():
         assert row["prompt_ids"] == prompts.sampling_ids(row["question"])
         assert row["question"] in row["prompt"]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"template": {"thinking": False}}, {"system": "Be brief."}, {"date": "2031-01-02"}]
+)
+def test_what_prompts_are_rendered_with_is_a_part_of_them(tmp_path, changed):
+    """Prompts rendered otherwise are other queries; today's date is in none."""
+    made = byte_level(special=("<|im_start|>", "<|im_end|>"))
+    source = write(tmp_path, made, template("dated"))
+    (source / "model.safetensors").touch()
+    plain = config([{"name": "capitals", "limit": 1}], model={"source": str(source)})
+    other = plain.model_copy(
+        update={"model": ModelConfig.model_validate({"source": str(source), **changed})}
+    )
+    assert queries.spec(plain, queries.ROLES) != queries.spec(other, queries.ROLES)
+    canonical_json(queries.spec(other, queries.ROLES))
+    prompts = []
+    for made in (plain, other):
+        queries.run(made, {}, Location.of(str(tmp_path)), ("train",))
+        (row,) = pq.read_table(tmp_path / "train.parquet").to_pylist()
+        prompts.append(row["prompt"])
+    assert "Today is 26 Jul 2024." in prompts[0]
+    assert (prompts[0] != prompts[1]) == ("template" not in changed)
 
 
 def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):

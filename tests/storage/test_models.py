@@ -7,7 +7,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tokenizing import byte_level, template, write
 
+from pipelines.method.tokenizer import load_tokenizer
 from pipelines.storage import models
 from pipelines.storage.location import Location
 
@@ -80,6 +82,9 @@ def test_no_network_is_one_line(monkeypatch):
         (lambda model: (model / "tokenizer.json").unlink(), "has no tokenizer.json"),
         (lambda model: (model / "model.safetensors").rename(model / "pytorch_model.bin"), "pickle"),
         (lambda model: (model / "chat_template.jinja").unlink(), "no chat template"),
+        (lambda model: (model / "tokenizer.json").rename(model / "tekken.json"), "Mistral's own"),
+        (lambda model: (model / "tokenizer.json").write_text("{}"), r"tokenizer.json cannot be r"),
+        (lambda model: (model / "tokenizer_config.json").write_text("{"), r"config.json cannot be"),
     ],
 )
 def test_what_is_wrong_with_a_directory(tiny, tmp_path, spoil, says):
@@ -88,6 +93,28 @@ def test_what_is_wrong_with_a_directory(tiny, tmp_path, spoil, says):
     spoil(model)
     with pytest.raises(ValueError, match=says):
         models.check(str(model))
+
+
+def test_a_copied_tokenizer_is_read_right_by_transformers(tmp_path):
+    """The class that DeepSeek-R1-Distill-Llama names makes it drop spaces; vLLM loads it so too."""
+    from transformers import AutoTokenizer
+
+    made = byte_level(special=("<end>",))
+    named = {"tokenizer_class": "LlamaTokenizerFast", "auto_map": {"AutoTokenizer": ["t.T", None]}}
+    base = write(tmp_path / "base", made, template("zephyr"), **named, eos_token="<end>")
+    (base / "additional_chat_templates").mkdir()
+    (base / "additional_chat_templates" / "tools.jinja").write_text("{{ tools }}")
+    (base / "model.safetensors").write_text("no tokenizer")
+    out = write(tmp_path / "out", "", None)
+    models.copy_tokenizer(base, out)
+    copied = AutoTokenizer.from_pretrained(out)
+    expected = load_tokenizer(base)
+    text = "Is it  2 + 2?\n\nYes\n"
+    assert copied.encode(text) == expected.encode(text)
+    assert copied.decode(copied.encode(text)) == text
+    assert copied.eos_token == "<end>"
+    assert copied.chat_template == {"default": template("zephyr"), "tools": "{{ tools }}"}
+    assert not (out / "model.safetensors").exists()
 
 
 def test_lora_targets_that_the_model_has_not(tiny):

@@ -1,0 +1,170 @@
+"""Where a template puts the reply to the confidence question; one small template a cause."""
+
+from datetime import date
+
+import pytest
+from tokenizing import with_template
+
+from pipelines.method.prompts import Prompts
+from pipelines.method.template import QUESTION, REASONING_QUESTION, Chat
+
+IM = ["<|im_start|>", "<|im_end|>"]
+# template: its special tokens; the turn, with Q for the question; whether it is the question of a
+# model that thinks; what ends a response beside </s>.
+CAUSES = {
+    # A reply has a header that the generation prompt lacks (gpt-oss, Command R7B).
+    "header": (
+        ["<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>"],
+        "<|end|><|start|>user<|message|>Q<|end|><|start|>assistant<|channel|>final<|message|>",
+        False,
+        "<|return|>",  # not <|end|>, which ends a thought too
+    ),
+    # Thoughts that are left out, and a message that the next one's mark ends (GLM-4).
+    "newline": (
+        ["[gMASK]", "<sop>", "<|user|>", "<|assistant|>"],
+        "<|user|>\nQ<|assistant|>\n<think></think>\n",
+        True,
+        "<|user|>",
+    ),
+    # A switch, and nothing in the generation prompt by default (Qwen3).
+    "switch": (
+        IM,
+        "<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
+        True,
+        "<|im_end|>",
+    ),
+    # A switch, and an open block by default (Qwen3.5, Nemotron 3).
+    "switch_open": (
+        IM,
+        "<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n<think></think>",
+        True,
+        "<|im_end|>",
+    ),
+    # A switch of words; a header after the block (Command A Reasoning's successors).
+    "switch_effort": (
+        ["<|START_THINKING|>", "<|END_THINKING|>", "<|START_TEXT|>", "<|END_TEXT|>"],
+        "<|END_TEXT|><|user|>Q<|END_TEXT|><|assistant|><|START_THINKING|><|END_THINKING|>"
+        "<|START_TEXT|>",
+        True,
+        "<|END_TEXT|>",
+    ),
+    # A switch of numbers (Seed-OSS).
+    "budget": (
+        ["<seed:bos>", "<seed:eos>", "<seed:think>", "</seed:think>"],
+        "<seed:eos><seed:bos>user\nQ<seed:eos><seed:bos>assistant\n<seed:think>\nNo budget."
+        "</seed:think>",
+        True,
+        "<seed:eos>",
+    ),
+    # A block that the template closes by itself is not closed again (DeepSeek V3.1; Gemma 4).
+    "closed": (
+        ["<｜User｜>", "<｜Assistant｜>"],
+        "</s><｜User｜>Q<｜Assistant｜></think>",
+        True,
+        "</s>",
+    ),
+    "channel": (
+        ["<|turn>", "<turn|>", "<|channel>", "<channel|>"],
+        "<turn|>\n<|turn>user\nQ<turn|>\n<|turn>model\n<|channel>thought\n<channel|>",
+        True,
+        "<turn|>",
+    ),
+    # A block that nothing closes is closed as it was opened (R1; OLMo; Magistral).
+    "bare": (
+        ["<|user|>", "<|assistant|>"],
+        "</s>\n<|user|>\nQ\n<|assistant|>\n<think></think>",
+        True,
+        "</s>",
+    ),
+    "bracket": (
+        ["[INST]", "[/INST]", "[THINK]", "[/THINK]"],
+        "</s>[INST]Q[/INST][THINK][/THINK]",
+        True,
+        "</s>",
+    ),
+    # A reply that the template puts inside of an open block (Nemotron Nano 2).
+    "inside": (
+        ["<SPECIAL_11>", "<SPECIAL_12>"],
+        "\n<SPECIAL_12>\n<SPECIAL_11>User\nQ\n<SPECIAL_11>Assistant\n<think>\n\n</think>\n\n",
+        True,
+        "<SPECIAL_12>",
+    ),
+    # "</think>" and a variable `thinking`, and no thoughts (Granite 3.3, LFM2.5).
+    "mentions": (
+        IM,
+        "<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n",
+        False,
+        "<|im_end|>",
+    ),
+    # Spaces before the end token and before the reply (Llama 2); the latter is the word's.
+    "spaced": (["[INST]", "[/INST]"], " </s><s>[INST] Q [/INST]", False, "</s>"),
+}
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_the_turn(tmp_path, name):
+    special, turn, thinks, end = CAUSES[name]
+    tokenizer = with_template(tmp_path, name, special)
+    prompts = Prompts.from_tokenizer(tokenizer)
+    asked = REASONING_QUESTION if thinks else QUESTION
+    assert tokenizer.decode(prompts.turn_ids) == turn.replace("Q", asked)
+    assert prompts.end_ids == set(tokenizer.convert_tokens_to_ids([end, "</s>"]))
+    assert tokenizer.decode([prompts.yes_id]).strip() == "Yes"
+    assert tokenizer.decode([prompts.no_id]).strip() == "No"
+
+
+def test_ones_own_question_is_asked_of_all(tmp_path):
+    tokenizer = with_template(tmp_path, "switch_open", IM)
+    prompts = Prompts.from_tokenizer(tokenizer, " Right? ")
+    assert "user\nRight?<|im_end|>" in tokenizer.decode(prompts.turn_ids)
+
+
+def test_sampling_thinks_unless_the_config_says_otherwise(tmp_path):
+    tokenizer = with_template(tmp_path, "switch_open", IM)
+    prompts = Prompts.from_tokenizer(tokenizer)
+    assert prompts.sampling_text("2 + 2?").endswith("assistant\n<think>\n")
+    short = Prompts.from_tokenizer(tokenizer, chat=Chat({"enable_thinking": False}))
+    assert short.sampling_text("2 + 2?").endswith("assistant\n<think></think>")
+    for chat in (Chat({"enable_thinking": False}), Chat({"enable_thinking": True})):
+        same = Prompts.from_tokenizer(tokenizer, chat=chat)
+        assert same.turn_ids == prompts.turn_ids, "the reply is no thought whatever is sampled"
+
+
+def test_a_system_prompt_stands_first(tmp_path):
+    tokenizer = with_template(tmp_path, "mentions", IM)
+    prompts = Prompts.from_tokenizer(tokenizer, chat=Chat(system="Be brief."))
+    text = prompts.sampling_text("2 + 2?")
+    assert text.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n2 + 2?")
+    assert prompts.turn_ids == Prompts.from_tokenizer(tokenizer).turn_ids
+
+
+def test_every_day_renders_the_same(tmp_path):
+    tokenizer = with_template(tmp_path, "dated", IM)
+    assert "Today is 26 Jul 2024." in Prompts.from_tokenizer(tokenizer).sampling_text("?")
+    other = Prompts.from_tokenizer(tokenizer, chat=Chat(date=date(2031, 1, 2)))
+    assert "Today is 02 Jan 2031." in other.sampling_text("?")
+
+
+def test_a_generation_prompt_that_no_reply_follows(tmp_path):
+    tokenizer = with_template(tmp_path, "steps", ["<|end|>"])
+    with pytest.raises(ValueError, match=r"'steps' does not tell where a reply starts: .*steps:"):
+        Prompts.from_tokenizer(tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("{{ raise_exception('No\nusers here') }}", r"fails \(TemplateError: No users here\)"),
+        ("{% for m in messages %}", r"fails \(TemplateSyntaxError: Unexpected end of template"),
+        ("{{ messages[0].content.text.x }}", r"fails \(UndefinedError: .*no attribute 'text'"),
+        ("{% for t in tools %}{% endfor %}", r"fails \(TypeError: 'NoneType' object is not itera"),
+        ("{{ messages[-1].content }}", "drops an assistant's earlier message"),
+        ("{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}", "plain text"),
+    ],
+)
+def test_what_a_template_cannot_is_one_line_with_its_name(tmp_path, source, says):
+    tokenizer = with_template(tmp_path / "model", "switch")
+    tokenizer.chat_template = source
+    with pytest.raises(ValueError, match=rf"the chat template of 'switch' .*{says}") as told:
+        Prompts.from_tokenizer(tokenizer)
+    assert "\n" not in str(told.value)
