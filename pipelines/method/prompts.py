@@ -127,11 +127,17 @@ def _reply(tokenizer: Any, turn: Turn) -> tuple[list[int], int, int]:
     before the space, as a generation prompt does.
     """
     encode, decode = partial(_ids_after_response, tokenizer), tokenizer.decode
-    replies = {word: encode(turn.text + word)[-1] for word in ("Yes", "No")}
+    (*yes, yes_id), (*no, no_id) = (encode(turn.text + word) for word in ("Yes", "No"))
+
+    def follows(ids: list[int], token: int, word: str, before: list[int]) -> bool:
+        said = decode([*ids, token])[len(decode(ids)) :]
+        # A space that is not in the text: some tokenizers have one after each special token.
+        return said == word or (said.strip() == word.strip() and ids == before)
+
     for text in (turn.text.rstrip(" "), turn.text):
         ids, space = encode(text), turn.text[len(text) :]
-        if all(decode([*ids, i]) == decode(ids) + space + word for word, i in replies.items()):
-            return ids, replies["Yes"], replies["No"]
+        if follows(ids, yes_id, f"{space}Yes", yes) and follows(ids, no_id, f"{space}No", no):
+            return ids, yes_id, no_id
     raise ValueError(
         f"model.source: the tokenizer of {tokenizer.name_or_path!r} has no single token for Yes, "
         f"or for No, after {turn.text[-20:]!r}, which the confidence score reads"

@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
 from pipelines.engine.sampling import label_query, request_key, sample_room
 from pipelines.method.edt import uniforms
+from pipelines.method.prompts import Prompts
 
 TOKENS = 8
 QUESTIONS = ("What is 2 + 2?", "Name a colour.", "What is the capital of France?")
@@ -146,6 +147,28 @@ def test_other_confidences(tiny, reference, kind):
         assert scored.p_true == pytest.approx(expected, rel=1e-3, abs=1e-12)
     finally:
         driven.close()
+
+
+def test_a_response_ends_at_the_end_of_a_turn(tiny, tmp_path):
+    """Also where the model's files call another token the end, which vLLM alone would wait for."""
+    model = shutil.copytree(tiny, tmp_path / "model")
+    end = Prompts.load(tiny).tokenizer.eos_token_id
+    for name, other in (
+        ("tokenizer_config", "<|endoftext|>"),
+        ("config", 0),
+        ("generation_config", 0),
+    ):
+        settings = json.loads((model / f"{name}.json").read_text())
+        settings["eos_token" if name == "tokenizer_config" else "eos_token_id"] = other
+        (model / f"{name}.json").write_text(json.dumps(settings))
+    driven = Driven(model, SamplingConfig(max_tokens=TOKENS))
+    try:
+        assert driven.prompts.end_ids == {0, end}
+        drawn = driven.draw(*((driven.prompts.sampling_ids(QUESTIONS[0]), i) for i in range(16)))
+    finally:
+        driven.close()
+    assert {one.finish_reason for one in drawn} == {"stop", "length"}
+    assert not any({0, end} & set(one.token_ids) for one in drawn)
 
 
 def edt_distribution(logits, t0=0.8, base=0.8, theta=1.0):

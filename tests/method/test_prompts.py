@@ -4,6 +4,7 @@ import math
 from functools import partial
 
 import pytest
+from tokenizers import AddedToken
 from tokenizing import byte_level, sentencepiece, with_template
 
 from pipelines.method.prompts import Prompts, confidence
@@ -123,16 +124,19 @@ def test_top20_reads_twenty_tokens(prompts):
 
 
 @pytest.mark.parametrize(
-    ("made", "name", "yes"),
+    ("made", "name", "special", "yes"),
     [
-        (sentencepiece, "zephyr", "Yes"),  # though the bare word is ▁Yes
-        (sentencepiece, "spaced", "▁Yes"),
-        (byte_level, "zephyr", "Yes"),
-        (byte_level, "label", "ĠYes"),  # DeepSeek-LLM's
+        (sentencepiece, "zephyr", [], "Yes"),  # though the bare word is ▁Yes
+        (sentencepiece, "zephyr", ["<|user|>", "<|assistant|>"], "Yes"),
+        # Phi 3's take the newline that follows.
+        (sentencepiece, "zephyr", [AddedToken("<|assistant|>", rstrip=True)], "▁Yes"),
+        (sentencepiece, "spaced", [], "▁Yes"),
+        (byte_level, "zephyr", [], "Yes"),
+        (byte_level, "label", [], "ĠYes"),  # DeepSeek-LLM's
     ],
 )
-def test_yes_is_the_token_that_follows_the_turn(tmp_path, made, name, yes):
-    tokenizer = with_template(tmp_path, name, made=made)
+def test_yes_is_the_token_that_follows_the_turn(tmp_path, made, name, special, yes):
+    tokenizer = with_template(tmp_path, name, special, made=made)
     prompts = Prompts.from_tokenizer(tokenizer)
     said = [
         {"role": "user", "content": "2 + 2?"},
