@@ -148,7 +148,7 @@ class VLLMDraw:
             reason = output.outputs[0].finish_reason
         del sampled[0]  # of the first part
         ids = self._prompts.response_ids(sampled)
-        self._left = ids[len(sampled) - 1 :]
+        self._kept = len(sampled) - 1  # of the ids that are scored, the session has these
         self.generated = Generated(
             token_ids=ids,
             text=self._prompts.tokenizer.decode(ids, skip_special_tokens=True),
@@ -159,7 +159,7 @@ class VLLMDraw:
         )
 
     async def score(self) -> Scored:
-        turn = [*self._left, *self._prompts.turn_ids]
+        turn = [*self.generated.token_ids, *self._prompts.turn_ids][self._kept :]
         self._turn.set_result(turn)
         logprobs = (await self._next()).outputs[0].logprobs
         assert logprobs, "the engine returned no log-probabilities"

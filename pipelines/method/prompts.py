@@ -63,7 +63,7 @@ class Prompts:
             turn_ids=turn_ids,
             yes_id=yes_id,
             no_id=no_id,
-            end_ids=frozenset({end, *_as_list(tokenizer.eos_token_id), *ends}),
+            end_ids=frozenset({*_as_list(end), *_as_list(tokenizer.eos_token_id), *ends}),
             chat=chat,
         )
 
@@ -88,11 +88,17 @@ class Prompts:
         return max_model_len - max_tokens - len(self.turn_ids)
 
     def response_ids(self, sampled: Sequence[int]) -> list[int]:
-        """The sampled ids without the end token (the turn brings its own)."""
+        """The sampled ids without what ends them: the end token, and what the turn begins with.
+
+        So `response_ids + turn_ids` begins with all that was sampled, but for an end token that
+        the turn has not.
+        """
         ids = list(sampled)
         while ids and ids[-1] in self.end_ids:
             ids.pop()
-        return ids
+        most = min(len(ids), len(self.turn_ids))
+        said = next((n for n in range(most, 0, -1) if ids[-n:] == self.turn_ids[:n]), 0)
+        return ids[: len(ids) - said]
 
     def scoring_ids(self, prompt_ids: Sequence[int], response_ids: Sequence[int]) -> list[int]:
         """The sequence whose next token is the model's Yes or No."""
@@ -155,18 +161,24 @@ def _ids_after_response(tokenizer: Any, text: str) -> list[int]:
     return whole[len(word) :]
 
 
-def _end_id(tokenizer: Any, turn: Turn) -> int:
+def _end_id(tokenizer: Any, turn: Turn) -> int | None:
     """The token that ends an assistant's message: its last one or, where none ends that, one
-    that others follow."""
+    that others follow. None where it may end a thought, too: it ends all messages, and a reply
+    is a message of a kind that its header tells (gpt-oss)."""
+    special = partial(_special_ids, tokenizer)
+    ends = special(turn.after) or special(turn.closing)
+    if not ends:
+        raise ValueError(
+            f"model.source: the chat template of {tokenizer.name_or_path!r} ends an assistant's "
+            f"message with plain text ({turn.closing[:20]!r}), not with a special token"
+        )
+    return None if special(turn.header) and ends[0] in special(turn.opening) else ends[0]
+
+
+def _special_ids(tokenizer: Any, text: str) -> list[int]:
     added = tokenizer.added_tokens_decoder
-    for text in (turn.after, turn.closing):
-        for token in _ids_after_response(tokenizer, text):
-            if token in added and added[token].content.strip():
-                return token
-    raise ValueError(
-        f"model.source: the chat template of {tokenizer.name_or_path!r} ends an assistant's "
-        f"message with plain text ({turn.closing[:20]!r}), not with a special token"
-    )
+    ids = _ids_after_response(tokenizer, text)
+    return [i for i in ids if i in added and added[i].content.strip()]
 
 
 def _as_list(value: Any) -> list[int]:

@@ -72,11 +72,17 @@ PLAIN = Chat()
 
 
 class Turn(NamedTuple):
-    """The confidence turn as text: `closing`, what ends the response and leads to the question;
-    `text`, all from the response to the reply; `after`, what follows a reply."""
+    """The confidence turn as text, and what follows a reply.
 
-    closing: str
+    text: all from the response to the reply. closing: its part before the question, which ends the
+    response. opening: its part after it. header: the part of that which the generation prompt
+    lacks, thoughts aside.
+    """
+
     text: str
+    closing: str
+    opening: str
+    header: str
     after: str
 
 
@@ -163,9 +169,11 @@ def _turn(tokenizer: Any, chat: Chat, question: str, switches: Sequence[Mapping[
         said = ["?", _RESPONSE, question, _REPLY]
         whole = render(tokenizer, chat, said, prompt=False, **switch)
         before, found, after = whole.partition(_RESPONSE)[2].rpartition(_REPLY)
-        text = _place(prompt, before, question) if found else None
-        if text is not None:
-            return Turn(text.rpartition(question)[0] or text, text, after)
+        place = _place(prompt, before, question) if found else None
+        if place is not None:
+            text, header = place
+            closing, asked, opening = text.rpartition(question)
+            return Turn(text, closing if asked else text, opening, header, after)
     raise ValueError(
         f"model.source: the chat template of {tokenizer.name_or_path!r} does not tell where a "
         f"reply starts: its generation prompt ends in {prompt[-30:]!r}, and a reply follows "
@@ -173,22 +181,23 @@ def _turn(tokenizer: Any, chat: Chat, question: str, switches: Sequence[Mapping[
     )
 
 
-def _place(prompt: str, before: str, question: str) -> str | None:
-    """The text up to a reply; None where it cannot be told.
+def _place(prompt: str, before: str, question: str) -> tuple[str, str] | None:
+    """The text up to a reply, and its header in there; None where they cannot be told.
 
     prompt: up to the end of the generation prompt. before: what the template puts before a reply
     that is there already.
     """
     if before.startswith(prompt):
-        return _closed(before)
+        return _closed(before), _MARK.split(before[len(prompt) :])[-1]
     # A reply that is there has no think block, or another one than the generation prompt opens.
     start = len(prompt) - len(_after(prompt, question))
     if (block := _block(prompt, start)) is None:
-        return prompt if before.rstrip() == prompt.rstrip() else None
+        return (prompt, "") if before.rstrip() == prompt.rstrip() else None
     if not before.startswith(prompt[:block]):
         return None
     header = _MARK.split(before[block:])[-1]
-    return _closed(prompt) + (header if header.strip() else "")
+    header = header if header.strip() else ""
+    return _closed(prompt) + header, header
 
 
 def _after(text: str, question: str) -> str:

@@ -149,6 +149,32 @@ def test_other_confidences(tiny, reference, kind):
         driven.close()
 
 
+def test_what_a_turn_begins_with_is_computed_once(tiny, driven, reference, tmp_path):
+    """A response may end in what the template puts before the end token, as Llama 2's in a space:
+    so the template here puts a word there that a response ended in."""
+    asked = [(driven.prompts.sampling_ids(QUESTIONS[0]), key) for key in range(12)]
+    encode, decode = driven.prompts.tokenizer.encode, driven.prompts.tokenizer.decode
+    last = [one.token_ids[-1] for one in driven.draw(*asked) if one.finish_reason == "length"]
+    (word, *_) = (i for i in last if encode("a" + decode([i]))[1:] == [i])
+    model = shutil.copytree(tiny, tmp_path / "model")
+    template = (model / "chat_template.jinja").read_text()
+    said = f"+ ({decode([word])!r} if message['role'] == 'assistant' else '') + '<|im_end|>'"
+    assert "+ '<|im_end|>'" in template
+    (model / "chat_template.jinja").write_text(template.replace("+ '<|im_end|>'", said))
+    other = Driven(model, SamplingConfig(max_tokens=TOKENS))
+    try:
+        turn, yes = other.prompts.turn_ids, other.prompts.yes_id
+        drawn = other.score(*asked)
+    finally:
+        other.close()
+    assert turn == [word, *driven.prompts.turn_ids]
+    cut = [one for one, _ in drawn if one.finish_reason == "length"]
+    assert any(len(one.token_ids) < TOKENS for one in cut), "the word is left to the turn"
+    for (ids, _), (one, scored) in zip(asked, drawn, strict=True):
+        expected = reference([*ids, *one.token_ids, *turn]).softmax(-1)[yes]
+        assert scored.p_true == pytest.approx(float(expected), rel=1e-3)
+
+
 def test_a_response_ends_at_the_end_of_a_turn(tiny, tmp_path):
     """Also where the model's files call another token the end, which vLLM alone would wait for."""
     model = shutil.copytree(tiny, tmp_path / "model")

@@ -10,7 +10,7 @@ from pipelines.method.template import QUESTION, REASONING_QUESTION, Chat
 
 IM = ["<|im_start|>", "<|im_end|>"]
 # template: its special tokens; the turn, with Q for the question; whether it is the question of a
-# model that thinks; what ends a response beside </s>.
+# model that thinks; what ends a response, beside </s>.
 CAUSES = {
     # A reply has a header that the generation prompt lacks (gpt-oss, Command R7B).
     "header": (
@@ -18,6 +18,13 @@ CAUSES = {
         "<|end|><|start|>user<|message|>Q<|end|><|start|>assistant<|channel|>final<|message|>",
         False,
         "<|return|>",  # not <|end|>, which ends a thought too
+    ),
+    # The same, where the token that ends a reply ends thoughts too: so it ends no response.
+    "messages": (
+        ["<|begin|>", "<|content|>", "<|end|>", "<|think|>"],
+        "<|end|><|begin|>user<|content|>Q<|end|><|begin|>assistant<|content|>",
+        False,
+        "</s>",
     ),
     # Thoughts that are left out, and a message that the next one's mark ends (GLM-4).
     "newline": (
@@ -46,7 +53,7 @@ CAUSES = {
         "<|END_TEXT|><|user|>Q<|END_TEXT|><|assistant|><|START_THINKING|><|END_THINKING|>"
         "<|START_TEXT|>",
         True,
-        "<|END_TEXT|>",
+        "</s>",
     ),
     # A switch of numbers (Seed-OSS).
     "budget": (
@@ -109,6 +116,7 @@ def test_the_turn(tmp_path, name):
     asked = REASONING_QUESTION if thinks else QUESTION
     assert tokenizer.decode(prompts.turn_ids) == turn.replace("Q", asked)
     assert prompts.end_ids == set(tokenizer.convert_tokens_to_ids([end, "</s>"]))
+    assert prompts.response_ids([7, 8, *prompts.turn_ids[:2], tokenizer.eos_token_id]) == [7, 8]
     assert tokenizer.decode([prompts.yes_id]).strip() == "Yes"
     assert tokenizer.decode([prompts.no_id]).strip() == "No"
 
