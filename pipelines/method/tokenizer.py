@@ -15,14 +15,23 @@ PROBE = "What is  2 + 2 ?\n\nIt's:\n\tdone , Ответ \u7b54\u3048 \U0001f642 
 
 
 def load_tokenizer(model_dir: str | Path) -> Any:
-    """A transformers tokenizer of tokenizer.json; ValueError where there is none, or where a text
-    does not come back from its ids."""
+    """A transformers tokenizer of tokenizer.json.
+
+    ValueError where there is none, where it cannot be read, or where a text does not come back from
+    its ids.
+    """
     from transformers import PreTrainedTokenizerFast
 
     directory = Path(model_dir)
     if not (directory / "tokenizer.json").is_file():
         raise ValueError(f"model.source: {no_tokenizer(directory, str(directory))}")
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(directory))
+    try:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(str(directory))
+    except Exception as error:  # files that a model brings: transformers raises as it comes
+        says = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"model.source: the tokenizer in {directory} cannot be read ({says})"
+        ) from error
     tokenizer.clean_up_tokenization_spaces = False  # it takes spaces away before punctuation
     back = tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False))
     check_text(back, str(directory))

@@ -45,6 +45,12 @@ def test_no_tokenizer_json(tmp_path):
         load_tokenizer(tmp_path)
 
 
+def test_files_that_transformers_cannot_read(tmp_path):
+    write(tmp_path, byte_level(), None, eos_token=["not", "one"])
+    with pytest.raises(ValueError, match=r"^model.source: the tokenizer in .* cannot be read \("):
+        load_tokenizer(tmp_path)
+
+
 def test_the_end_ids_of_all_files(tmp_path):
     assert end_ids(tmp_path) == set()
     (tmp_path / "config.json").write_text('{"eos_token_id": 7, "text_config": {"eos_token_id": 8}}')

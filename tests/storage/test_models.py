@@ -75,6 +75,14 @@ def test_no_network_is_one_line(monkeypatch):
         models.fetch("no-such/model")
 
 
+def test_what_a_hub_gives_is_looked_at(tmp_path, monkeypatch):
+    base = write(tmp_path, byte_level(), None)
+    (base / "model.safetensors").touch()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: str(base))
+    with pytest.raises(ValueError, match="the tokenizer in some/model has no chat template"):
+        models.fetch("some/model")
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
