@@ -80,7 +80,7 @@ def one_by_one(questions: list[str]) -> tuple[float, Answers]:
             response = prompts.response_ids(list(drawn.outputs[0].token_ids))
             (scored,) = engine.score_alone([prompts.scoring_ids(ids, response)])
             by_id = {token: one.logprob for token, one in scored.outputs[0].logprobs[0].items()}
-            text = prompts.tokenizer.decode(response, skip_special_tokens=True)
+            text = prompts.response_text(response)
             c = confidence(by_id, config.confidence.kind, prompts)
             if tally.add(extract(text, "text"), c):
                 break

@@ -151,7 +151,7 @@ class VLLMDraw:
         self._kept = len(sampled) - 1  # of the ids that are scored, the session has these
         self.generated = Generated(
             token_ids=ids,
-            text=self._prompts.tokenizer.decode(ids, skip_special_tokens=True),
+            text=self._prompts.response_text(ids),
             num_tokens=len(sampled),
             finish_reason=reason,
             prompt_tokens=len(prompt_ids),

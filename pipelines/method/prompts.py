@@ -9,11 +9,19 @@ assistant's message and the model's reply to a question about it.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.method.template import PLAIN, Chat, Turn, confidence_turn, render
+from pipelines.method.template import (
+    PLAIN,
+    THOUGHTS,
+    Chat,
+    Turn,
+    confidence_turn,
+    open_thought,
+    render,
+)
 from pipelines.method.tokenizer import end_ids, load_tokenizer
 
 ConfidenceKind = Literal["yes", "yes_top20", "yes_no"]
@@ -24,7 +32,7 @@ class Prompts:
     """The token ids that one model's conversations are made of (see `from_tokenizer`).
 
     yes_id, no_id: the reply's first token, as it stands after the turn. end_ids: each of them
-    ends a response.
+    ends a response. thought: the think block that a response starts in, which the prompt opened.
     """
 
     tokenizer: Any
@@ -33,6 +41,7 @@ class Prompts:
     no_id: int
     end_ids: frozenset[int]
     chat: Chat = PLAIN
+    thought: str = ""
 
     @classmethod
     def from_tokenizer(
@@ -65,6 +74,7 @@ class Prompts:
             no_id=no_id,
             end_ids=frozenset({*_as_list(end), *_as_list(tokenizer.eos_token_id), *ends}),
             chat=chat,
+            thought=open_thought(tokenizer, chat),
         )
 
     @classmethod
@@ -99,6 +109,17 @@ class Prompts:
         most = min(len(ids), len(self.turn_ids))
         said = next((n for n in range(most, 0, -1) if ids[-n:] == self.turn_ids[:n]), 0)
         return ids[: len(ids) - said]
+
+    def response_text(self, response_ids: Sequence[int]) -> str:
+        """The response as text: of special tokens the marks of thoughts alone, with the one that
+        the prompt ends in."""
+        shown = [i for i in response_ids if i not in self._unseen]
+        return self.thought + self.tokenizer.decode(shown)
+
+    @cached_property
+    def _unseen(self) -> frozenset[int]:
+        added = self.tokenizer.added_tokens_decoder.items()
+        return frozenset(i for i, one in added if one.special and one.content not in THOUGHTS)
 
     def scoring_ids(self, prompt_ids: Sequence[int], response_ids: Sequence[int]) -> list[int]:
         """The sequence whose next token is the model's Yes or No."""

@@ -32,6 +32,9 @@ _BLOCKS = {
 }
 _MARK = re.compile("|".join(map(re.escape, [*_BLOCKS, *_BLOCKS.values()])))
 
+# Tokens that make up such marks: without them a thought reads as an answer.
+THOUGHTS = {*_BLOCKS, *_BLOCKS.values(), "<|channel>", "<|channel|>", "<|message|>"}
+
 # Variables by which published templates turn thinking off, and on.
 _OFF = {
     "enable_thinking": False,
@@ -135,6 +138,12 @@ def confidence_turn(tokenizer: Any, chat: Chat, question: str | None = None) -> 
         if any(_MARK.search(_after(text, asked)) for text in seen):
             turn = _turn(tokenizer, chat, REASONING_QUESTION, [*switches, {}])
     return turn
+
+
+def open_thought(tokenizer: Any, chat: Chat) -> str:
+    """The think block that the generation prompt leaves open, from its mark on; mostly none."""
+    prompt = _after(render(tokenizer, chat, [_RESPONSE], prompt=True), _RESPONSE)
+    return "" if _closed(prompt) == prompt else prompt[_block(prompt, 0) :]
 
 
 def _changes(

@@ -176,3 +176,26 @@ def test_what_a_template_cannot_is_one_line_with_its_name(tmp_path, source, says
     with pytest.raises(ValueError, match=rf"the chat template of 'switch' .*{says}") as told:
         Prompts.from_tokenizer(tokenizer)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "special", "written", "read"),
+    [
+        # A thought that the prompt opened, and one that the model opens, whose marks are special.
+        ("switch_open", IM, "Two.</think>4", "<think>\nTwo.</think>4"),
+        ("mentions", [*IM, "[THINK]", "[/THINK]"], "[THINK]Two.[/THINK]4", "[THINK]Two.[/THINK]4"),
+        (
+            "header",
+            CAUSES["header"][0],
+            "<|channel|>analysis<|message|>Two.<|end|><|channel|>final<|message|>4",
+            "<|channel|>analysis<|message|>Two.<|channel|>final<|message|>4",
+        ),
+        ("switch_effort", CAUSES["switch_effort"][0], "<|END_THINKING|><|START_TEXT|>4",
+         "<|START_THINKING|><|END_THINKING|>4"),
+        ("mentions", IM, "<|im_start|>4", "4"),
+    ],
+)  # fmt: skip
+def test_a_response_shows_where_its_thoughts_end(tmp_path, name, special, written, read):
+    tokenizer = with_template(tmp_path, name, special)
+    ids = tokenizer.encode(written, add_special_tokens=False)
+    assert Prompts.from_tokenizer(tokenizer).response_text(ids) == read
