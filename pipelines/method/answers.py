@@ -7,6 +7,7 @@ compare the strings that `extract` returns; None is "no answer", equal to nothin
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal
 
@@ -28,7 +29,9 @@ _OPTION_ALONE = re.compile(
 _SENTENCE_END = re.compile(r"[\n;!?]|\.(?=\s|$)|,(?=\s)| \(|\*\*$")
 
 
-def extract(text: str, kind: Kind) -> str | None:
+def extract(
+    text: str, kind: Kind, finish_reason: str = "stop", choices: Sequence[str] | None = None
+) -> str | None:
     """The canonical answer of a response, or None where it states none.
 
     A reasoning model's thoughts, up to </think>, are not searched. What follows the last

@@ -103,7 +103,10 @@ def _entries(config: Config, role: str) -> tuple[DatasetConfig, ...]:
 
 
 def _entry_rows(entry: DatasetConfig, role: str, seed: int, key: str) -> list[dict[str, Any]]:
-    found = list(itertools.islice(LOADERS[entry.name](entry, seed), entry.limit))
+    try:
+        found = list(itertools.islice(LOADERS[entry.name](entry, seed), entry.limit))
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
     if not found:
         raise ValueError(f"{key}: {entry.title} ({entry.split}) has no rows")
     return [
@@ -113,6 +116,7 @@ def _entry_rows(entry: DatasetConfig, role: str, seed: int, key: str) -> list[di
             "split": entry.split,
             "role": role,
             "kind": row.kind,
+            "choices": row.choices,
             "question": row.question,
             "reference": row.reference,
         }
