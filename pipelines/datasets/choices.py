@@ -14,7 +14,7 @@ from pipelines.method.answers import canonical
 LETTERS = string.ascii_uppercase
 # "(A) one", "A) one", "[A] one", "A. one", "1: one".
 _LABEL = (
-    r"(?P<open>[(\[]?)(?P<label>[A-Za-z]|[0-9]{1,2})"
+    r"(?P<open>[(\[])?(?P<label>[A-Za-z]|[0-9]{1,2})"
     r"(?P<close>(?(open)[)\]]|(?:\)|[.:](?=\s))))[ \t]*"
 )
 _AT_A_LINE = re.compile(rf"^[ \t]*(?:[-*][ \t]+)?{_LABEL}", re.MULTILINE)
@@ -147,7 +147,7 @@ def _last_list(pattern: re.Pattern[str], text: str) -> Choices | None:
     growing: dict[str, list[re.Match[str]]] = {}
     for match in pattern.finditer(text):
         label = match["label"]
-        style = f"{match['open']}{'a' if label.islower() else 'A'}{match['close']}"
+        style = f"{match['open'] or ''}{'a' if label.islower() else 'A'}{match['close']}"
         if label.isdigit():
             style += "1"
         run = growing.get(style, [])
@@ -167,7 +167,7 @@ def _last_list(pattern: re.Pattern[str], text: str) -> Choices | None:
     rest = text[last[-1].end() :].lstrip()
     ends.append(len(text) - len(rest) + len(rest.split("\n", maxsplit=1)[0]))
     texts = [text[match.end() : end] for match, end in zip(last, ends, strict=True)]
-    lines = tuple(" ".join(one.split()).rstrip(",;") for one in texts)
+    lines = tuple(" ".join(one.split()) for one in texts)
     return Choices(lines, tuple(match["label"] for match in last)) if all(lines) else None
 
 

@@ -96,11 +96,11 @@ def _reference(answers: Sequence[str], kind: Kind, record: Record) -> str:
     one_by_one = [part for answer in answers for part in answer.split("|")]
     read = [canonical(one, kind) for one in (one_by_one if kind == "text" else answers)]
     if None in read:
-        raise ValueError(f"{place}: answer {'|'.join(answers)!r} is not a {kind}")
+        raise ValueError(f"{place}: answer {'|'.join(answers)!r} is not of kind {kind}")
     if kind == "text":
         return "|".join(answers)
     if len(set(read)) > 1:
-        raise ValueError(f"{place}: answers {', '.join(answers)} differ; a {kind} has one")
+        raise ValueError(f"{place}: answers {', '.join(answers)} differ; kind {kind} has one")
     return answers[0]
 
 

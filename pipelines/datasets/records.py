@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
@@ -30,14 +31,7 @@ def read(path: str) -> list[Record]:
     Numbers of a file keep the digits that they are written with, as Decimal. ValueError with one
     line, with file and row, where the file is not there, is in no format or is broken.
     """
-    location = Location.of(path)
-    kind = location.filesystem.get_file_info(location.path).type
-    if kind == pafs.FileType.NotFound:
-        raise ValueError(f"{path}: there is no such file")
-    if kind != pafs.FileType.File:
-        raise ValueError(f"{path}: not a file; name one of {FORMATS}")
-    with location.filesystem.open_input_file(location.path) as stream:
-        data = stream.read()
+    data = _bytes(path)
     name = path.lower()
     if data[:2] == b"\x1f\x8b":
         try:
@@ -46,6 +40,23 @@ def read(path: str) -> list[Record]:
             raise ValueError(f"{path}: broken gzip ({error})") from None
         name = name.removesuffix(".gz")
     return list(_format(data, name)(data, path))
+
+
+def _bytes(path: str) -> bytes:
+    location = Location.of(path)
+    filesystem = location.filesystem
+    try:
+        kind = filesystem.get_file_info(location.path).type
+        if kind == pafs.FileType.NotFound:
+            raise ValueError(f"{path}: there is no such file")
+        if kind != pafs.FileType.File:
+            raise ValueError(f"{path}: not a file; name one of {FORMATS}")
+        with filesystem.open_input_file(location.path) as stream:
+            return stream.read()
+    except OSError as error:
+        if error.errno is None or not isinstance(filesystem, pafs.LocalFileSystem):
+            raise
+        raise ValueError(f"{path}: it cannot be read ({os.strerror(error.errno)})") from None
 
 
 def _format(data: bytes, name: str) -> Callable[[bytes, str], Iterator[Record]]:

@@ -37,7 +37,11 @@ _ERRNOS = {
     errno.EDQUOT: "the disk quota is used up; free some space",
     errno.EROFS: "the disk is read-only; set another root",
     errno.EACCES: "this user may not write there; set another root, or change its permissions",
+    errno.EPERM: "the system lets nobody write there; set another root",
+    errno.ENAMETOOLONG: "its path is too long; set another root",
+    errno.ELOOP: "its path goes round in links; set another root",
     errno.ENOTDIR: "a part of the path is a file; set another root",
+    errno.EEXIST: "a part of the path is a file or a link to nowhere; set another root",
 }
 
 
