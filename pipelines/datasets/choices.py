@@ -3,6 +3,7 @@
 import json
 import re
 import string
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,19 +36,20 @@ class Choices:
         ValueError, what is wrong with it, where it names none of them, or more than one.
         """
         by_text = _places(self.texts, _fold(reference))
-        by_label = _places(self.labels, _fold(reference).strip("()[]. "))
-        if by_label:
-            pass
-        elif reference.isdecimal():  # canonical's "2" is B, and an index's C
-            if int(reference) <= len(self.texts):
+        plain = _fold(reference).strip("()[]. ")
+        letters = LETTERS[: len(self.texts)]
+        if not (by_label := _places(self.labels, plain)):
+            if plain.isdecimal() and len(plain) < 3 and int(plain) <= len(self.texts):
                 raise ValueError("may count the choices from 0 or from 1; write a letter")
-        elif (option := canonical(reference, "option")) is not None:
-            by_label = _places(tuple(LETTERS[: len(self.texts)]), _fold(option))
+            by_label = _places(letters, plain)
+        if not by_label | by_text and not plain.isdecimal():  # canonical's "2" is B
+            by_label = _places(letters, _fold(canonical(reference, "option") or ""))
         named = by_label | by_text
         if len(named) > 1:
             raise ValueError("names more than one of the choices")
         if not named:
-            raise ValueError(f"is none of the {len(self.texts)} choices")
+            shown = textwrap.shorten(", ".join(self.texts), 80, placeholder=" ...")
+            raise ValueError(f"is none of the {len(self.texts)} choices ({shown})")
         return LETTERS[named.pop()]
 
 
