@@ -18,7 +18,10 @@ def load(path: str, overrides: list[str] | None = None) -> Config:
     file = Path(path)
     if not file.is_file():
         raise ValueError(f"--config: there is no file {path}")
-    raw = yaml12.read(file)
+    try:
+        raw = yaml12.read(file)
+    except OSError as error:
+        raise ValueError(f"--config: {path} cannot be read ({error.strerror})") from None
     if not isinstance(raw, dict):
         raise ValueError(f"{path}: expected keys and values, such as root: runs")
     for override in overrides or []:

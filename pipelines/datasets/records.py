@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from pipelines.storage.errors import explain
 from pipelines.storage.location import Location
 from pipelines.storage.text import decode
 
@@ -53,10 +54,15 @@ def _bytes(path: str) -> bytes:
             raise ValueError(f"{path}: not a file; name one of {FORMATS}")
         with filesystem.open_input_file(location.path) as stream:
             return stream.read()
-    except OSError as error:
-        if error.errno is None or not isinstance(filesystem, pafs.LocalFileSystem):
+    except ValueError:
+        raise
+    except Exception as error:  # each store fails in its own way
+        reason = explain(error)
+        if isinstance(filesystem, pafs.LocalFileSystem) and isinstance(error, OSError):
+            reason = os.strerror(error.errno or 0)
+        if reason is None:
             raise
-        raise ValueError(f"{path}: it cannot be read ({os.strerror(error.errno)})") from None
+        raise ValueError(f"{path}: it cannot be read ({reason})") from None
 
 
 def _format(data: bytes, name: str) -> Callable[[bytes, str], Iterator[Record]]:
@@ -139,6 +145,8 @@ def _csv(data: bytes, path: str) -> Iterator[Record]:
                 continue
             if not fields:
                 fields = [cell.strip() for cell in cells]
+                if len(fields) == 1 and (";" in fields[0] or "\t" in fields[0]):
+                    raise ValueError(f"{path}: its cells are not separated by commas")
                 if len(set(fields)) < len(fields):
                     raise ValueError(f"{path}: its header names a field twice: {', '.join(fields)}")
             elif len(cells) != len(fields):

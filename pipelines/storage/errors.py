@@ -12,6 +12,7 @@ _ADVICE = {
     "ProfileNotFound": "there is no such AWS profile; set AWS_PROFILE to one that is configured",
     "EndpointConnectionError": "the object store does not answer; check AWS_ENDPOINT_URL and the "
     "network",
+    "ConnectError": "the host does not answer; check the network",
     "ConnectTimeoutError": "the object store does not answer; check AWS_ENDPOINT_URL and the "
     "network",
     "ReadTimeoutError": "the object store is too slow to answer",
