@@ -1,7 +1,7 @@
 """Data sets in files: `jsonl` (one's own) and the published gsm8k, svamp and object_counting.
 
 A published set is read in its publisher's own fields, from `path` where one is given and from
-the model hub otherwise. Files are JSON lines or Parquet, local or at any URI.
+the model hub otherwise. Files are local or at any URI, in the formats of records.py.
 """
 
 import random
@@ -12,7 +12,7 @@ from pipelines.config import DatasetConfig
 from pipelines.datasets.base import Row
 from pipelines.datasets.choices import listed, of_field, shown
 from pipelines.datasets.records import FORMATS, Record, read
-from pipelines.datasets.values import field, spellings, text_of
+from pipelines.datasets.values import field, short, spellings, text_of
 from pipelines.method.answers import Kind, canonical
 
 _NUMBER = " Reason briefly, then end with 'Answer:' and the number."
@@ -72,10 +72,11 @@ def _option_row(
     place, _ = record
     choices = listed(question)
     if config.choices is not None:
+        value = field(record, config.choices)
         try:
-            named = of_field(field(record, config.choices))
+            named = of_field(value)
         except ValueError as error:
-            raise ValueError(f"{place}: field {config.choices!r}: {error}") from None
+            raise ValueError(f"{place}: {error}") from None
         if choices is None or named.labels or choices.texts != named.texts:
             choices = named
     if choices is None:
@@ -85,7 +86,7 @@ def _option_row(
         try:
             letters.append(choices.letter(answer))
         except ValueError as error:
-            raise ValueError(f"{place}: answer {answer!r} {error}") from None
+            raise ValueError(f"{place}: answer {short(answer)!r} {error}") from None
     reference = _reference(letters, "option", record)
     return Row(shown(question, choices.texts), reference, "option", choices.texts)
 
@@ -96,11 +97,13 @@ def _reference(answers: Sequence[str], kind: Kind, record: Record) -> str:
     one_by_one = [part for answer in answers for part in answer.split("|")]
     read = [canonical(one, kind) for one in (one_by_one if kind == "text" else answers)]
     if None in read:
-        raise ValueError(f"{place}: answer {'|'.join(answers)!r} is not of kind {kind}")
+        raise ValueError(f"{place}: answer {short('|'.join(answers))!r} is not of kind {kind}")
     if kind == "text":
         return "|".join(answers)
     if len(set(read)) > 1:
-        raise ValueError(f"{place}: answers {', '.join(answers)} differ; kind {kind} has one")
+        raise ValueError(
+            f"{place}: answers {short(', '.join(answers))} differ; kind {kind} has one"
+        )
     return answers[0]
 
 

@@ -122,7 +122,9 @@ def _value(text: str, at: int, place: str, *, whole: bool = True) -> tuple[Any, 
         if whole and end != len(text):
             raise json.JSONDecodeError("Extra data", text, end)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{place}: not JSON ({error}); read are {FORMATS}") from None
+        line = "" if whole else f"line {error.lineno} "
+        found = f"{error.msg}, {line}column {error.colno}"
+        raise ValueError(f"{place}: not JSON ({found}); read are {FORMATS}") from None
     except RecursionError:
         raise ValueError(f"{place}: not JSON (nested too deeply)") from None
     return value, end
@@ -136,6 +138,7 @@ def _object(value: Any, place: str) -> dict[str, Any]:
 
 def _csv(data: bytes, path: str) -> Iterator[Record]:
     lines = csv.reader(io.StringIO(decode(data, path), newline=""), strict=True)
+    csv.field_size_limit(2**31 - 1)  # a field that nobody names may be long
     fields: list[str] = []
     number = 0  # the header's
     try:

@@ -31,7 +31,8 @@ def text_of(value: Any, what: str) -> str:
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         number = Decimal(str(value))
         if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
-            raise ValueError(f"{what} is {value}, no finite number of up to {_MOST_DIGITS} digits")
+            shown = short(str(value))
+            raise ValueError(f"{what} is {shown}, no finite number of up to {_MOST_DIGITS} digits")
         return format(number, "f")
     if not isinstance(value, str):
         raise ValueError(f"{what} is {_kind(value)}, neither text nor a number")
@@ -53,8 +54,13 @@ def spellings(value: Any, what: str) -> list[str]:
     texts = [text_of(one, f"{what}, entry {number}") for number, one in enumerate(value, start=1)]
     for text in texts:
         if "|" in text:
-            raise ValueError(f"{what}: {text!r} holds a |, which separates spellings")
+            raise ValueError(f"{what}: {short(text)!r} holds a |, which separates spellings")
     return texts
+
+
+def short(text: str) -> str:
+    """A text as messages show it."""
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _kind(value: Any) -> str:
