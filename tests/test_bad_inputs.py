@@ -11,9 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from processes import ROOT
 
 from jobs import cli, run
+from pipelines.config import Config, load
 from pipelines.stages import queries
 
 BASE = {
@@ -333,7 +336,7 @@ CONFIGS = [
     (["data.train.0.limit=0"], "config: data.train.0.limit: .*greater than or equal to 1"),
     (["data.train.0.choices=c"], "config: data.train.0: choices are of kind: option"),
     (["data.train=[{name: jsonl, path: a}, {name: jsonl, path: b}]"],
-     "config: data: data.train: a and b would both be listed as jsonl; give each a label"),
+     "config: data.train: a and b would be listed as one; give each a label"),
     (["data.train=[{name: jsonl, path: /dev/zero}]"], "/dev/zero: not a file"),
     (["data.train=[{name: jsonl, path: .}]"], r"data\.train\.0: \.: not a file"),
     (["data.train=[{name: jsonl, path: none.csv}]"], r"none\.csv: there is no such file"),
@@ -351,6 +354,43 @@ def test_a_config_is_read_or_refused(told, config, line):
         assert outcome[:2] == (0, "")
     else:
         is_refused(outcome, line)
+
+
+WHOLE = [content if isinstance(content, bytes) else content.encode() for _, content, _, _ in FILES]
+
+
+def problem(read):
+    """What is told, in one line; None where it is read. Other exceptions than ValueError pass."""
+    try:
+        read()
+    except ValueError as error:
+        line = str(error)
+    else:
+        return None
+    assert "\n" not in line
+    return line
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.sampled_from(["f.jsonl", "f.csv", "f.parquet"]),
+    st.sampled_from([whole for whole in WHOLE if len(whole) < 5_000]),
+    st.integers(0, 5_000),
+    st.binary(max_size=4),
+)
+def test_a_file_with_a_hole_is_read_or_refused(tmp_path, name, whole, at, other):
+    (tmp_path / name).write_bytes(whole[:at] + other + whole[at + len(other) :])
+    entry = {"name": "jsonl", "path": str(tmp_path / name)}
+    config = Config.model_validate(BASE | {"data": {"train": [entry]}})
+    line = problem(lambda: queries.read(config))
+    assert line is None or re.search(rf"{name}|has no rows|there twice", line)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.integers(0, 200), st.text(st.characters(codec="utf-8"), max_size=8))
+def test_a_config_with_a_hole_is_read_or_refused(tmp_path, at, other):
+    (tmp_path / "c.yaml").write_text(TEXT[:at] + other + TEXT[at + len(other) :], "utf-8")
+    problem(lambda: load(str(tmp_path / "c.yaml")))
 
 
 @pytest.mark.parametrize("root", ["/proc/x", "/proc", "/dev/null/x", "file", "file/x", "nowhere"])

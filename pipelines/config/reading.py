@@ -53,7 +53,8 @@ def _explain(error: ValidationError) -> str:
         return f"config: {key} is missing{more}"
     message = _MESSAGES.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
     given = problem["input"]
-    shown = "" if isinstance(given, dict | BaseModel) else f", not {_SHORT.repr(given)}"
+    plain = not isinstance(given, dict | tuple | BaseModel)
+    shown = "" if not plain else f", not {_SHORT.repr(given)}"
     return f"config: {key + ': ' if key else ''}{message}{shown}{more}"
 
 

@@ -6,7 +6,7 @@ Field comments are the config reference (README.md lists the same keys).
 import difflib
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipelines.method.policies import POLICIES
 
@@ -73,16 +73,15 @@ class DataConfig(_Section):
     calibration: Several[DatasetConfig] = ()  # thresholds are chosen here
     eval: Several[DatasetConfig] = ()  # results are reported on
 
-    @model_validator(mode="after")
-    def _files_have_titles(self) -> Self:
-        for role in ("train", "calibration", "eval"):
-            own = [one for one in getattr(self, role) if one.name == "jsonl" and not one.label]
-            if len({one.path for one in own}) > 1:
-                raise ValueError(
-                    f"data.{role}: {own[0].path} and {own[1].path} would both be listed as jsonl; "
-                    "give each a label"
-                )
-        return self
+    @field_validator("train", "calibration", "eval")
+    @classmethod
+    def _files_have_titles(cls, entries: tuple[DatasetConfig, ...]) -> tuple[DatasetConfig, ...]:
+        own = {str(one.path) for one in entries if one.name == "jsonl" and not one.label}
+        if len(own) > 1:
+            raise ValueError(
+                f"{' and '.join(sorted(own))} would be listed as one; give each a label"
+            )
+        return entries
 
 
 class SamplingConfig(_Section):

@@ -165,10 +165,11 @@ def _csv(data: bytes, path: str) -> Iterator[Record]:
 def _parquet(data: bytes, path: str) -> Iterator[Record]:
     try:
         table = pq.ParquetFile(pa.BufferReader(data)).read()
-    except (pa.ArrowException, OSError) as error:
+        names = table.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: broken Parquet ({' '.join(str(error).split())})") from None
-    if len(set(table.column_names)) < table.num_columns:
-        raise ValueError(f"{path}: it names a field twice: {', '.join(table.column_names)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path}: it names a field twice: {', '.join(names)}")
     floats = [f.name for f in table.schema if pa.types.is_floating(f.type)]
     for index, field in enumerate(table.schema):  # to the digits that tell it from its neighbours
         if field.name in floats:
