@@ -48,8 +48,8 @@ class Choices:
         if len(named) > 1:
             raise ValueError("names more than one of the choices")
         if not named:
-            shown = textwrap.shorten(", ".join(self.texts), 80, placeholder=" ...")
-            raise ValueError(f"is none of the {len(self.texts)} choices ({shown})")
+            some = textwrap.shorten(", ".join(self.texts), 80, placeholder=" ...")
+            raise ValueError(f"is none of the {len(self.texts)} choices ({some})")
         return LETTERS[named.pop()]
 
 
@@ -94,7 +94,9 @@ def of_field(value: Any) -> Choices:
         labels, texts = [one["label"] for one in value], [one["text"] for one in value]
     elif isinstance(value, list):
         texts = value
-    elif _is_labeled(value) and isinstance(value["text"], list):
+    elif (
+        _is_labeled(value) and isinstance(value["text"], list) and isinstance(value["label"], list)
+    ):
         labels, texts = value["label"], value["text"]
     elif isinstance(value, dict):  # Parquet has each key in each row, with null for "none"
         there = {label: text for label, text in value.items() if text is not None}
@@ -104,7 +106,7 @@ def of_field(value: Any) -> Choices:
     return _checked(texts, labels)
 
 
-def _checked(texts: list[Any], labels: Any) -> Choices:
+def _checked(texts: list[Any], labels: list[Any]) -> Choices:
     if not 2 <= len(texts) <= len(LETTERS):
         raise ValueError(f"choices: expected from 2 to {len(LETTERS)}, not {len(texts)}")
     lines = tuple(
@@ -124,7 +126,7 @@ def _unpacked(text: str) -> Any:
     if text.lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"choices: not JSON ({error})") from None
     if (found := listed(text)) is None:
         raise ValueError("choices: neither JSON nor a list with a label at each line")
@@ -170,7 +172,9 @@ def _last_list(pattern: re.Pattern[str], text: str) -> Choices | None:
     ends.append(len(text) - len(rest) + len(rest.split("\n", maxsplit=1)[0]))
     texts = [text[match.end() : end] for match, end in zip(last, ends, strict=True)]
     lines = tuple(" ".join(one.split()) for one in texts)
-    return Choices(lines, tuple(match["label"] for match in last)) if all(lines) else None
+    if len(lines) > len(LETTERS) or not all(lines):
+        return None
+    return Choices(lines, tuple(match["label"] for match in last))
 
 
 def _nth(index: int, like: str) -> str:

@@ -25,10 +25,13 @@ ROLES = ("train", "calibration", "test")
 
 
 def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
-    data = {
-        role: [entry.model_dump(mode="json") for entry in _entries(config, role)] for role in roles
-    }
+    data = {role: [_identity(entry) for entry in _entries(config, role)] for role in roles}
     return {"data": data, "seed": config.seed, "model": config.model.source}
+
+
+def _identity(entry: DatasetConfig) -> dict[str, Any]:
+    """An entry's keys; `choices` mean nothing but to options, so that old roots stay done."""
+    return entry.model_dump(mode="json", exclude=None if entry.kind == "option" else {"choices"})
 
 
 def check(config: Config) -> None:

@@ -46,6 +46,7 @@ BBH = "Which is right?\nOptions:\n(A) 01/11/1961\n(B) 02/12/1961"
         ("(A) and (B) are on one line", None),
         ("Which?\nA. one\nB.", None),
         ("Options: none", None),
+        ("\n".join(f"{n}. step" for n in range(1, 28)), None),
         ("", None),
     ],
 )
