@@ -106,7 +106,11 @@ def label(
     root = Location.of(config.root)
     (root / "queries").make_dir()
     (root / "label").make_dir()
-    row = dict.fromkeys(QUERIES.names, "") | {"kind": "number", "prompt_ids": [1] * 50}
+    row = dict.fromkeys(QUERIES.names, "") | {
+        "kind": "number",
+        "choices": None,
+        "prompt_ids": [1] * 50,
+    }
     with pq.ParquetWriter(f"{root.path}/queries/train.parquet", QUERIES) as writer:
         for start in range(0, queries, 1000):
             ids = range(start, min(start + 1000, queries))

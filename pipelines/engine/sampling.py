@@ -55,6 +55,7 @@ class QuerySampler:
     query_id: str
     prompt_ids: Sequence[int]
     kind: Kind
+    choices: Sequence[str] | None = None
     counters: Counters = field(default_factory=Counters)
     _scores: dict[tuple[int, ...], "asyncio.Task[Scored]"] = field(default_factory=dict)
 
@@ -73,7 +74,7 @@ class QuerySampler:
             self._scores[same] = asyncio.ensure_future(self._score(draw))
         # A caller that is cancelled must not cancel the score that others wait for.
         scored = await asyncio.shield(self._scores[same])
-        answer = extract(generated.text, self.kind)
+        answer = extract(generated.text, self.kind, generated.finish_reason, self.choices)
         return Sample(index, generated, answer, scored.p_true)
 
     async def _score(self, draw: Draw) -> Scored:
@@ -112,7 +113,9 @@ async def label_query(
     """A row of schemas.QUERIES -> a row of schemas.LABELS: its samples, scored, with SSC."""
     began = time.time()
     prompt_ids = [int(i) for i in query["prompt_ids"]]
-    sampler = QuerySampler(engine, seed, query["query_id"], prompt_ids, query["kind"])
+    sampler = QuerySampler(
+        engine, seed, query["query_id"], prompt_ids, query["kind"], query.get("choices")
+    )
 
     async def sample(index: int) -> Sample:
         async with room:

@@ -17,6 +17,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from pipelines.config import Config
+from pipelines.datasets.choices import choices_of, of_field, shown
 from pipelines.engine.metrics import EngineMetrics
 from pipelines.engine.sampling import (
     Outcome,
@@ -40,6 +41,7 @@ class Request(BaseModel):
 
     question: Annotated[str, Field(min_length=1)]
     kind: Literal["number", "option", "text"] = "text"
+    choices: list[str] | None = None  # of an option, from A on; as the question lists them, else
     policy: str = "early_stopping"
     threshold: Annotated[float, Field(ge=0)] = 0.8  # of confidence or share; esc: its window
     budget: Annotated[int, Field(ge=1)] = 16
@@ -55,6 +57,22 @@ class Request(BaseModel):
         ):
             raise ValueError(f"the threshold of {self.policy} is a window, a whole number >= 1")
         return self
+
+    @model_validator(mode="after")
+    def _choices_of_an_option(self) -> Self:
+        if self.choices is not None and self.kind != "option":
+            raise ValueError("choices are of kind option")
+        self.asked()
+        return self
+
+    def asked(self) -> tuple[str, tuple[str, ...] | None]:
+        """The question as the model is asked it, and its choices; as the data sets have them."""
+        if self.kind != "option":
+            return self.question, None
+        choices = (
+            choices_of(self.question) if self.choices is None else of_field(self.choices).texts
+        )
+        return self.question if choices is None else shown(self.question, choices), choices
 
 
 class UsedSample(BaseModel):
@@ -114,7 +132,8 @@ class Answerer:
     @api.post("/answer")
     async def answer(self, request: Request) -> Response:
         config, prompts = self._config, self._engine.prompts
-        prompt_ids = prompts.sampling_ids(request.question)
+        question, choices = request.asked()
+        prompt_ids = prompts.sampling_ids(question)
         room = prompts.room(config.engine.max_model_len, config.sampling.max_tokens)
         if len(prompt_ids) > room:
             raise HTTPException(
@@ -128,6 +147,7 @@ class Answerer:
             request.query_id or request.question,
             prompt_ids,
             request.kind,
+            choices,
         )
         with self._metrics.query():
             outcome = await answer_adaptively(

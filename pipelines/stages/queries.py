@@ -25,10 +25,13 @@ ROLES = ("train", "calibration", "test")
 
 
 def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
-    data = {
-        role: [entry.model_dump(mode="json") for entry in _entries(config, role)] for role in roles
-    }
+    data = {role: [_identity(entry) for entry in _entries(config, role)] for role in roles}
     return {"data": data, "seed": config.seed, "model": config.model.source}
+
+
+def _identity(entry: DatasetConfig) -> dict[str, Any]:
+    """An entry's keys; `choices` mean nothing but to options, so that old roots stay done."""
+    return entry.model_dump(mode="json", exclude=None if entry.kind == "option" else {"choices"})
 
 
 def check(config: Config) -> None:
@@ -103,7 +106,10 @@ def _entries(config: Config, role: str) -> tuple[DatasetConfig, ...]:
 
 
 def _entry_rows(entry: DatasetConfig, role: str, seed: int, key: str) -> list[dict[str, Any]]:
-    found = list(itertools.islice(LOADERS[entry.name](entry, seed), entry.limit))
+    try:
+        found = list(itertools.islice(LOADERS[entry.name](entry, seed), entry.limit))
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
     if not found:
         raise ValueError(f"{key}: {entry.title} ({entry.split}) has no rows")
     return [
@@ -113,6 +119,7 @@ def _entry_rows(entry: DatasetConfig, role: str, seed: int, key: str) -> list[di
             "split": entry.split,
             "role": role,
             "kind": row.kind,
+            "choices": row.choices,
             "question": row.question,
             "reference": row.reference,
         }

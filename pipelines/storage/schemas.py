@@ -9,6 +9,7 @@ QUERIES = pa.schema(
         ("split", pa.string()),  # the publisher's split
         ("role", pa.string()),  # train, calibration or test
         ("kind", pa.string()),  # number, option or text
+        ("choices", pa.list_(pa.string())),  # an option's texts, from A on; null where unknown
         ("question", pa.string()),  # as the model is asked it
         ("reference", pa.string()),  # spellings of a text answer are separated by |
         ("prompt", pa.string()),  # the rendered conversation

@@ -75,6 +75,17 @@ def test_labels_are_ssc_and_unparsed_responses_have_none():
             assert sample["target"] == pytest.approx(share)
 
 
+def test_an_answer_is_read_with_how_its_response_ended_and_the_choices(monkeypatch):
+    def extract(text, kind, finish_reason, choices):
+        return f"{kind} {finish_reason} {choices}"
+
+    monkeypatch.setattr("pipelines.engine.sampling.extract", extract)
+    query = QUERY | {"kind": "option", "choices": ["ice", "water"]}
+    row = asyncio.run(label_query(engine(), 0, query, 1, sample_room(16)))
+    assert row["samples"][0]["answer"] == "option stop ['ice', 'water']"
+    assert row["choices"] == ["ice", "water"]
+
+
 def test_the_order_of_arrival_changes_nothing():
     rows = [
         asyncio.run(label_query(engine(delays), 3, QUERY, 16, sample_room(16)))

@@ -101,6 +101,20 @@ async def collect(handle):
     )  # fmt: skip
 
 
+def test_choices_are_shown_once(service):
+    """Beside the question, listed by it, or both: the same conversation, so the same samples."""
+    listed = "Which is cold?\n(A) ice\n(B) fire"
+    texts = [
+        [one["text"] for one in post(query_id="q", kind="option", budget=3, **asked)["samples"]]
+        for asked in (
+            {"question": "Which is cold?", "choices": ["ice", "fire"]},
+            {"question": listed, "choices": ["ice", "fire"]},
+            {"question": listed},
+        )
+    ]
+    assert texts[0] == texts[1] == texts[2]
+
+
 def test_the_budget_is_capped(service):
     assert post(question=QUESTION, policy="best_of_n", budget=1000)["samples_used"] == 8
 
@@ -113,6 +127,8 @@ def test_the_budget_is_capped(service):
         ({"question": "Why?", "policy": "esc", "threshold": 0.5}, "window"),
         ({"question": "Why?", "policy": "esc", "threshold": 2.5}, "a whole number"),
         ({"question": "Why?", "budget": 0}, "budget"),
+        ({"question": "Why?", "choices": ["a", "b"]}, "choices are of kind option"),
+        ({"question": "Why?", "kind": "option", "choices": ["a"]}, "from 2 to 26, not 1"),
         ({"question": "Why?", "thresold": 0.5}, "thresold"),
         ({"question": "Why? " * 300}, "engine.max_model_len"),
     ],

@@ -55,7 +55,11 @@ def test_rows_of_a_block_fill_the_engine_together_and_keep_their_order():
     engine = FakeEngine(["The answer is 1.", "The answer is 2."], {"The answer is 1.": 0.4,
                         "The answer is 2.": 0.6}, delays=True)  # fmt: skip
     labeler = QueryLabeler(config(max_num_seqs=512), 400, lambda _: engine)
-    row = dict.fromkeys(QUERIES.names, "") | {"kind": "number", "prompt_ids": [1, 2]}
+    row = dict.fromkeys(QUERIES.names, "") | {
+        "kind": "number",
+        "choices": None,
+        "prompt_ids": [1, 2],
+    }
     asked = [row | {"query_id": str(i)} for i in range(400)]
     labeled = asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
     assert engine.most_running >= 512
