@@ -35,7 +35,7 @@ class DatasetConfig(_Section):
     path: str | None = None  # a file or URI in the publisher's fields; jsonl needs one
     question: str = "question"  # jsonl: the field of the question
     answer: str = "answer"  # jsonl: the field of the answer
-    kind: Literal["number", "option", "text"] = "text"  # jsonl: how answers compare
+    kind: Literal["number", "option", "text", "math"] = "text"  # jsonl: how answers compare
     label: str | None = None  # what results are listed under; the name, by default
 
     @property

@@ -65,7 +65,7 @@ def load_jsonl(config: DatasetConfig, seed: int) -> Iterator[Row]:
 
 
 def _row(question: str, reference: str, kind: Kind, path: str, number: int) -> Row:
-    if canonical(reference.split("|")[0], kind) is None:
+    if canonical(reference.split("|")[0] if kind == "text" else reference, kind) is None:
         raise ValueError(f"{path}, row {number}: answer {reference!r} is not a {kind}")
     return Row(question.strip(), reference, kind)
 

@@ -1,8 +1,9 @@
 """The answer in a response, in a canonical form in which equal answers are equal strings.
 
-Three kinds of question: `number` (42, 1,234.50, 3/4), `option` (a letter of a multiple-choice
-question) and `text` (a name or short phrase). Sampling, labels, policies and evaluation all
-compare the strings that `extract` returns; None is "no answer", equal to nothing.
+Kinds of question: `number` (42, 1,234.50, 3/4), `option` (a letter of a multiple-choice
+question), `text` (a name or short phrase) and `math` (a formula, which has no canonical form: its
+class stands for it, see formulas). Sampling, labels, policies and evaluation all compare these
+strings; None is "no answer", equal to nothing.
 """
 
 import re
@@ -10,7 +11,9 @@ import unicodedata
 from fractions import Fraction
 from typing import Literal
 
-Kind = Literal["number", "option", "text"]
+from pipelines.method import formulas
+
+Kind = Literal["number", "option", "text", "math"]
 
 # "Answer: B", "**Answer:** B", "the final answer is 7".
 _MARKER = re.compile(r"\banswer\b\W{0,4}(?:\bis\b|:)[\s*_:]*", re.IGNORECASE)
@@ -36,6 +39,8 @@ def extract(text: str, kind: Kind) -> str | None:
     option the last that stands alone, a text what the first sentence says something "is".
     """
     text = text.rpartition("</think>")[2].strip()
+    if kind == "math":
+        return _formula(text)
     stated: str | None = None
     for match in _MARKER.finditer(text):
         stated = text[match.end() :]
@@ -55,6 +60,8 @@ def canonical(answer: str, kind: Kind) -> str | None:
     if kind == "option":
         match = re.fullmatch(r"\s*\(?([A-Ja-j])\)?\.?\s*", answer)
         return match[1].upper() if match else None
+    if kind == "math":
+        return formulas.clean(answer)
     return _text(answer)
 
 
@@ -62,8 +69,26 @@ def is_correct(answer: str | None, reference: str, kind: Kind) -> bool:
     """Whether an extracted answer is the reference, or one of its spellings: "Kyiv|Kiev"."""
     if answer is None:
         return False
+    if kind == "math":
+        known = canonical(reference, kind)
+        return known is not None and (answer == known or formulas.equal(answer, known))
     accepted = reference.split("|") if kind == "text" else [reference]
     return answer in {canonical(one, kind) for one in accepted}
+
+
+def _formula(text: str) -> str | None:
+    """The content of the last \\boxed{}, or the rest of the line after the last marker."""
+    start = text.rfind(r"\boxed{")
+    if start < 0:
+        stated = [text[match.end() :] for match in _MARKER.finditer(text)]
+        return formulas.clean(stated[-1].partition("\n")[0]) if stated else None
+    start += len(r"\boxed{")
+    depth = 1
+    for place in range(start, min(len(text), start + formulas.LONGEST)):
+        depth += (text[place] == "{") - (text[place] == "}")
+        if depth == 0:
+            return formulas.clean(text[start:place])
+    return None
 
 
 def _number(text: str, *, last: bool) -> str | None:
