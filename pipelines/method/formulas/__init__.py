@@ -48,10 +48,13 @@ def _balanced(text: str) -> bool:
 
 
 def compare(first: str, second: str) -> bool | None:
-    """Whether two formulas are equal; None where one cannot be read or the comparison does not end.
+    """Whether two formulas are equal; None where one is not read or the comparison does not end.
 
-    Blocks for at most some seconds (workers.LIMIT); verdicts are cached. Symmetric.
+    Blocks for at most some seconds of a process's CPU (workers.LIMIT); verdicts are cached.
+    Symmetric. RuntimeError where no process can be started.
     """
+    if first != second and not (parses(first) and parses(second)):
+        return None
     return _compare(*sorted((first, second)))
 
 

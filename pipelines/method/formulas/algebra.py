@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from math_verify import LatexExtractionConfig, parse, verify
-from sympy import FiniteSet, Float, Integer, Interval, Tuple, Union, nan, zoo
+from sympy import Expr, FiniteSet, Float, Integer, Interval, Symbol, Tuple, Union, nan, zoo
 from sympy.core.random import seed
 from sympy.core.relational import Relational
 
@@ -120,20 +120,27 @@ def _parse(source: str) -> Any:
 
 
 def compare(first: str, second: str) -> bool | None:
-    """Whether two formulas are equal, whichever comes first; None where one is not read."""
+    """Whether two formulas are equal, whichever comes first; None where one is not read.
+
+    One alone, given twice, is also compared with another: can it be worked with?
+    """
     a, b = read(first), read(second)
     if a is None or b is None:
         return None
     if first == second:
-        # It is equal to itself; but can it be worked with? Another that cannot would be blamed.
         _verify(a, Integer(0))
         return True
-    return (
-        not _a_list_and_a_set(first, a, second, b)
-        and _verify(a, b)
-        and _verify(b, a)
-        and not _apart(a, b)
-    )
+    if _a_list_and_a_set(first, a, second, b):
+        return False
+    if (
+        isinstance(a, Expr)
+        and isinstance(b, Expr)
+        and isinstance(a, Symbol) != isinstance(b, Symbol)
+    ):
+        # math-verify compares a symbol by its name: x is not 1x.
+        if _verify(Integer(0), a - b):
+            return True
+    return _verify(a, b) and _verify(b, a) and not _apart(a, b)
 
 
 def _verify(gold: Any, target: Any) -> bool:
@@ -178,7 +185,7 @@ def main() -> None:
         try:
             verdict = compare(first, second)
         except Exception:  # the grammar and SymPy raise whatever there is
-            verdict = None
+            verdict = None if first == second else False
         signal.setitimer(signal.ITIMER_PROF, 0)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
         if memory * 1024 > _MEMORY // 2:  # SymPy goes on after a MemoryError

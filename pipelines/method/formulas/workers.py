@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from queue import LifoQueue
 
 LIMIT = 3.0  # seconds of CPU a comparison; half of it for a formula alone
@@ -56,9 +57,11 @@ class _Worker:
             return ""
 
     def end(self) -> int:
+        """Its exit code; what it does is cut off."""
         self._process.kill()
-        with self._process:
-            return self._process.wait()
+        with suppress(BrokenPipeError), self._process:  # closing sends what was not sent
+            pass
+        return self._process.returncode
 
 
 # The last that was given back is the next to be asked, so no more are started than are needed.
