@@ -18,7 +18,7 @@ from typing import Any
 from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Expr, FiniteSet, Float, Integer, Interval, Symbol, Tuple, Union, nan, zoo
 from sympy.core.random import seed
-from sympy.core.relational import Relational
+from sympy.core.relational import GreaterThan, LessThan, StrictGreaterThan, StrictLessThan
 
 _MEMORY = 1 << 30  # bytes; a number of a billion digits is made quickly
 
@@ -106,8 +106,7 @@ def read(text: str) -> Any:
     parts = [_parse(part) for part in _OR.split(source)]
     if len(parts) == 1:
         return parts[0]
-    inequalities = all(isinstance(part, Relational) and not part.is_Equality for part in parts)
-    if inequalities and len(set().union(*(part.free_symbols for part in parts))) == 1:
+    if _inequalities(parts):
         return Union(*(part.as_set() for part in parts))  # x < -1 or x > 1
     return _parse(source)
 
@@ -132,15 +131,21 @@ def compare(first: str, second: str) -> bool | None:
         return True
     if _a_list_and_a_set(first, a, second, b):
         return False
-    if (
-        isinstance(a, Expr)
-        and isinstance(b, Expr)
-        and isinstance(a, Symbol) != isinstance(b, Symbol)
-    ):
-        # math-verify compares a symbol by its name: x is not 1x.
-        if _verify(Integer(0), a - b):
-            return True
-    return _verify(a, b) and _verify(b, a) and not _apart(a, b)
+    # It compares a symbol by its name: x is not 1x.
+    by_name = isinstance(a, Symbol) != isinstance(b, Symbol)
+    if by_name and isinstance(a, Expr) and isinstance(b, Expr) and _verify(Integer(0), a - b):
+        return True
+    if _verify(a, b) and _verify(b, a):
+        return not _apart(a, b)
+    return bool(_inequalities([a, b]) and a.as_set() == b.as_set())  # 2x < 6 and x < 3
+
+
+def _inequalities(found: list[Any]) -> bool:
+    """Whether all are, of one and the same symbol; != is none."""
+    comparisons = (StrictLessThan, LessThan, StrictGreaterThan, GreaterThan)
+    if not all(isinstance(one, comparisons) for one in found):
+        return False
+    return len(set().union(*(one.free_symbols for one in found))) == 1
 
 
 def _verify(gold: Any, target: Any) -> bool:
