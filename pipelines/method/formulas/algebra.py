@@ -20,7 +20,7 @@ from sympy import Expr, FiniteSet, Float, Integer, Interval, Symbol, Tuple, Unio
 from sympy.core.random import seed
 from sympy.core.relational import GreaterThan, LessThan, StrictGreaterThan, StrictLessThan
 
-_MEMORY = 1 << 30  # bytes; a number of a billion digits is made quickly
+_MEMORY = 1 << 30  # bytes of a process: a number of a billion digits is written quickly
 
 # math-verify reads LaTeX. What people type beside it, as LaTeX:
 _SYMBOLS = {
@@ -142,8 +142,8 @@ def compare(first: str, second: str) -> bool | None:
 
 def _inequalities(found: list[Any]) -> bool:
     """Whether all are, of one and the same symbol; != is none."""
-    comparisons = (StrictLessThan, LessThan, StrictGreaterThan, GreaterThan)
-    if not all(isinstance(one, comparisons) for one in found):
+    kinds = (StrictLessThan, LessThan, StrictGreaterThan, GreaterThan)
+    if not all(isinstance(one, kinds) for one in found):
         return False
     return len(set().union(*(one.free_symbols for one in found))) == 1
 
@@ -153,7 +153,7 @@ def _verify(gold: Any, target: Any) -> bool:
 
 
 def _a_list_and_a_set(first: str, a: Any, second: str, b: Any) -> bool:
-    """(1, 2) and \\{1, 2\\}, which math-verify has equal, as it should 1, 2 and either."""
+    """Whether they are as (1, 2) and \\{1, 2\\}, of which 1, 2 may be either, but not one the other."""
     return any(
         re.match(r"(\\left)?\\\{", text) and isinstance(its, FiniteSet) and ordered
         for text, its, ordered in (
@@ -164,7 +164,7 @@ def _a_list_and_a_set(first: str, a: Any, second: str, b: Any) -> bool:
 
 
 def _apart(a: Any, b: Any) -> bool:
-    """Numbers that are equal only as they are small: it rounds decimals to six places."""
+    """Whether two numbers passed for equal by being small: decimals are rounded to six places."""
     if not all(getattr(one, "is_number", False) for one in (a, b)) or not (a - b).has(Float):
         return False
     values = [complex(one.doit().evalf()) for one in (a, b)]
