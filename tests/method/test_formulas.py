@@ -124,7 +124,7 @@ EQUAL = [
     (r"x \in [1,2]", "[1,2]"), (r"\{x \mid x>1\}", r"(1,\infty)"),
     (r"(-\infty,-1)\cup(1,\infty)", r"x<-1 \text{ or } x>1"), ("x < -1 or x > 1", "x>1 or x<-1"),
     ("x=5", "5"), ("x=5", "5=x"), ("y=2x+3", "2x-y+3=0"), ("x<3", "3>x"),
-    ("2x<6", "x<3"), ("-x<1", "x>-1"),
+    ("2x<6", "x<3"), ("-x<1", "x>-1"), ("2x=10", "x=5"), ("x^2-4=0", "2x^2=8"),
     ("x=1, y=2", "y=2, x=1"), (r"x=3\text{ or }x=-3", r"x=\pm 3"), ("f(x)=x^2", "x^2"),
     (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{bmatrix}1\\2\end{bmatrix}"),
     ("1x", "x"), ("3x=6y", "x=2y"), (r"\mathbb{R}", r"(-\infty,\infty)"), ("x=1", "1"),
@@ -140,7 +140,8 @@ DIFFERENT = [
     ("x=1,y=2", "x=2,y=1"), ("x<1 or y>2", "x<1 or x>2"), ("x=1 or x=2", "x=1"),
     (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}2\\1\end{pmatrix}"), ("even", "odd"),
     ("x<3", "x<4"), ("(1,2)", "x"), ("x=1", "x"), ("y", "x<3"), (r"\mathbb{R}", "x"),
-    ("abc", "cba"), ("2x<6", "y<3"),
+    ("abc", "cba"), ("2x<6", "y<3"), ("x=3", "x=4"), ("y=2x", "y=x"),
+    (r"3x=\sin 2x", r"2x=\sin 3x"),
 ]  # fmt: skip
 
 

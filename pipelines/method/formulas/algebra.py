@@ -3,98 +3,44 @@
 echo '["\\\\frac{1}{2}", "0.5"]' | python -m pipelines.method.formulas.algebra 3
 """
 
+import cmath
 import json
 import logging
 import os
+import random
 import re
 import resource
 import signal
 import sys
-import unicodedata
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from math_verify import LatexExtractionConfig, parse, verify
-from sympy import Expr, FiniteSet, Float, Integer, Interval, Symbol, Tuple, Union, nan, zoo
+from sympy import (
+    Basic,
+    Equality,
+    Expr,
+    FiniteSet,
+    Float,
+    Integer,
+    Interval,
+    Rational,
+    Symbol,
+    Tuple,
+    UnevaluatedExpr,
+    Union,
+    nan,
+    zoo,
+)
 from sympy.core.random import seed
 from sympy.core.relational import GreaterThan, LessThan, StrictGreaterThan, StrictLessThan
 
+from pipelines.method.formulas.notation import latex
+
 _MEMORY = 1 << 30  # bytes of a process: a number of a billion digits is written quickly
 
-# math-verify reads LaTeX. What people type beside it, as LaTeX:
-_SYMBOLS = {
-    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": r"\div ",
-    "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "±": r"\pm ", "∞": r"\infty ", "∪": r"\cup ",
-    "∩": r"\cap ", "∅": r"\emptyset ", "∈": r"\in ", "ℝ": r"\mathbb{R}", "°": r"^\circ ",
-    "⟨": "(", "⟩": ")", "π": r"\pi ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
-    "γ": r"\gamma ", "δ": r"\delta ", "λ": r"\lambda ", "μ": r"\mu ", "σ": r"\sigma ",
-    "φ": r"\phi ", "ω": r"\omega ", "**": "^", r"\langle": "(", r"\rangle": ")",
-    "$": "", r"\$": "",
-}  # fmt: skip
-_SYMBOL = re.compile("|".join(re.escape(one) for one in sorted(_SYMBOLS, key=len, reverse=True)))
-_LOWERED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_NAMES = (
-    "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|theta|alpha|beta|"
-    "gamma|delta|lambda|mu|sigma|phi|omega"
-)
-_NAME = re.compile(rf"(?<![\\A-Za-z])({_NAMES})(?![A-Za-z])")
-_COMMAND = re.compile(r"\\(?:begin|end)\s*\{\w+\*?\}|\\[A-Za-z]+")
-_MOST_WORDS = 4  # "there are no solutions"
 _OR = re.compile(r"\\(?:text|mathrm|textrm)\{\s*or\s*\}|\bor\b|\\lor\b|\\vee\b")
 _ROUNDING = 1e-6  # of a decimal to what it stands for: 0.333333 is 1/3
-
-
-def _vulgar(match: re.Match[str]) -> str:
-    above, _, below = unicodedata.normalize("NFKC", match[0]).partition("⁄")
-    return rf"\frac{{{above}}}{{{below}}}"
-
-
-def _repeating(match: re.Match[str]) -> str:
-    """0.1\\overline{6} as the fraction that it is."""
-    whole, fixed, again = match.groups()
-    value = int(whole + fixed + again) - int(whole + fixed or 0)
-    return rf"\frac{{{value}}}{{{10 ** len(fixed) * (10 ** len(again) - 1)}}}"
-
-
-_REWRITES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
-    ("[¼½¾⅐-⅞]", _vulgar),
-    ("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda m: f"^{{{m[0].translate(_LOWERED)}}}"),
-    (  # 10\,000
-        r"(?<![\w.])(\d{1,3})((?:(?:\\[,;:! ]|\{,\}|[ \u00a0\u2009\u202f])\d{3})+)(?!\d)",
-        lambda m: m[1] + re.sub(r"\D", "", m[2]),
-    ),
-    (r"(?<![\w.])(\d+)[ ]+(\d+)/(\d+)(?![\w.])", r"\1\\frac{\2}{\3}"),  # 2 1/2
-    (r"(?<=\d)[eE]([+-]?\d+)(?![\w.])", r"\\times 10^{\1}"),  # 1e-3
-    (r"(\d*)\.(\d*)\\(?:overline|bar)\s*\{(\d+)\}", _repeating),
-    (r"\^([+-]\s*(?:\d+|[A-Za-z]))", r"^{\1}"),  # x^-1
-    (r"(?:\\sqrt|√)\s*\(", "sqrt("),
-    (r"√\s*(\d+|[A-Za-z])", r"\\sqrt{\1}"),
-    (r"(?<![\\A-Za-z])(?:oo|inf|infty)(?![A-Za-z])", r"\\infty "),
-    (  # {x : x > 1} is what holds of x
-        r"^\\(?:left\\)?\{\s*[A-Za-z]\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*(?::|\\mid|\||\\vert)"
-        r"(.*?)\\(?:right\\)?\}$",
-        r"\1",
-    ),
-    (_NAME.pattern, r"\\\1 "),
-]
-
-
-def latex(text: str) -> str | None:
-    """What was typed, as LaTeX; None for a sentence.
-
-    Letters side by side are a product in LaTeX, and so would the letters of words be. Words with
-    nothing beside them are an answer in words: `\\text{even}`.
-    """
-    words = re.findall("[A-Za-z]{3,}", _COMMAND.sub(" ", _NAME.sub(" ", text)))
-    if len(words) > _MOST_WORDS:
-        return None
-    if words and re.fullmatch("[A-Za-z' -]+", text):
-        return rf"\text{{{text}}}"
-    text = _SYMBOL.sub(lambda m: _SYMBOLS[m[0]], text)
-    for pattern, replacement in _REWRITES:
-        text = re.sub(pattern, replacement, text)
-    return text
 
 
 @lru_cache(maxsize=1 << 12)
@@ -129,8 +75,10 @@ def compare(first: str, second: str) -> bool | None:
     if first == second:
         _verify(a, Integer(0))
         return True
-    if _a_list_and_a_set(first, a, second, b):
+    if _a_list_and_a_set(first, a, second, b) or _differ(a, b):
         return False
+    if (multiples := _multiples(a, b)) is not None:
+        return multiples
     # It compares a symbol by its name: x is not 1x.
     by_name = isinstance(a, Symbol) != isinstance(b, Symbol)
     if by_name and isinstance(a, Expr) and isinstance(b, Expr) and _verify(Integer(0), a - b):
@@ -138,6 +86,52 @@ def compare(first: str, second: str) -> bool | None:
     if _verify(a, b) and _verify(b, a):
         return not _apart(a, b)
     return bool(_inequalities([a, b]) and a.as_set() == b.as_set())  # 2x < 6 and x < 3
+
+
+def _values(a: Any, b: Any) -> list[tuple[complex, complex]] | None:
+    """What two expressions are at some fixed points; None where they have no values there."""
+    if not isinstance(a, Expr) or not isinstance(b, Expr):
+        return None
+    values = []
+    for point in range(3):
+        draws = random.Random(point)
+        symbols = sorted(a.free_symbols | b.free_symbols, key=str)
+        at = {symbol: Rational(draws.randint(500, 2000), 1000) for symbol in symbols}
+        try:
+            values.append((complex(a.evalf(subs=at)), complex(b.evalf(subs=at))))
+        except (TypeError, ValueError, ArithmeticError, NotImplementedError):  # as of f(x)
+            return None
+    return values if all(cmath.isfinite(one) for pair in values for one in pair) else None
+
+
+def _differ(a: Any, b: Any) -> bool:
+    """Whether two expressions have other values somewhere: far sooner found than by algebra."""
+    words_or_percent = any(isinstance(one, Symbol) or _has(one, UnevaluatedExpr) for one in (a, b))
+    values = None if words_or_percent else _values(a, b)
+    return values is not None and not all(_near(*pair, 10 * _ROUNDING) for pair in values)
+
+
+def _multiples(a: Any, b: Any) -> bool | None:
+    """Whether an equation is a multiple of another; None where they have no values."""
+    if not isinstance(a, Equality) or not isinstance(b, Equality):
+        return None
+    if a.free_symbols != b.free_symbols or not a.free_symbols:
+        return None
+    if not all(isinstance(side, Expr) for one in (a, b) for side in one.args):
+        return None
+    values = _values(a.lhs - a.rhs, b.lhs - b.rhs)
+    if values is None or not all(all(pair) for pair in values):
+        return None
+    ratios = [above / below for above, below in values]
+    return all(_near(ratio, ratios[0], _ROUNDING) for ratio in ratios)
+
+
+def _near(one: complex, other: complex, share: float) -> bool:
+    return abs(one - other) <= share * max(abs(one), abs(other))
+
+
+def _has(found: Any, kind: type) -> bool:
+    return isinstance(found, Basic) and found.has(kind)
 
 
 def _inequalities(found: list[Any]) -> bool:
@@ -153,7 +147,7 @@ def _verify(gold: Any, target: Any) -> bool:
 
 
 def _a_list_and_a_set(first: str, a: Any, second: str, b: Any) -> bool:
-    """Whether they are as (1, 2) and \\{1, 2\\}, of which 1, 2 may be either, but not one the other."""
+    """Whether they are as (1, 2) and \\{1, 2\\}: 1, 2 may be either, but not one the other."""
     return any(
         re.match(r"(\\left)?\\\{", text) and isinstance(its, FiniteSet) and ordered
         for text, its, ordered in (
@@ -165,10 +159,10 @@ def _a_list_and_a_set(first: str, a: Any, second: str, b: Any) -> bool:
 
 def _apart(a: Any, b: Any) -> bool:
     """Whether two numbers passed for equal by being small: decimals are rounded to six places."""
-    if not all(getattr(one, "is_number", False) for one in (a, b)) or not (a - b).has(Float):
+    if not (_has(a, Float) or _has(b, Float)) or _has(a, Symbol) or _has(b, Symbol):
         return False
-    values = [complex(one.doit().evalf()) for one in (a, b)]
-    return abs(values[0] - values[1]) > _ROUNDING * max(map(abs, values))
+    values = _values(a, b)
+    return values is not None and not _near(*values[0], _ROUNDING)
 
 
 def main() -> None:
