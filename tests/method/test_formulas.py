@@ -141,7 +141,7 @@ DIFFERENT = [
     (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}2\\1\end{pmatrix}"), ("even", "odd"),
     ("x<3", "x<4"), ("(1,2)", "x"), ("x=1", "x"), ("y", "x<3"), (r"\mathbb{R}", "x"),
     ("abc", "cba"), ("2x<6", "y<3"), ("x=3", "x=4"), ("y=2x", "y=x"),
-    (r"3x=\sin 2x", r"2x=\sin 3x"),
+    (r"3x=\sin 2x", r"2x=\sin 3x"), ("y=x+10^9", "y=2x+2*10^9"), ("x+10^9", "x+10^9+1"),
 ]  # fmt: skip
 
 

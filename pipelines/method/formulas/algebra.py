@@ -30,6 +30,7 @@ from sympy import (
     UnevaluatedExpr,
     Union,
     nan,
+    simplify,
     zoo,
 )
 from sympy.core.random import seed
@@ -112,18 +113,21 @@ def _differ(a: Any, b: Any) -> bool:
 
 
 def _multiples(a: Any, b: Any) -> bool | None:
-    """Whether an equation is a multiple of another; None where they have no values."""
+    """Whether an equation is a multiple of another; None where math-verify has to say."""
     if not isinstance(a, Equality) or not isinstance(b, Equality):
         return None
     if a.free_symbols != b.free_symbols or not a.free_symbols:
         return None
     if not all(isinstance(side, Expr) for one in (a, b) for side in one.args):
         return None
-    values = _values(a.lhs - a.rhs, b.lhs - b.rhs)
+    one, other = a.lhs - a.rhs, b.lhs - b.rhs
+    values = _values(one, other)
     if values is None or not all(all(pair) for pair in values):
         return None
     ratios = [above / below for above, below in values]
-    return all(_near(ratio, ratios[0], _ROUNDING) for ratio in ratios)
+    if not all(_near(ratio, ratios[0], 10 * _ROUNDING) for ratio in ratios):
+        return False
+    return True if simplify(one / other).is_number else None
 
 
 def _near(one: complex, other: complex, share: float) -> bool:
