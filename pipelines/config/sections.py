@@ -54,7 +54,7 @@ class DatasetConfig(_Section):
     question: Text = "question"  # jsonl: the field of the question
     answer: Text = "answer"  # jsonl: the field of the answer
     choices: Text | None = None  # jsonl: the field of an option's choices; the question's, else
-    kind: Literal["number", "option", "text"] = "text"  # jsonl: how answers compare
+    kind: Literal["number", "option", "text", "math"] = "text"  # jsonl: how answers compare
     label: Text | None = None  # what results are listed under; the name, by default
 
     @property

@@ -11,7 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from pipelines.engine.protocol import Draw, Engine, Generated, Scored
 from pipelines.method.answers import Kind, extract
 from pipelines.method.consistency import soft_self_consistency
+from pipelines.method.formulas import Classes
 from pipelines.method.policies import Policy
 from pipelines.storage.schemas import COUNTERS
 
@@ -58,6 +59,7 @@ class QuerySampler:
     choices: Sequence[str] | None = None
     counters: Counters = field(default_factory=Counters)
     _scores: dict[tuple[int, ...], "asyncio.Task[Scored]"] = field(default_factory=dict)
+    _classes: Classes = field(default_factory=Classes)
 
     async def sample(self, index: int) -> Sample:
         """Sample `index`: a function of (seed, query_id, index) up to the engine's arithmetic."""
@@ -76,6 +78,17 @@ class QuerySampler:
         scored = await asyncio.shield(self._scores[same])
         answer = extract(generated.text, self.kind, generated.finish_reason, self.choices)
         return Sample(index, generated, answer, scored.p_true)
+
+    async def classed(self, sample: Sample) -> Sample:
+        """A sample whose answer stands for its class; to be asked for in the order of samples.
+
+        A formula becomes the first that is equal to it, or no answer (formulas.py).
+        """
+        if self.kind != "math" or sample.answer is None:
+            return sample
+        # In a thread: it waits for another process.
+        answer = await asyncio.to_thread(self._classes.of, sample.answer)
+        return replace(sample, answer=answer)
 
     async def _score(self, draw: Draw) -> Scored:
         scored = await draw.score()
@@ -121,7 +134,8 @@ async def label_query(
         async with room:
             return await sampler.sample(index)
 
-    samples = await asyncio.gather(*(sample(index) for index in range(num_samples)))
+    drawn = await asyncio.gather(*(sample(index) for index in range(num_samples)))
+    samples = [await sampler.classed(one) for one in drawn]
     labels = soft_self_consistency([s.answer for s in samples], [s.p_true for s in samples])
     return {
         **query,
@@ -193,7 +207,7 @@ async def answer_adaptively(
             while len(tasks) < ahead and len(taken) + len(tasks) < budget:
                 index = len(taken) + len(tasks)
                 tasks.append(asyncio.create_task(sampler.sample(index)))
-            sample = await tasks[0]
+            sample = await sampler.classed(await tasks[0])
             tasks.popleft()
             taken.append(sample)
             stopped = tally.add(sample.answer, sample.p_true)

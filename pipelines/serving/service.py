@@ -40,7 +40,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: Annotated[str, Field(min_length=1)]
-    kind: Literal["number", "option", "text"] = "text"
+    kind: Literal["number", "option", "text", "math"] = "text"
     choices: list[str] | None = None  # of an option, from A on; as the question lists them, else
     policy: str = "early_stopping"
     threshold: Annotated[float, Field(ge=0)] = 0.8  # of confidence or share; esc: its window

@@ -8,6 +8,7 @@ of data set and question, so they stay the same however the config around them c
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,8 @@ import pyarrow.parquet as pq
 
 from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import LOADERS
+from pipelines.method.answers import canonical
+from pipelines.method.formulas import parses
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import Result
 from pipelines.storage.location import Location
@@ -55,6 +58,7 @@ def run(
 ) -> Result:
     """Writes the queries of some roles, each to a file of its own."""
     rows = [row for row in read(config) if row["role"] in roles]
+    _check_formulas([row for row in rows if row["kind"] == "math"])
     prompts = Prompts.load(fetch(config.model.source), config.confidence.question)
     for row in rows:
         row["prompt"] = prompts.sampling_text(row["question"])
@@ -66,6 +70,20 @@ def run(
         pq.write_table(table, (out / f"{role}.parquet").path, filesystem=out.filesystem)
     counts = {role: sum(row["role"] == role for row in rows) for role in roles}
     return Result(len(rows), str(QUERIES), {"queries": counts})
+
+
+def _check_formulas(rows: list[dict[str, Any]]) -> None:
+    """Not part of `check`: SymPy takes some milliseconds a reference."""
+    references = [row["reference"] for row in rows]
+    with ThreadPoolExecutor() as threads:  # which wait for formulas' processes
+        readable = threads.map(lambda one: parses(canonical(one, "math") or ""), references)
+    wrong = [row for row, is_read in zip(rows, readable, strict=True) if not is_read]
+    if wrong:
+        shown = ", ".join(f"{row['query_id']} ({row['reference'][:40]!r})" for row in wrong[:5])
+        raise ValueError(
+            f"{len(wrong)} references of kind math cannot be read as formulas, so no answer would "
+            f"be right: {shown}{', ...' if len(wrong) > 5 else ''}; leave these rows out"
+        )
 
 
 def _check_lengths(rows: list[dict[str, Any]], lengths: list[int], room: int) -> None:

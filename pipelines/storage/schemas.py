@@ -8,7 +8,7 @@ QUERIES = pa.schema(
         ("dataset", pa.string()),
         ("split", pa.string()),  # the publisher's split
         ("role", pa.string()),  # train, calibration or test
-        ("kind", pa.string()),  # number, option or text
+        ("kind", pa.string()),  # number, option, text or math
         ("choices", pa.list_(pa.string())),  # an option's texts, from A on; null where unknown
         ("question", pa.string()),  # as the model is asked it
         ("reference", pa.string()),  # spellings of a text answer are separated by |
@@ -21,7 +21,7 @@ SAMPLE = pa.struct(
     [
         ("index", pa.int32()),
         ("text", pa.string()),
-        ("answer", pa.string()),  # canonical; null where none was found
+        ("answer", pa.string()),  # canonical, of math the first of its class; null: none
         ("p_true", pa.float32()),
         ("target", pa.float32()),  # SSC; null without an answer
         ("num_tokens", pa.int32()),  # generated, the end token included

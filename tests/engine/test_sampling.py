@@ -145,3 +145,64 @@ def test_an_engine_error_reaches_the_caller():
     fake = FakeEngine(["It is 4."], {})  # a KeyError, when it scores
     with pytest.raises(KeyError, match="It is 4"):
         asyncio.run(label_query(fake, 0, QUERY, 3, sample_room(16)))
+
+
+FORMULAS = {
+    r"\boxed{1/2}": 0.8,
+    r"\boxed{\frac{1}{2}}": 0.3,
+    r"\boxed{0.5}": 0.2,
+    r"\boxed{\frac{1}{3}}": 0.6,
+    r"\boxed{9^{9^{9^9}}}": 0.9,
+}
+FORMULA_QUERY = QUERY | {"kind": "math"}
+
+
+@pytest.mark.process
+def test_equal_formulas_are_one_answer_and_the_loop_goes_on():
+    fake = FakeEngine(list(FORMULAS), FORMULAS)
+    turns = 0
+
+    async def run():
+        async def count():
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0.01)
+                turns += 1
+
+        counts = asyncio.create_task(count())
+        row = await label_query(fake, 0, FORMULA_QUERY, 24, sample_room(16))
+        counts.cancel()
+        return row
+
+    samples = asyncio.run(run())["samples"]
+    texts = {one["text"] for one in samples}
+    assert texts == set(FORMULAS)
+    halves = {r"\boxed{1/2}", r"\boxed{\frac{1}{2}}", r"\boxed{0.5}"}
+    first = next(one["text"] for one in samples if one["text"] in halves)
+    named = {one["text"]: one["answer"] for one in samples}
+    assert {named[text] for text in halves} == {first[len(r"\boxed{") : -1]}
+    assert named[r"\boxed{\frac{1}{3}}"] == r"\frac{1}{3}"
+    assert named[r"\boxed{9^{9^{9^9}}}"] is None  # it does not end
+    sums = Counter()
+    for one in samples:
+        sums[one["answer"]] += one["p_true"]
+    del sums[None]
+    for one in samples:
+        share = sums[one["answer"]] / sums.total() if one["answer"] else None
+        assert one["target"] == (share and pytest.approx(share))
+    assert turns > 10  # while a process counted to its limit
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("policy", ["early_stopping", "asc_conf", "self_consistency"])
+def test_live_equals_replay_for_formulas(policy):
+    samples = asyncio.run(
+        label_query(FakeEngine(list(FORMULAS), FORMULAS), 0, FORMULA_QUERY, 12, sample_room(16))
+    )["samples"]
+    expected = replay(POLICIES[policy].make(0.7), [(s["answer"], s["p_true"]) for s in samples])
+    live = QuerySampler(FakeEngine(list(FORMULAS), FORMULAS, True), 0, "q", [1, 2, 3], "math")
+    outcome = asyncio.run(answer_adaptively(live, POLICIES[policy].make(0.7), 12, 5))
+    assert outcome.answer == expected.answers[-1]
+    assert len(outcome.samples) == expected.samples[-1]
+    recorded = [one["answer"] for one in samples[: len(outcome.samples)]]
+    assert [one.answer for one in outcome.samples] == recorded

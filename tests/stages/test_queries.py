@@ -133,6 +133,7 @@ def test_a_limit_draws_from_the_whole_file_by_seed(tmp_path):
         ({}, '{"question": "q", "answer": "a"}\n{broken', "row 2: not JSON"),
         ({}, '["q", "a"]', "row 1: expected an object"),
         ({"kind": "number"}, '{"question": "q", "answer": "soon"}', "row 1: answer 'soon' is not"),
+        ({"kind": "math"}, '{"question": "q", "answer": "{1"}', "row 1: answer '{1' is not a math"),
         ({}, '{"question": "q", "answer": "a"}\n' * 2, "question 'q' is there twice"),
     ],
 )
@@ -187,6 +188,17 @@ def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):
         with pytest.raises(ValueError, match=r"1 prompts? .* engine.max_model_len") as caught:
             stage(made)
         assert queries.query_id("jsonl", "long " * 299 + "long") in str(caught.value)
+
+
+def test_references_that_are_no_formulas_are_named(tmp_path, smollm):
+    file = tmp_path / "own.jsonl"
+    lines = [{"question": f"q{i}", "answer": a} for i, a in enumerate(["|x|", "$1/2$", "1/0"])]
+    file.write_text("\n".join(json.dumps(line) for line in lines))
+    made = config([{"name": "jsonl", "path": str(file), "kind": "math"}])
+    queries.check(made)  # takes no process
+    said = rf"^1 references of kind math .*{queries.query_id('jsonl', 'q2')} \('1/0'\); leave"
+    with pytest.raises(ValueError, match=said):
+        queries.run(made, {}, Location.of(str(tmp_path)), ("train",))
 
 
 def test_remote_code_and_pickles_are_not_read(tmp_path, smollm):

@@ -1,25 +1,27 @@
 """The answer in a response, in a canonical form in which equal answers are equal strings.
 
-Kinds of question: `number` (42, 1,234.50, 3/4), `option` (a letter of a multiple-choice question)
-and `text` (a name or short phrase). Sampling, labels, policies and evaluation all compare the
-strings that `extract` returns; None is "no answer", equal to nothing. A wrong vote is worse than a
-lost one: what can be read in two ways is not read.
+Kinds of question: `number` (42, 1,234.50, 3/4), `option` (a letter of a multiple-choice question),
+`text` (a name or short phrase) and `math` (a formula, which has no canonical form: its class stands
+for it, see formulas). Sampling, labels, policies and evaluation all compare these strings; None is
+"no answer", equal to nothing. A wrong vote is worse than a lost one: what can be read in two ways
+is not read.
 
 A response is read in three steps: its thoughts are left out, what it states is found
 (statements.py), and the last statement that can be read as the kind is the answer. Where it states
 nothing, a number is the last one, an option the one letter that stands alone, a text what a
-sentence names.
+sentence names, a formula the last that is marked as one.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
-from pipelines.method.answers import number, option, phrase, said, statements
+from pipelines.method import formulas
+from pipelines.method.answers import formula, number, option, phrase, said, statements
 from pipelines.method.answers.folding import folded
 from pipelines.method.answers.quantity import whole
 
-Kind = Literal["number", "option", "text"]
+Kind = Literal["number", "option", "text", "math"]
 
 
 def extract(
@@ -62,6 +64,8 @@ def _read(text: str, kind: Kind, cut: bool, choices: Sequence[str] | None) -> st
         return None
     if kind == "option":
         return option.alone(text, choices)
+    if kind == "math":
+        return formula.last(text)
     return None if statements.refuses(text) else number.last(text)
 
 
@@ -75,6 +79,8 @@ def canonical(answer: str, kind: Kind) -> str | None:
         return folded(answer)
     if kind == "option":
         return option.label(answer)
+    if kind == "math":
+        return formulas.clean(answer)
     value = whole(answer)
     if value is None and statements.find(answer):
         value = extract(answer, kind)
@@ -83,7 +89,12 @@ def canonical(answer: str, kind: Kind) -> str | None:
 
 def is_correct(answer: str | None, reference: str, kind: Kind) -> bool:
     """Whether an extracted answer is the reference, or one of its spellings: "Kyiv|Kiev"."""
-    return answer is not None and answer in _accepted(reference, kind)
+    if answer is None:
+        return False
+    accepted = _accepted(reference, kind)
+    if kind == "math" and answer not in accepted:
+        return any(formulas.equal(answer, one) for one in accepted)
+    return answer in accepted
 
 
 @lru_cache(maxsize=4096)
@@ -97,6 +108,8 @@ def _stated(one: statements.Statement, kind: Kind, choices: Sequence[str] | None
         return number.stated(one.text, exact=one.exact)
     if kind == "option":
         return option.stated(one.text, choices)
+    if kind == "math":
+        return formula.stated(one.text, exact=one.exact)
     return phrase.stated(one.text, exact=one.exact)
 
 
@@ -104,4 +117,4 @@ def _is_one(text: str, kind: Kind) -> bool:
     """Whether something of the kind stands in a statement that could not be read."""
     if kind == "number":
         return number.mentioned(text)
-    return bool(text.strip()) if kind == "text" else option.mentioned(text)
+    return option.mentioned(text) if kind == "option" else bool(text.strip())

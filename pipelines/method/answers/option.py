@@ -61,8 +61,8 @@ _CHOSEN = re.compile(
     # "I would go with B", "the choice I pick is (B)", "it is C"
     r"|\b(?:go(?:ing)?\s+(?:with|for)|choose|chose|pick(?:ed)?|select(?:ed)?|opt\s+for|settle\s+on|"
     r"vote\s+for|corresponds\s+to|matches|[Ii]t(?:'s|’s|\ is)|must\ be|should\ be|I'd\ say|"
-    r"I\ say)\s+(?:\w+ly\s+)?[\"'*(]{0,3}(?:option|answer|choice)?\s*(?P<named>\(?[A-R]\)?(?![\w'’])"
-    r"|the\s+(?:first|second|third|fourth|fifth|last)\s+(?:option|choice|one|answer)\b)"
+    r"I\ say)\s+(?:\w+ly\s+)?[\"'*(]{0,3}(?:option|answer|choice)?\s*"
+    r"(?P<named>\(?[A-R]\)?(?![\w'’])|the\s+(?:first|second|third|fourth|fifth|last)\s+(?:option|choice|one|answer)\b)"
     # "the exception is C." at the end of all
     r"|(?<!\bso\ )\bis\s+(?:option\s+)?(?P<last>\(?[B-HJ-R]\)?[.!*\s]*\Z)"
     r"|(?:故选|应选|選擇|选择|选|選)\s*[:：]?\s*(?P<picked>[(（]?[A-R])",

@@ -33,8 +33,8 @@ _VERB = re.compile(
 # "written by X", "known as X", "called X", "signed on 18 March"
 _DONE_BY = re.compile(
     r"(?:(?:[^\W\d_]+(?:ed|n|[td][aoe])|built|made|led) (?:by|as|por|par|von|da)|called|named|"
-    r"titled) +|(?:[^\W\d_]+ed|born|built|held) (?:on|in) (?=\d|January|February|March|April|May|June|July|"
-    r"August|September|October|November|December)"
+    r"titled) +|(?:[^\W\d_]+ed|born|built|held) (?:on|in) (?=\d|January|February|March|April|May|"
+    r"June|July|August|September|October|November|December)"
 )
 _YES_OR_NO = re.compile(r"[*_\"']{0,3}(yes|no|true|false)\b[*_\"']{0,3}[,.;:!—-]", re.IGNORECASE)
 _THEN = re.compile(r"(?<=\w)\s+in\s+\d{3,4}\Z|\s+(?:who|that)\s.*")
