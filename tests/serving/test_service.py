@@ -75,6 +75,7 @@ def test_an_answer_is_what_replay_makes_of_its_samples(service, policy, threshol
     again = replay(POLICIES[policy].make(threshold), samples)
     assert got["answer"] == again.answers[-1]
     assert got["samples_used"] == again.samples[-1] == len(samples) <= 6
+    assert all(one["p_true"] <= one["mass"] <= 1 for one in got["samples"])
     assert got["stopped_early"] == (len(samples) < 6) or len(samples) == 6
 
 
