@@ -81,7 +81,7 @@ class SimulatedDraw:
         await asyncio.sleep(self._step)
         self.release()
         whole = self.generated.prompt_tokens + self.generated.num_tokens + TURN
-        return Scored((self._key % 100) / 100, whole, whole - TURN)
+        return Scored((self._key % 100) / 100, 1.0, whole, whole - TURN)
 
 
 def label(

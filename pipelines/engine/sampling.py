@@ -28,23 +28,26 @@ from pipelines.storage.schemas import COUNTERS
 
 @dataclass(frozen=True)
 class Sample:
-    """A response with its answer and confidence c = P(True)."""
+    """A response with its answer, confidence c = P(True), and the mass of Yes and No together."""
 
     index: int
     generated: Generated
     answer: str | None
     p_true: float
+    mass: float
 
 
 @dataclass
 class Counters:
-    """What a query cost, in tokens. `prompt` and `scored` count what the model computed."""
+    """What a query cost, in tokens. `prompt` and `scored` count what the model computed. `mass` is
+    the sum over scored responses."""
 
     generated_tokens: int = 0
     prompt_tokens: int = 0
     scored_tokens: int = 0
     cached_tokens: int = 0
     scored_responses: int = 0
+    mass: float = 0.0
 
 
 @dataclass
@@ -77,7 +80,7 @@ class QuerySampler:
         # A caller that is cancelled must not cancel the score that others wait for.
         scored = await asyncio.shield(self._scores[same])
         answer = extract(generated.text, self.kind, generated.finish_reason, self.choices)
-        return Sample(index, generated, answer, scored.p_true)
+        return Sample(index, generated, answer, scored.p_true, scored.mass)
 
     async def classed(self, sample: Sample) -> Sample:
         """A sample whose answer stands for its class; to be asked for in the order of samples.
@@ -93,6 +96,7 @@ class QuerySampler:
     async def _score(self, draw: Draw) -> Scored:
         scored = await draw.score()
         self.counters.scored_responses += 1
+        self.counters.mass += scored.mass
         self.counters.scored_tokens += scored.tokens - scored.cached_tokens
         self.counters.cached_tokens += scored.cached_tokens
         return scored
@@ -146,6 +150,7 @@ async def label_query(
                 "text": sample.generated.text,
                 "answer": sample.answer,
                 "p_true": sample.p_true,
+                "mass": sample.mass,
                 "target": label,
                 "num_tokens": sample.generated.num_tokens,
                 "finish_reason": sample.generated.finish_reason,
@@ -158,8 +163,9 @@ async def label_query(
 
 
 def totals(counters: Iterable[pa.StructArray]) -> dict[str, float]:
-    """The sums of batches of a `counters` column (schemas.COUNTERS), and `busy_seconds`: how long
-    at least one of the queries was with an engine."""
+    """The sums of batches of a `counters` column (schemas.COUNTERS), but of `mass` the mean of the
+    scored responses; and `busy_seconds`: how long at least one of the queries was with an engine.
+    """
     sums: dict[str, float] = {n: 0 for n in COUNTERS.names if n not in ("began", "ended")}
     busy = np.empty((2, 0))  # spans that do not touch, in order
     for batch in counters:
@@ -172,6 +178,7 @@ def totals(counters: Iterable[pa.StructArray]) -> dict[str, float]:
         began, ended = began[order], np.maximum.accumulate(ended[order])
         apart = began[1:] > ended[:-1]
         busy = np.array([began[np.r_[True, apart]], ended[np.r_[apart, True]]])
+    sums["mass"] /= max(1, sums["scored_responses"])
     return sums | {"busy_seconds": float((busy[1] - busy[0]).sum())}
 
 

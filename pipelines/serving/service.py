@@ -8,6 +8,7 @@ replay runs (policies.py), over samples drawn as the label stage draws them (sam
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
@@ -18,6 +19,7 @@ from ray.serve.handle import DeploymentHandle
 
 from pipelines.config import Config
 from pipelines.datasets.choices import choices_of, of_field, shown
+from pipelines.engine.mass import MassCheck
 from pipelines.engine.metrics import EngineMetrics
 from pipelines.engine.sampling import (
     Outcome,
@@ -79,6 +81,7 @@ class UsedSample(BaseModel):
     text: str
     answer: str | None
     p_true: float
+    mass: float  # p(Yes) + p(No); near 0, p_true is noise
 
 
 class Response(BaseModel):
@@ -101,7 +104,8 @@ class Response(BaseModel):
             samples_used=len(samples),
             stopped_early=outcome.stopped,
             samples=[
-                UsedSample(text=s.generated.text, answer=s.answer, p_true=s.p_true) for s in samples
+                UsedSample(text=s.generated.text, answer=s.answer, p_true=s.p_true, mass=s.mass)
+                for s in samples
             ],
         )
 
@@ -117,6 +121,7 @@ class Answerer:
         self._config = config
         self._engine = VLLMEngine.of(config, source)
         self._metrics = EngineMetrics("serve")
+        self._mass = MassCheck()
         self._room = sample_room(config.engine.max_num_seqs)
 
     async def collect(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +131,7 @@ class Answerer:
             labeled = await label_query(
                 self._engine, config.seed, row, config.evaluate.num_samples, self._room
             )
-        self._metrics.done(config.evaluate.num_samples, labeled["counters"])
+        self._done(config.evaluate.num_samples, labeled["counters"])
         return labeled
 
     @api.post("/answer")
@@ -156,12 +161,17 @@ class Answerer:
                 min(request.budget, config.serve.max_budget),
                 config.serve.samples_ahead,
             )
-        self._metrics.done(len(outcome.samples), asdict(sampler.counters))
+        self._done(len(outcome.samples), asdict(sampler.counters))
         return Response.of(outcome)
 
     @api.get("/health")
     async def health(self) -> dict[str, str]:
         return {"status": "ok"}
+
+    def _done(self, samples: int, counters: Mapping[str, Any]) -> None:
+        self._metrics.done(samples, counters)
+        if wrong := self._mass.add(counters):
+            logging.getLogger("ray.serve").warning(wrong)
 
     def __del__(self) -> None:  # Serve's hook for a replica that is about to leave
         if hasattr(self, "_engine"):

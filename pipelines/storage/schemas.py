@@ -23,6 +23,7 @@ SAMPLE = pa.struct(
         ("text", pa.string()),
         ("answer", pa.string()),  # canonical, of math the first of its class; null: none
         ("p_true", pa.float32()),
+        ("mass", pa.float32()),  # p(Yes) + p(No), of which p_true is noise where it is near 0
         ("target", pa.float32()),  # SSC; null without an answer
         ("num_tokens", pa.int32()),  # generated, the end token included
         ("finish_reason", pa.string()),
@@ -37,6 +38,7 @@ COUNTERS = pa.struct(
         ("scored_tokens", pa.int64()),
         ("cached_tokens", pa.int64()),
         ("scored_responses", pa.int32()),
+        ("mass", pa.float64()),  # of Yes and No, summed over the scored responses
         ("began", pa.float64()),  # Unix seconds: when the query came to an engine,
         ("ended", pa.float64()),  # and when its last sample was scored
     ]

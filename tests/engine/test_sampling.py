@@ -22,8 +22,11 @@ P_TRUE = {"It is 4.": 0.8, "It is 5.": 0.3, "I do not know.": 0.9}
 QUERY = {"query_id": "q", "prompt_ids": [1, 2, 3], "kind": "number", "dataset": "d"}
 
 
+MASS = {"It is 4.": 0.9, "It is 5.": 0.5, "I do not know.": 0.95}
+
+
 def engine(delays=False):
-    return FakeEngine(list(P_TRUE), P_TRUE, delays)
+    return FakeEngine(list(P_TRUE), P_TRUE, delays, MASS)
 
 
 def sampler(fake):
@@ -49,13 +52,22 @@ def test_counters_add_up():
     assert row["counters"]["cached_tokens"] == 10 * 1 + 2 * len(fake.scored)
 
 
+def test_the_mass_of_yes_and_no_is_kept_with_each_sample_and_summed_over_scores():
+    row = asyncio.run(label_query(engine(), 0, QUERY, 40, sample_room(16)))
+    assert [s["mass"] for s in row["samples"]] == [MASS[s["text"]] for s in row["samples"]]
+    assert row["counters"]["mass"] == pytest.approx(sum(MASS.values()))  # each text once
+    counters = pa.array([row["counters"]] * 3, COUNTERS)
+    assert totals([counters])["mass"] == pytest.approx(sum(MASS.values()) / len(MASS))
+
+
 def test_totals_are_sums_and_the_time_in_which_a_query_was_with_an_engine():
     spans = [(12.0, 13.0), (0.0, 4.0), (1.0, 2.0), (3.5, 6.0), (12.5, 12.6)]
     row = dict.fromkeys(COUNTERS.names, 2)
     rows = [row | {"began": began, "ended": ended} for began, ended in spans]
     summed = totals(pa.array(some, COUNTERS) for some in ([], rows[:3], [], rows[3:]))
     assert summed.pop("busy_seconds") == pytest.approx(7.0)
-    assert summed == {name: 10 for name in COUNTERS.names if name not in ("began", "ended")}
+    assert summed.pop("mass") == 1  # a mean
+    assert summed == {n: 10 for n in COUNTERS.names if n not in ("mass", "began", "ended")}
     assert totals([])["busy_seconds"] == 0
 
 

@@ -2,11 +2,16 @@
 
 import asyncio
 import json
+import signal
+import sys
 import urllib.error
 import urllib.request
 
 import pytest
+import requests
 import yaml
+from object_store import free_port
+from processes import printed_until, start
 
 from pipelines.config import Config
 from pipelines.method.policies import POLICIES, replay
@@ -75,6 +80,7 @@ def test_an_answer_is_what_replay_makes_of_its_samples(service, policy, threshol
     again = replay(POLICIES[policy].make(threshold), samples)
     assert got["answer"] == again.answers[-1]
     assert got["samples_used"] == again.samples[-1] == len(samples) <= 6
+    assert all(one["p_true"] <= one["mass"] <= 1 for one in got["samples"])
     assert got["stopped_early"] == (len(samples) < 6) or len(samples) == 6
 
 
@@ -146,6 +152,25 @@ def test_what_vllm_refuses_is_one_line(service, tiny):
     with pytest.raises(ValueError, match=r"^engine: vLLM does not start: .* heads \(2\)") as told:
         deploy(split, str(tiny), name="refused", route="/refused")
     assert "\n" not in str(told.value)
+
+
+def test_replies_that_are_neither_yes_nor_no_are_told_in_one_line(tiny, tmp_path):
+    port = free_port()
+    # The tiny model replies Yes or No to the paper's question alone.
+    made = settings(tiny) | {"confidence": {"question": "Name a colour."}, "serve": {"port": port}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
+    command = [sys.executable, "-m", "jobs.serve", "--config", str(tmp_path / "config.yaml")]
+    server = start([*command, "--base"])
+    printed_until("Answering at", server)
+    url = f"http://127.0.0.1:{port}/answer"
+    for number in range(10):
+        request = {"question": f"What is {number} + 7?", "policy": "best_of_n", "budget": 32}
+        answered = requests.post(url, json=request, timeout=60).json()  # it goes on
+        assert answered["samples_used"] == 32
+    told = printed_until("P(True) is noise", server)
+    server.send_signal(signal.SIGINT)
+    rest, _ = server.communicate(timeout=120)
+    assert (told + rest).count("confidence: the reply to the confidence turn") == 1
 
 
 def test_health(service):
