@@ -30,7 +30,8 @@ def run(options: argparse.Namespace, job: Callable[[Config], int]) -> int:
         place = config.root
         return job(config)
     except ValueError as error:
-        print(f"error: {getattr(error, 'cause', error)}", file=sys.stderr)  # a Ray task's own
+        told = str(getattr(error, "cause", error))  # a Ray task's own
+        print(f"error: {' '.join(told.splitlines())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)

@@ -30,11 +30,11 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
         # Prompts without today's date, of tokenizer.json.
         step("queries", queries, version=2, roles=("train",)),
         step("held_out", queries, version=2, roles=("calibration", "test")),
-        step("label", label, "queries"),
+        step("label", label, "queries", version=2),  # samples with their mass
         step("examples", examples, "label"),
         step("train", train, "examples", version=2),  # batches of any number of workers
         step("export", export, "train"),
-        step("evaluate", evaluate, "held_out", "export"),
+        step("evaluate", evaluate, "held_out", "export", version=2),  # the same
         step("report", report, "held_out", "label", "examples", "train", "evaluate"),
     ]
     names = [one.name for one in every]

@@ -40,6 +40,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, smollm: Path) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    from pipelines.method.prompts import Prompts
+
     directory = tmp_path_factory.mktemp("tiny")
     config = LlamaConfig.from_pretrained(smollm)
     config.hidden_size, config.intermediate_size, config.num_hidden_layers = 64, 128, 2
@@ -49,8 +51,17 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, smollm: Path) -> Path:
     config.tie_word_embeddings = False
     torch.manual_seed(0)
     model = LlamaForCausalLM(config)
-    with torch.no_grad():  # so that some responses end by themselves
-        model.lm_head.weight[config.eos_token_id] *= 4
+    prompts = Prompts.load(smollm)
+    with torch.no_grad():
+        head = model.lm_head.weight
+        head[config.eos_token_id] *= 4  # so that some responses end by themselves
+        # And so that a run goes on: the reply to the confidence turn is often Yes or No.
+        asked = [prompts.sampling_ids(f"What is the capital of {name}?") for name in "ABCDEFGH"]
+        responses = torch.randint(3, config.vocab_size, (8, 8)).tolist()
+        wholes = [prompts.scoring_ids(*one) for one in zip(asked, responses, strict=True)]
+        last = [model.model(torch.tensor([ids])).last_hidden_state[0, -1] for ids in wholes]
+        reply = torch.stack(last).mean(0)
+        head[[prompts.yes_id, prompts.no_id]] += 10 * reply / reply.norm() ** 2
     model.save_pretrained(directory)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(smollm / name, directory / name)

@@ -77,7 +77,7 @@ def test_overrides_are_yaml(write):
         ("engine={gpus: 0.5, tensor_parallel_size: 2}", "each part has a GPU of its own"),
         ("train={workers: 4, max_workers: 2}", "train.max_workers (2) is less than what it grows"),
         ("train.max_workers=65", "train.batch_size (64) has no row for each of 65 workers"),
-        ("train.zero_stage=4", "train.zero_stage: Input should be 1, 2 or 3"),
+        ("train.zero_stage=4", "train.zero_stage: Input should be less than or equal to 3"),
         ("data.train=[]", "data.train: "),
         ("data.eval.0.splt=test", "data.eval.0.splt is not a key; did you mean split?"),
         ("data.eval.5.limit=1", "--set data.eval.5.limit=1: "),

@@ -139,7 +139,7 @@ def test_the_label_artifact_keeps_the_contract(finished):
     for row in rows:
         assert [one["index"] for one in row["samples"]] == [0, 1, 2, 3]
         assert set(row["samples"][0]) == {
-            "index", "text", "answer", "p_true", "target", "num_tokens", "finish_reason",
+            "index", "text", "answer", "p_true", "mass", "target", "num_tokens", "finish_reason",
         }  # fmt: skip
         voted = {one["answer"]: one["target"] for one in row["samples"] if one["answer"]}
         assert not voted or sum(voted.values()) == pytest.approx(1, abs=1e-5)

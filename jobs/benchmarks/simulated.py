@@ -81,7 +81,7 @@ class SimulatedDraw:
         await asyncio.sleep(self._step)
         self.release()
         whole = self.generated.prompt_tokens + self.generated.num_tokens + TURN
-        return Scored((self._key % 100) / 100, whole, whole - TURN)
+        return Scored((self._key % 100) / 100, 1.0, whole, whole - TURN)
 
 
 def label(
@@ -106,7 +106,11 @@ def label(
     root = Location.of(config.root)
     (root / "queries").make_dir()
     (root / "label").make_dir()
-    row = dict.fromkeys(QUERIES.names, "") | {"kind": "number", "prompt_ids": [1] * 50}
+    row = dict.fromkeys(QUERIES.names, "") | {
+        "kind": "number",
+        "choices": None,
+        "prompt_ids": [1] * 50,
+    }
     with pq.ParquetWriter(f"{root.path}/queries/train.parquet", QUERIES) as writer:
         for start in range(0, queries, 1000):
             ids = range(start, min(start + 1000, queries))

@@ -10,11 +10,15 @@ from pipelines.method.answers import Kind
 
 @dataclass(frozen=True)
 class Row:
-    """A question as the model is asked it, its reference answer, and how answers compare."""
+    """A question as the model is asked it, its reference answer, and how answers compare.
+
+    choices: the texts of an option question's, from A on, where they are known.
+    """
 
     question: str
     reference: str
     kind: Kind
+    choices: tuple[str, ...] | None = None
 
 
 class Loader(Protocol):

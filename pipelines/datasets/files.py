@@ -1,21 +1,19 @@
 """Data sets in files: `jsonl` (one's own) and the published gsm8k, svamp and object_counting.
 
 A published set is read in its publisher's own fields, from `path` where one is given and from
-the model hub otherwise. Files are JSON lines or Parquet, local or at any URI.
+the model hub otherwise. Files are local or at any URI, in the formats of records.py.
 """
 
-import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pyarrow.parquet as pq
 
 from pipelines.config import DatasetConfig
 from pipelines.datasets.base import Row
+from pipelines.datasets.choices import listed, of_field, shown
+from pipelines.datasets.records import FORMATS, Record, read
+from pipelines.datasets.values import field, short, spellings, text_of
 from pipelines.method.answers import Kind, canonical
-from pipelines.storage.location import Location
 
 _NUMBER = " Reason briefly, then end with 'Answer:' and the number."
 
@@ -46,66 +44,80 @@ PUBLISHED = {
 def load_published(config: DatasetConfig, seed: int) -> Iterator[Row]:
     published = PUBLISHED[config.name]
     path = config.path or _from_hub(published, config)
-    for number, record in _records(path, config, seed):
-        parts = [_field(record, field, path, number) for field in published.question]
-        answer = _field(record, published.answer, path, number)
+    for record in _records(path, config, seed):
+        parts = [_text(record, name) for name in published.question]
         # gsm8k ends its worked solution with "#### 72".
-        reference = answer.rpartition("####")[2].strip()
+        answer = _text(record, published.answer).rpartition("####")[2].strip()
         question = " ".join(part if part.endswith((".", "?")) else f"{part}." for part in parts)
-        yield _row(question + _NUMBER, reference, "number", path, number)
+        yield Row(question + _NUMBER, _reference([answer], "number", record), "number")
 
 
 def load_jsonl(config: DatasetConfig, seed: int) -> Iterator[Row]:
+    """One's own file, in any of records.FORMATS, whatever the name says."""
     if config.path is None:
-        raise ValueError("jsonl: path is missing (a file or URI of JSON lines or Parquet)")
-    for number, record in _records(config.path, config, seed):
-        question = _field(record, config.question, config.path, number)
-        answer = _field(record, config.answer, config.path, number)
-        yield _row(question, answer, config.kind, config.path, number)
+        raise ValueError(f"jsonl: path is missing (a file or URI of {FORMATS})")
+    for record in _records(config.path, config, seed):
+        place, _ = record
+        question = _text(record, config.question)
+        answers = spellings(field(record, config.answer), f"{place}: field {config.answer!r}")
+        if config.kind == "option":
+            yield _option_row(config, record, question, answers)
+        else:
+            yield Row(question, _reference(answers, config.kind, record), config.kind)
 
 
-def _row(question: str, reference: str, kind: Kind, path: str, number: int) -> Row:
-    if canonical(reference.split("|")[0], kind) is None:
-        raise ValueError(f"{path}, row {number}: answer {reference!r} is not a {kind}")
-    return Row(question.strip(), reference, kind)
+def _option_row(
+    config: DatasetConfig, record: Record, question: str, answers: Sequence[str]
+) -> Row:
+    place, _ = record
+    choices = listed(question)
+    if config.choices is not None:
+        value = field(record, config.choices)
+        try:
+            named = of_field(value)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
+        if choices is None or named.labels or choices.texts != named.texts:
+            choices = named
+    if choices is None:
+        return Row(question, _reference(answers, "option", record), "option")
+    letters = []
+    for answer in answers:
+        try:
+            letters.append(choices.letter(answer))
+        except ValueError as error:
+            raise ValueError(f"{place}: answer {short(answer)!r} {error}") from None
+    reference = _reference(letters, "option", record)
+    return Row(shown(question, choices.texts), reference, "option", choices.texts)
 
 
-def _records(path: str, config: DatasetConfig, seed: int) -> Iterable[tuple[int, dict[str, Any]]]:
-    """(row number from 1, record) of a file; ValueError where it is not there or not rows.
+def _reference(answers: Sequence[str], kind: Kind, record: Record) -> str:
+    """Spellings joined by |; of numbers and letters the one that all are."""
+    place, _ = record
+    one_by_one = [part for answer in answers for part in answer.split("|")]
+    read = [canonical(one, kind) for one in (one_by_one if kind == "text" else answers)]
+    if None in read:
+        raise ValueError(f"{place}: answer {short('|'.join(answers))!r} is not of kind {kind}")
+    if kind == "text":
+        return "|".join(answers)
+    if len(set(read)) > 1:
+        raise ValueError(
+            f"{place}: answers {short(', '.join(answers))} differ; kind {kind} has one"
+        )
+    return answers[0]
 
-    Under a limit they come in a seeded order, so that the limit draws from the whole file.
-    """
-    location = Location.of(path)
-    if not location.exists():
-        raise ValueError(f"{path}: there is no such file")
-    if path.endswith(".parquet"):
-        table = pq.read_table(location.path, filesystem=location.filesystem)
-        records = list(enumerate(table.to_pylist(), start=1))
-    else:
-        # Not splitlines: that also cuts at line separators within a string, which JSON allows.
-        lines = enumerate(location.read_text().split("\n"), start=1)
-        records = [(number, _object(line, path, number)) for number, line in lines if line.strip()]
+
+def _text(record: Record, name: str) -> str:
+    place, _ = record
+    return text_of(field(record, name), f"{place}: field {name!r}")
+
+
+def _records(path: str, config: DatasetConfig, seed: int) -> list[Record]:
+    """Under a limit in a seeded order, so that the limit draws from the whole file."""
+    records = read(path)
     if config.limit is not None:
         random.Random(seed).shuffle(records)
     return records
-
-
-def _object(line: str, path: str, number: int) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, row {number}: not JSON ({error})") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"{path}, row {number}: expected an object with fields")
-    return record
-
-
-def _field(record: dict[str, Any], field: str, path: str, number: int) -> str:
-    if record.get(field) is None:
-        raise ValueError(
-            f"{path}, row {number}: there is no field {field!r} (fields: {', '.join(record)})"
-        )
-    return str(record[field])
 
 
 def _from_hub(published: Published, config: DatasetConfig) -> str:

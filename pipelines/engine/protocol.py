@@ -19,9 +19,13 @@ class Generated:
 
 @dataclass(frozen=True)
 class Scored:
-    """One P(True): c in [0, 1], tokens of the scored sequence, and how many were not computed."""
+    """One P(True): c and the mass of Yes and No together, both in [0, 1] (method/prompts.py).
+
+    tokens: of the scored sequence, of which cached_tokens were not computed.
+    """
 
     p_true: float
+    mass: float
     tokens: int
     cached_tokens: int
 

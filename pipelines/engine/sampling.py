@@ -11,7 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,29 +21,33 @@ import pyarrow.compute as pc
 from pipelines.engine.protocol import Draw, Engine, Generated, Scored
 from pipelines.method.answers import Kind, extract
 from pipelines.method.consistency import soft_self_consistency
+from pipelines.method.formulas import Classes
 from pipelines.method.policies import Policy
 from pipelines.storage.schemas import COUNTERS
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A response with its answer and confidence c = P(True)."""
+    """A response with its answer, confidence c = P(True), and the mass of Yes and No together."""
 
     index: int
     generated: Generated
     answer: str | None
     p_true: float
+    mass: float
 
 
 @dataclass
 class Counters:
-    """What a query cost, in tokens. `prompt` and `scored` count what the model computed."""
+    """What a query cost, in tokens. `prompt` and `scored` count what the model computed. `mass` is
+    the sum over scored responses."""
 
     generated_tokens: int = 0
     prompt_tokens: int = 0
     scored_tokens: int = 0
     cached_tokens: int = 0
     scored_responses: int = 0
+    mass: float = 0.0
 
 
 @dataclass
@@ -55,8 +59,10 @@ class QuerySampler:
     query_id: str
     prompt_ids: Sequence[int]
     kind: Kind
+    choices: Sequence[str] | None = None
     counters: Counters = field(default_factory=Counters)
     _scores: dict[tuple[int, ...], "asyncio.Task[Scored]"] = field(default_factory=dict)
+    _classes: Classes = field(default_factory=Classes)
 
     async def sample(self, index: int) -> Sample:
         """Sample `index`: a function of (seed, query_id, index) up to the engine's arithmetic."""
@@ -73,12 +79,24 @@ class QuerySampler:
             self._scores[same] = asyncio.ensure_future(self._score(draw))
         # A caller that is cancelled must not cancel the score that others wait for.
         scored = await asyncio.shield(self._scores[same])
-        answer = extract(generated.text, self.kind)
-        return Sample(index, generated, answer, scored.p_true)
+        answer = extract(generated.text, self.kind, generated.finish_reason, self.choices)
+        return Sample(index, generated, answer, scored.p_true, scored.mass)
+
+    async def classed(self, sample: Sample) -> Sample:
+        """A sample whose answer stands for its class; to be asked for in the order of samples.
+
+        A formula becomes the first that is equal to it, or no answer (formulas.py).
+        """
+        if self.kind != "math" or sample.answer is None:
+            return sample
+        # In a thread: it waits for another process.
+        answer = await asyncio.to_thread(self._classes.of, sample.answer)
+        return replace(sample, answer=answer)
 
     async def _score(self, draw: Draw) -> Scored:
         scored = await draw.score()
         self.counters.scored_responses += 1
+        self.counters.mass += scored.mass
         self.counters.scored_tokens += scored.tokens - scored.cached_tokens
         self.counters.cached_tokens += scored.cached_tokens
         return scored
@@ -112,13 +130,16 @@ async def label_query(
     """A row of schemas.QUERIES -> a row of schemas.LABELS: its samples, scored, with SSC."""
     began = time.time()
     prompt_ids = [int(i) for i in query["prompt_ids"]]
-    sampler = QuerySampler(engine, seed, query["query_id"], prompt_ids, query["kind"])
+    sampler = QuerySampler(
+        engine, seed, query["query_id"], prompt_ids, query["kind"], query.get("choices")
+    )
 
     async def sample(index: int) -> Sample:
         async with room:
             return await sampler.sample(index)
 
-    samples = await asyncio.gather(*(sample(index) for index in range(num_samples)))
+    drawn = await asyncio.gather(*(sample(index) for index in range(num_samples)))
+    samples = [await sampler.classed(one) for one in drawn]
     labels = soft_self_consistency([s.answer for s in samples], [s.p_true for s in samples])
     return {
         **query,
@@ -129,6 +150,7 @@ async def label_query(
                 "text": sample.generated.text,
                 "answer": sample.answer,
                 "p_true": sample.p_true,
+                "mass": sample.mass,
                 "target": label,
                 "num_tokens": sample.generated.num_tokens,
                 "finish_reason": sample.generated.finish_reason,
@@ -141,8 +163,9 @@ async def label_query(
 
 
 def totals(counters: Iterable[pa.StructArray]) -> dict[str, float]:
-    """The sums of batches of a `counters` column (schemas.COUNTERS), and `busy_seconds`: how long
-    at least one of the queries was with an engine."""
+    """The sums of batches of a `counters` column (schemas.COUNTERS), but of `mass` the mean of the
+    scored responses; and `busy_seconds`: how long at least one of the queries was with an engine.
+    """
     sums: dict[str, float] = {n: 0 for n in COUNTERS.names if n not in ("began", "ended")}
     busy = np.empty((2, 0))  # spans that do not touch, in order
     for batch in counters:
@@ -155,6 +178,7 @@ def totals(counters: Iterable[pa.StructArray]) -> dict[str, float]:
         began, ended = began[order], np.maximum.accumulate(ended[order])
         apart = began[1:] > ended[:-1]
         busy = np.array([began[np.r_[True, apart]], ended[np.r_[apart, True]]])
+    sums["mass"] /= max(1, sums["scored_responses"])
     return sums | {"busy_seconds": float((busy[1] - busy[0]).sum())}
 
 
@@ -190,7 +214,7 @@ async def answer_adaptively(
             while len(tasks) < ahead and len(taken) + len(tasks) < budget:
                 index = len(taken) + len(tasks)
                 tasks.append(asyncio.create_task(sampler.sample(index)))
-            sample = await tasks[0]
+            sample = await sampler.classed(await tasks[0])
             tasks.popleft()
             taken.append(sample)
             stopped = tally.add(sample.answer, sample.p_true)

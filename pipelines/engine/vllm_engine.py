@@ -26,7 +26,7 @@ from pipelines.config import ConfidenceConfig, Config, EngineConfig, SamplingCon
 from pipelines.engine.arguments import engine_arguments
 from pipelines.engine.edt_plugin import LOG_PROBABILITIES
 from pipelines.engine.protocol import Generated, Scored
-from pipelines.method.prompts import ConfidenceKind, Prompts, confidence
+from pipelines.method.prompts import ConfidenceKind, Prompts, confidence, reply_mass
 from pipelines.method.template import PLAIN, Chat
 from pipelines.running.placement import where_parts_go
 from pipelines.storage.models import fetch
@@ -168,6 +168,7 @@ class VLLMDraw:
         tokens = generated.prompt_tokens + len(generated.token_ids) + len(self._prompts.turn_ids)
         return Scored(
             p_true=confidence(by_id, self._kind, self._prompts),
+            mass=reply_mass(by_id, self._kind, self._prompts),
             tokens=tokens,
             cached_tokens=tokens - len(turn),
         )

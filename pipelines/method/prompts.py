@@ -7,6 +7,7 @@ ids come from the tokenizer's own chat template (template.py): what it puts betw
 assistant's message and the model's reply to a question about it.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -145,6 +146,22 @@ def confidence(logprobs: dict[int, float], kind: ConfidenceKind, prompts: Prompt
         return yes
     total = yes + exp(logprobs[prompts.no_id])
     return yes / total if total > 0 else 0.0
+
+
+def reply_mass(logprobs: dict[int, float], kind: ConfidenceKind, prompts: Prompts) -> float:
+    """p("Yes") + p("No") of the reply's first token; near 0, a reply does not start there.
+
+    logprobs, kind: as in `confidence`, whose Yes it counts. With `yes_top20` No is each of the 20
+    tokens with the word in it (" No", "No."), which "Not", "None" and "Note" have not.
+    """
+    from math import exp
+
+    if kind == "yes_top20":
+        top = sorted(logprobs, key=logprobs.__getitem__, reverse=True)[:20]
+        said = [i for i in top if re.search(r"Yes|\bNo\b", prompts.tokenizer.decode([i]))]
+    else:
+        said = [prompts.yes_id, prompts.no_id]
+    return min(1.0, sum(exp(logprobs[i]) for i in said))
 
 
 def _reply(tokenizer: Any, turn: Turn) -> tuple[list[int], int, int]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from pipelines.storage.errors import explain
 from pipelines.storage.location import Location
 
 LEASE = "_RUNNING.json"
@@ -36,8 +37,13 @@ def hold(root: Location) -> Iterator[None]:
     """
     file = root / LEASE
     mine = _mine()
-    if not file.create_text(_text(mine, 0)):
-        _take_over(file, mine)
+    try:
+        if not file.create_text(_text(mine, 0)):
+            _take_over(file, mine)
+    except FileNotFoundError as error:  # as /proc says it
+        if explain(error) is not None:
+            raise
+        raise ValueError(f"root: {root.uri} cannot be made or written to; set another") from None
     over = threading.Event()
     renewer = threading.Thread(target=_renew, args=(file, mine, over), daemon=True)
     before = signal.signal(_TAKEN, signal.default_int_handler)

@@ -8,6 +8,7 @@ replay runs (policies.py), over samples drawn as the label stage draws them (sam
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +18,8 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from pipelines.config import Config
+from pipelines.datasets.choices import choices_of, of_field, shown
+from pipelines.engine.mass import MassCheck
 from pipelines.engine.metrics import EngineMetrics
 from pipelines.engine.sampling import (
     Outcome,
@@ -39,7 +42,8 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: Annotated[str, Field(min_length=1)]
-    kind: Literal["number", "option", "text"] = "text"
+    kind: Literal["number", "option", "text", "math"] = "text"
+    choices: list[str] | None = None  # of an option, from A on; as the question lists them, else
     policy: str = "early_stopping"
     threshold: Annotated[float, Field(ge=0)] = 0.8  # of confidence or share; esc: its window
     budget: Annotated[int, Field(ge=1)] = 16
@@ -56,11 +60,28 @@ class Request(BaseModel):
             raise ValueError(f"the threshold of {self.policy} is a window, a whole number >= 1")
         return self
 
+    @model_validator(mode="after")
+    def _choices_of_an_option(self) -> Self:
+        if self.choices is not None and self.kind != "option":
+            raise ValueError("choices are of kind option")
+        self.asked()
+        return self
+
+    def asked(self) -> tuple[str, tuple[str, ...] | None]:
+        """The question as the model is asked it, and its choices; as the data sets have them."""
+        if self.kind != "option":
+            return self.question, None
+        choices = (
+            choices_of(self.question) if self.choices is None else of_field(self.choices).texts
+        )
+        return self.question if choices is None else shown(self.question, choices), choices
+
 
 class UsedSample(BaseModel):
     text: str
     answer: str | None
     p_true: float
+    mass: float  # p(Yes) + p(No); near 0, p_true is noise
 
 
 class Response(BaseModel):
@@ -83,7 +104,8 @@ class Response(BaseModel):
             samples_used=len(samples),
             stopped_early=outcome.stopped,
             samples=[
-                UsedSample(text=s.generated.text, answer=s.answer, p_true=s.p_true) for s in samples
+                UsedSample(text=s.generated.text, answer=s.answer, p_true=s.p_true, mass=s.mass)
+                for s in samples
             ],
         )
 
@@ -99,6 +121,7 @@ class Answerer:
         self._config = config
         self._engine = VLLMEngine.of(config, source)
         self._metrics = EngineMetrics("serve")
+        self._mass = MassCheck()
         self._room = sample_room(config.engine.max_num_seqs)
 
     async def collect(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -108,13 +131,14 @@ class Answerer:
             labeled = await label_query(
                 self._engine, config.seed, row, config.evaluate.num_samples, self._room
             )
-        self._metrics.done(config.evaluate.num_samples, labeled["counters"])
+        self._done(config.evaluate.num_samples, labeled["counters"])
         return labeled
 
     @api.post("/answer")
     async def answer(self, request: Request) -> Response:
         config, prompts = self._config, self._engine.prompts
-        prompt_ids = prompts.sampling_ids(request.question)
+        question, choices = request.asked()
+        prompt_ids = prompts.sampling_ids(question)
         room = prompts.room(config.engine.max_model_len, config.sampling.max_tokens)
         if len(prompt_ids) > room:
             raise HTTPException(
@@ -128,6 +152,7 @@ class Answerer:
             request.query_id or request.question,
             prompt_ids,
             request.kind,
+            choices,
         )
         with self._metrics.query():
             outcome = await answer_adaptively(
@@ -136,12 +161,17 @@ class Answerer:
                 min(request.budget, config.serve.max_budget),
                 config.serve.samples_ahead,
             )
-        self._metrics.done(len(outcome.samples), asdict(sampler.counters))
+        self._done(len(outcome.samples), asdict(sampler.counters))
         return Response.of(outcome)
 
     @api.get("/health")
     async def health(self) -> dict[str, str]:
         return {"status": "ok"}
+
+    def _done(self, samples: int, counters: Mapping[str, Any]) -> None:
+        self._metrics.done(samples, counters)
+        if wrong := self._mass.add(counters):
+            logging.getLogger("ray.serve").warning(wrong)
 
     def __del__(self) -> None:  # Serve's hook for a replica that is about to leave
         if hasattr(self, "_engine"):

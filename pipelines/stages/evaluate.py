@@ -57,7 +57,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         handle = deploy(config, source, name, f"/{name}")
         try:
             asyncio.run(_collect(config, handle, rows, out, name))
-            columns = ["query_id", "role", "question", "kind", "samples"]
+            columns = ["query_id", "role", "question", "kind", "choices", "samples"]
             recorded = out.read_table(f"{name}-", columns).to_pylist()
             tests = [row for row in recorded if row["role"] == "test"]
             live[name] = asyncio.run(_live(config, name, tests))
@@ -148,6 +148,7 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
             request = {
                 "question": row["question"],
                 "kind": row["kind"],
+                "choices": row["choices"],
                 "policy": policy,
                 "threshold": threshold,
                 "budget": budget,

@@ -8,6 +8,7 @@ of data set and question, so they stay the same however the config around them c
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,8 @@ import pyarrow.parquet as pq
 
 from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import LOADERS
+from pipelines.method.answers import canonical
+from pipelines.method.formulas import parses
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import Result
 from pipelines.storage.location import Location
@@ -25,10 +28,13 @@ ROLES = ("train", "calibration", "test")
 
 
 def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
-    data = {
-        role: [entry.model_dump(mode="json") for entry in _entries(config, role)] for role in roles
-    }
+    data = {role: [_identity(entry) for entry in _entries(config, role)] for role in roles}
     return {"data": data, "seed": config.seed, "model": config.model.model_dump(mode="json")}
+
+
+def _identity(entry: DatasetConfig) -> dict[str, Any]:
+    """An entry's keys; `choices` mean nothing but to options, so that old roots stay done."""
+    return entry.model_dump(mode="json", exclude=None if entry.kind == "option" else {"choices"})
 
 
 def check(config: Config) -> None:
@@ -52,6 +58,7 @@ def run(
 ) -> Result:
     """Writes the queries of some roles, each to a file of its own."""
     rows = [row for row in read(config) if row["role"] in roles]
+    _check_formulas([row for row in rows if row["kind"] == "math"])
     model = config.model
     prompts = Prompts.load(fetch(model.source), config.confidence.question, model.chat)
     for row in rows:
@@ -64,6 +71,20 @@ def run(
         pq.write_table(table, (out / f"{role}.parquet").path, filesystem=out.filesystem)
     counts = {role: sum(row["role"] == role for row in rows) for role in roles}
     return Result(len(rows), str(QUERIES), {"queries": counts})
+
+
+def _check_formulas(rows: list[dict[str, Any]]) -> None:
+    """Not part of `check`: SymPy takes some milliseconds a reference."""
+    references = [row["reference"] for row in rows]
+    with ThreadPoolExecutor() as threads:  # which wait for formulas' processes
+        readable = threads.map(lambda one: parses(canonical(one, "math") or ""), references)
+    wrong = [row for row, is_read in zip(rows, readable, strict=True) if not is_read]
+    if wrong:
+        shown = ", ".join(f"{row['query_id']} ({row['reference'][:40]!r})" for row in wrong[:5])
+        raise ValueError(
+            f"{len(wrong)} references of kind math cannot be read as formulas, so no answer would "
+            f"be right: {shown}{', ...' if len(wrong) > 5 else ''}; leave these rows out"
+        )
 
 
 def _check_lengths(rows: list[dict[str, Any]], lengths: list[int], room: int) -> None:
@@ -104,7 +125,10 @@ def _entries(config: Config, role: str) -> tuple[DatasetConfig, ...]:
 
 
 def _entry_rows(entry: DatasetConfig, role: str, seed: int, key: str) -> list[dict[str, Any]]:
-    found = list(itertools.islice(LOADERS[entry.name](entry, seed), entry.limit))
+    try:
+        found = list(itertools.islice(LOADERS[entry.name](entry, seed), entry.limit))
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
     if not found:
         raise ValueError(f"{key}: {entry.title} ({entry.split}) has no rows")
     return [
@@ -114,6 +138,7 @@ def _entry_rows(entry: DatasetConfig, role: str, seed: int, key: str) -> list[di
             "split": entry.split,
             "role": role,
             "kind": row.kind,
+            "choices": row.choices,
             "question": row.question,
             "reference": row.reference,
         }

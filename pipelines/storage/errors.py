@@ -12,6 +12,7 @@ _ADVICE = {
     "ProfileNotFound": "there is no such AWS profile; set AWS_PROFILE to one that is configured",
     "EndpointConnectionError": "the object store does not answer; check AWS_ENDPOINT_URL and the "
     "network",
+    "ConnectError": "the host does not answer; check the network",
     "ConnectTimeoutError": "the object store does not answer; check AWS_ENDPOINT_URL and the "
     "network",
     "ReadTimeoutError": "the object store is too slow to answer",
@@ -37,7 +38,11 @@ _ERRNOS = {
     errno.EDQUOT: "the disk quota is used up; free some space",
     errno.EROFS: "the disk is read-only; set another root",
     errno.EACCES: "this user may not write there; set another root, or change its permissions",
+    errno.EPERM: "the system lets nobody write there; set another root",
+    errno.ENAMETOOLONG: "its path is too long; set another root",
+    errno.ELOOP: "its path goes round in links; set another root",
     errno.ENOTDIR: "a part of the path is a file; set another root",
+    errno.EEXIST: "a part of the path is a file or a link to nowhere; set another root",
 }
 
 

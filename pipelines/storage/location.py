@@ -33,14 +33,18 @@ class Location:
     def of(cls, uri: str) -> "Location":
         """Opens a URI; ValueError where its scheme is unknown."""
         if "://" not in uri:
-            local = Path(uri).expanduser().absolute()
+            try:
+                local = Path(uri).expanduser().absolute()
+            except RuntimeError:
+                raise ValueError(f"{uri}: there is no such user's home") from None
             return cls(str(local), pafs.LocalFileSystem(), str(local))
         if uri.startswith("s3://"):
             return cls(uri.rstrip("/"), _s3(), uri[5:].rstrip("/"))
         try:
             filesystem, path = pafs.FileSystem.from_uri(uri)
-        except (pa.ArrowInvalid, ValueError) as error:
-            raise ValueError(f"{uri}: not a path or URI that can be opened ({error})") from None
+        except (pa.ArrowException, ValueError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{uri}: not a path or URI that can be opened ({reason})") from None
         return cls(uri.rstrip("/"), filesystem, path.rstrip("/"))
 
     def __truediv__(self, name: str) -> "Location":

@@ -8,7 +8,8 @@ QUERIES = pa.schema(
         ("dataset", pa.string()),
         ("split", pa.string()),  # the publisher's split
         ("role", pa.string()),  # train, calibration or test
-        ("kind", pa.string()),  # number, option or text
+        ("kind", pa.string()),  # number, option, text or math
+        ("choices", pa.list_(pa.string())),  # an option's texts, from A on; null where unknown
         ("question", pa.string()),  # as the model is asked it
         ("reference", pa.string()),  # spellings of a text answer are separated by |
         ("prompt", pa.string()),  # the rendered conversation
@@ -20,8 +21,9 @@ SAMPLE = pa.struct(
     [
         ("index", pa.int32()),
         ("text", pa.string()),
-        ("answer", pa.string()),  # canonical; null where none was found
+        ("answer", pa.string()),  # canonical, of math the first of its class; null: none
         ("p_true", pa.float32()),
+        ("mass", pa.float32()),  # p(Yes) + p(No), of which p_true is noise where it is near 0
         ("target", pa.float32()),  # SSC; null without an answer
         ("num_tokens", pa.int32()),  # generated, the end token included
         ("finish_reason", pa.string()),
@@ -36,6 +38,7 @@ COUNTERS = pa.struct(
         ("scored_tokens", pa.int64()),
         ("cached_tokens", pa.int64()),
         ("scored_responses", pa.int32()),
+        ("mass", pa.float64()),  # of Yes and No, summed over the scored responses
         ("began", pa.float64()),  # Unix seconds: when the query came to an engine,
         ("ended", pa.float64()),  # and when its last sample was scored
     ]

@@ -22,8 +22,11 @@ P_TRUE = {"It is 4.": 0.8, "It is 5.": 0.3, "I do not know.": 0.9}
 QUERY = {"query_id": "q", "prompt_ids": [1, 2, 3], "kind": "number", "dataset": "d"}
 
 
+MASS = {"It is 4.": 0.9, "It is 5.": 0.5, "I do not know.": 0.95}
+
+
 def engine(delays=False):
-    return FakeEngine(list(P_TRUE), P_TRUE, delays)
+    return FakeEngine(list(P_TRUE), P_TRUE, delays, MASS)
 
 
 def sampler(fake):
@@ -49,13 +52,22 @@ def test_counters_add_up():
     assert row["counters"]["cached_tokens"] == 10 * 1 + 2 * len(fake.scored)
 
 
+def test_the_mass_of_yes_and_no_is_kept_with_each_sample_and_summed_over_scores():
+    row = asyncio.run(label_query(engine(), 0, QUERY, 40, sample_room(16)))
+    assert [s["mass"] for s in row["samples"]] == [MASS[s["text"]] for s in row["samples"]]
+    assert row["counters"]["mass"] == pytest.approx(sum(MASS.values()))  # each text once
+    counters = pa.array([row["counters"]] * 3, COUNTERS)
+    assert totals([counters])["mass"] == pytest.approx(sum(MASS.values()) / len(MASS))
+
+
 def test_totals_are_sums_and_the_time_in_which_a_query_was_with_an_engine():
     spans = [(12.0, 13.0), (0.0, 4.0), (1.0, 2.0), (3.5, 6.0), (12.5, 12.6)]
     row = dict.fromkeys(COUNTERS.names, 2)
     rows = [row | {"began": began, "ended": ended} for began, ended in spans]
     summed = totals(pa.array(some, COUNTERS) for some in ([], rows[:3], [], rows[3:]))
     assert summed.pop("busy_seconds") == pytest.approx(7.0)
-    assert summed == {name: 10 for name in COUNTERS.names if name not in ("began", "ended")}
+    assert summed.pop("mass") == 1  # a mean
+    assert summed == {n: 10 for n in COUNTERS.names if n not in ("mass", "began", "ended")}
     assert totals([])["busy_seconds"] == 0
 
 
@@ -73,6 +85,17 @@ def test_labels_are_ssc_and_unparsed_responses_have_none():
         else:
             share = weights[sample["answer"]] / sum(weights.values())
             assert sample["target"] == pytest.approx(share)
+
+
+def test_an_answer_is_read_with_how_its_response_ended_and_the_choices(monkeypatch):
+    def extract(text, kind, finish_reason, choices):
+        return f"{kind} {finish_reason} {choices}"
+
+    monkeypatch.setattr("pipelines.engine.sampling.extract", extract)
+    query = QUERY | {"kind": "option", "choices": ["ice", "water"]}
+    row = asyncio.run(label_query(engine(), 0, query, 1, sample_room(16)))
+    assert row["samples"][0]["answer"] == "option stop ['ice', 'water']"
+    assert row["choices"] == ["ice", "water"]
 
 
 def test_the_order_of_arrival_changes_nothing():
@@ -134,3 +157,64 @@ def test_an_engine_error_reaches_the_caller():
     fake = FakeEngine(["It is 4."], {})  # a KeyError, when it scores
     with pytest.raises(KeyError, match="It is 4"):
         asyncio.run(label_query(fake, 0, QUERY, 3, sample_room(16)))
+
+
+FORMULAS = {
+    r"\boxed{1/2}": 0.8,
+    r"\boxed{\frac{1}{2}}": 0.3,
+    r"\boxed{0.5}": 0.2,
+    r"\boxed{\frac{1}{3}}": 0.6,
+    r"\boxed{9^{9^{9^9}}}": 0.9,
+}
+FORMULA_QUERY = QUERY | {"kind": "math"}
+
+
+@pytest.mark.process
+def test_equal_formulas_are_one_answer_and_the_loop_goes_on():
+    fake = FakeEngine(list(FORMULAS), FORMULAS)
+    turns = 0
+
+    async def run():
+        async def count():
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0.01)
+                turns += 1
+
+        counts = asyncio.create_task(count())
+        row = await label_query(fake, 0, FORMULA_QUERY, 24, sample_room(16))
+        counts.cancel()
+        return row
+
+    samples = asyncio.run(run())["samples"]
+    texts = {one["text"] for one in samples}
+    assert texts == set(FORMULAS)
+    halves = {r"\boxed{1/2}", r"\boxed{\frac{1}{2}}", r"\boxed{0.5}"}
+    first = next(one["text"] for one in samples if one["text"] in halves)
+    named = {one["text"]: one["answer"] for one in samples}
+    assert {named[text] for text in halves} == {first[len(r"\boxed{") : -1]}
+    assert named[r"\boxed{\frac{1}{3}}"] == r"\frac{1}{3}"
+    assert named[r"\boxed{9^{9^{9^9}}}"] is None  # it does not end
+    sums = Counter()
+    for one in samples:
+        sums[one["answer"]] += one["p_true"]
+    del sums[None]
+    for one in samples:
+        share = sums[one["answer"]] / sums.total() if one["answer"] else None
+        assert one["target"] == (share and pytest.approx(share))
+    assert turns > 10  # while a process counted to its limit
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("policy", ["early_stopping", "asc_conf", "self_consistency"])
+def test_live_equals_replay_for_formulas(policy):
+    samples = asyncio.run(
+        label_query(FakeEngine(list(FORMULAS), FORMULAS), 0, FORMULA_QUERY, 12, sample_room(16))
+    )["samples"]
+    expected = replay(POLICIES[policy].make(0.7), [(s["answer"], s["p_true"]) for s in samples])
+    live = QuerySampler(FakeEngine(list(FORMULAS), FORMULAS, True), 0, "q", [1, 2, 3], "math")
+    outcome = asyncio.run(answer_adaptively(live, POLICIES[policy].make(0.7), 12, 5))
+    assert outcome.answer == expected.answers[-1]
+    assert len(outcome.samples) == expected.samples[-1]
+    recorded = [one["answer"] for one in samples[: len(outcome.samples)]]
+    assert [one.answer for one in outcome.samples] == recorded

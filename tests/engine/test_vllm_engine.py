@@ -108,8 +108,10 @@ def test_p_true_is_the_models_probability_of_yes(driven, reference):
     assert {one.finish_reason for one, _ in drawn} == {"stop", "length"}
     for (ids, _), (one, scored) in zip(asked, drawn, strict=True):
         whole = [*ids, *one.token_ids, *driven.prompts.turn_ids]
-        expected = reference(whole).softmax(-1)[driven.prompts.yes_id]
-        assert scored.p_true == pytest.approx(float(expected), rel=1e-3)
+        p = reference(whole).softmax(-1)
+        yes, no = float(p[driven.prompts.yes_id]), float(p[driven.prompts.no_id])
+        assert scored.p_true == pytest.approx(yes, rel=1e-3)
+        assert scored.mass == pytest.approx(yes + no, rel=1e-3)
         assert scored.tokens == len(whole)
         cut = one.finish_reason == "length"
         assert scored.tokens - scored.cached_tokens == len(driven.prompts.turn_ids) + cut
@@ -140,11 +142,14 @@ def test_other_confidences(tiny, reference, kind):
         p = reference([*ids, *one.token_ids, *driven.prompts.turn_ids]).softmax(-1)
         if kind == "yes_no":
             yes, no = p[driven.prompts.yes_id], p[driven.prompts.no_id]
-            expected = float(yes / (yes + no))
+            expected, mass = float(yes / (yes + no)), float(yes + no)
         else:
             decode = driven.prompts.tokenizer.decode
-            expected = sum(float(p[i]) for i in p.topk(20).indices if "Yes" in decode([int(i)]))
+            top = [(float(p[i]), decode([int(i)])) for i in p.topk(20).indices]
+            expected = sum(one for one, text in top if "Yes" in text)
+            mass = expected + sum(one for one, text in top if text.strip(" .,") == "No")
         assert scored.p_true == pytest.approx(expected, rel=1e-3, abs=1e-12)
+        assert scored.mass == pytest.approx(mass, rel=1e-3, abs=1e-12)
     finally:
         driven.close()
 

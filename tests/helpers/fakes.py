@@ -9,10 +9,20 @@ PROMPT_TURN = 5  # tokens of the made-up confidence turn
 
 
 class FakeEngine:
-    """Answers by key: text `answers[key % len(answers)]`, confidence from `p_true`."""
+    """Answers by key: text `answers[key % len(answers)]`, confidence from `p_true`.
 
-    def __init__(self, answers: Sequence[str], p_true: dict[str, float], delays: bool = False):
+    mass: of Yes and No together, by text; 1, by default.
+    """
+
+    def __init__(
+        self,
+        answers: Sequence[str],
+        p_true: dict[str, float],
+        delays: bool = False,
+        mass: dict[str, float] | None = None,
+    ):
         self.answers, self.p_true, self.delays = answers, p_true, delays
+        self.mass = mass or {}
         self.drawn: list[int] = []  # keys, in the order of the calls
         self.scored: list[str] = []
         self.released = 0
@@ -49,7 +59,7 @@ class FakeDraw:
         self.engine.scored.append(text)
         await asyncio.sleep(0)
         total = self.generated.prompt_tokens + len(self.generated.token_ids) + PROMPT_TURN
-        return Scored(self.engine.p_true[text], total, 2)
+        return Scored(self.engine.p_true[text], self.engine.mass.get(text, 1.0), total, 2)
 
     def release(self) -> None:
         self.engine.released += 1

@@ -2,7 +2,8 @@
 
 python tests/helpers/labeling.py --config FILE --until label ...
 
-The engine adds a line to the file $DRAWN, where there is one, for each sample that it begins.
+The engine adds a line to the file $DRAWN, where there is one, for each sample that it begins. The
+mass of Yes and No together is $MASS, or 1.
 """
 
 import asyncio
@@ -64,7 +65,7 @@ class Draw:
 
     async def score(self) -> Scored:
         tokens = self.generated.prompt_tokens + len(self.generated.token_ids)
-        return Scored(self._p_true, tokens, tokens)
+        return Scored(self._p_true, float(os.environ.get("MASS", "1")), tokens, tokens)
 
     def release(self) -> None:
         pass

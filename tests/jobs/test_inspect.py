@@ -10,15 +10,18 @@ from jobs import inspect
 from pipelines.storage.schemas import LABELS
 
 
-def sample(answer, p_true, reason="stop", tokens=10):
-    return {"answer": answer, "p_true": p_true, "finish_reason": reason, "num_tokens": tokens}
+def sample(answer, p_true, reason="stop", tokens=10, mass=1.0):
+    return {
+        "answer": answer, "p_true": p_true, "mass": mass, "finish_reason": reason,
+        "num_tokens": tokens,
+    }  # fmt: skip
 
 
 @pytest.fixture
 def root(tmp_path):
     rows = [
         {"dataset": "a", "samples": [sample("4", 0.95), sample("4", 1.0), sample("5", 0.12)]},
-        {"dataset": "a", "samples": [sample(None, 0.31, "length", 30) for _ in range(3)]},
+        {"dataset": "a", "samples": [sample(None, 0.31, "length", 30, 0.4) for _ in range(3)]},
         {"dataset": "b", "samples": [sample("x", 0.5), sample("x", 0.5), sample("x", 0.5)]},
     ]
     artifact = tmp_path / "label-12345678"
@@ -37,6 +40,7 @@ def test_it_counts_samples_answers_and_confidences(root, capsys):
     assert "9, 3 a query" in said
     assert "150, 16.7 a sample" in said
     assert "agreement 0.556" in said  # (2/3 + 0 + 1) / 3
+    assert "mass 0.8 (of Yes and No" in said
     assert "unparsed 3 (33.3%)" in said
     assert "failed 1 (33.3%)" in said
     assert "cut 3 (33.3%)" in said

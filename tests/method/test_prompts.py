@@ -7,7 +7,7 @@ import pytest
 from tokenizers import AddedToken
 from tokenizing import byte_level, sentencepiece, with_template
 
-from pipelines.method.prompts import Prompts, confidence
+from pipelines.method.prompts import Prompts, confidence, reply_mass
 from pipelines.method.template import QUESTION, REASONING_QUESTION
 
 RESPONSES = ["Paris", "The capital is Paris.\n\nIt lies on the Seine.", "  two  spaces", "Yes"]
@@ -117,10 +117,23 @@ def test_confidence_variants(prompts):
     assert confidence(logprobs, "yes", prompts) == pytest.approx(0.3)
 
 
+def test_the_mass_of_a_reply_is_yes_and_no_together(prompts):
+    tokenizer = prompts.tokenizer
+    logprobs = {prompts.yes_id: math.log(0.3), prompts.no_id: math.log(0.1)}
+    for word, p in {" Yes": 0.2, " No": 0.15, " Not": 0.04, "None": 0.03, "The": 0.02}.items():
+        (token,) = tokenizer.encode(word, add_special_tokens=False)
+        logprobs[token] = math.log(p)
+    assert reply_mass(logprobs, "yes", prompts) == pytest.approx(0.4)
+    assert reply_mass(logprobs, "yes_no", prompts) == pytest.approx(0.4)
+    assert reply_mass(logprobs, "yes_top20", prompts) == pytest.approx(0.3 + 0.1 + 0.2 + 0.15)
+
+
 def test_top20_reads_twenty_tokens(prompts):
-    others = [i for i in range(1000, 1030) if "Yes" not in prompts.tokenizer.decode([i])][:20]
+    words = {i: prompts.tokenizer.decode([i]).strip() for i in range(1000, 1030)}
+    others = [i for i, word in words.items() if word not in ("Yes", "No")][:20]
     logprobs = {i: math.log(0.04) for i in others} | {prompts.yes_id: math.log(0.01)}
     assert confidence(logprobs, "yes_top20", prompts) == 0.0
+    assert reply_mass(logprobs, "yes_top20", prompts) == 0.0
 
 
 @pytest.mark.parametrize(

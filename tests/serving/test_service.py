@@ -2,11 +2,16 @@
 
 import asyncio
 import json
+import signal
+import sys
 import urllib.error
 import urllib.request
 
 import pytest
+import requests
 import yaml
+from object_store import free_port
+from processes import printed_until, start
 
 from pipelines.config import Config
 from pipelines.method.policies import POLICIES, replay
@@ -75,6 +80,7 @@ def test_an_answer_is_what_replay_makes_of_its_samples(service, policy, threshol
     again = replay(POLICIES[policy].make(threshold), samples)
     assert got["answer"] == again.answers[-1]
     assert got["samples_used"] == again.samples[-1] == len(samples) <= 6
+    assert all(one["p_true"] <= one["mass"] <= 1 for one in got["samples"])
     assert got["stopped_early"] == (len(samples) < 6) or len(samples) == 6
 
 
@@ -101,6 +107,20 @@ async def collect(handle):
     )  # fmt: skip
 
 
+def test_choices_are_shown_once(service):
+    """Beside the question, listed by it, or both: the same conversation, so the same samples."""
+    listed = "Which is cold?\n(A) ice\n(B) fire"
+    texts = [
+        [one["text"] for one in post(query_id="q", kind="option", budget=3, **asked)["samples"]]
+        for asked in (
+            {"question": "Which is cold?", "choices": ["ice", "fire"]},
+            {"question": listed, "choices": ["ice", "fire"]},
+            {"question": listed},
+        )
+    ]
+    assert texts[0] == texts[1] == texts[2]
+
+
 def test_the_budget_is_capped(service):
     assert post(question=QUESTION, policy="best_of_n", budget=1000)["samples_used"] == 8
 
@@ -113,6 +133,8 @@ def test_the_budget_is_capped(service):
         ({"question": "Why?", "policy": "esc", "threshold": 0.5}, "window"),
         ({"question": "Why?", "policy": "esc", "threshold": 2.5}, "a whole number"),
         ({"question": "Why?", "budget": 0}, "budget"),
+        ({"question": "Why?", "choices": ["a", "b"]}, "choices are of kind option"),
+        ({"question": "Why?", "kind": "option", "choices": ["a"]}, "from 2 to 26, not 1"),
         ({"question": "Why?", "thresold": 0.5}, "thresold"),
         ({"question": "Why? " * 300}, "engine.max_model_len"),
     ],
@@ -130,6 +152,25 @@ def test_what_vllm_refuses_is_one_line(service, tiny):
     with pytest.raises(ValueError, match=r"^engine: vLLM does not start: .* heads \(2\)") as told:
         deploy(split, str(tiny), name="refused", route="/refused")
     assert "\n" not in str(told.value)
+
+
+def test_replies_that_are_neither_yes_nor_no_are_told_in_one_line(tiny, tmp_path):
+    port = free_port()
+    # The tiny model replies Yes or No to the paper's question alone.
+    made = settings(tiny) | {"confidence": {"question": "Name a colour."}, "serve": {"port": port}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
+    command = [sys.executable, "-m", "jobs.serve", "--config", str(tmp_path / "config.yaml")]
+    server = start([*command, "--base"])
+    printed_until("Answering at", server)
+    url = f"http://127.0.0.1:{port}/answer"
+    for number in range(10):
+        request = {"question": f"What is {number} + 7?", "policy": "best_of_n", "budget": 32}
+        answered = requests.post(url, json=request, timeout=60).json()  # it goes on
+        assert answered["samples_used"] == 32
+    told = printed_until("P(True) is noise", server)
+    server.send_signal(signal.SIGINT)
+    rest, _ = server.communicate(timeout=120)
+    assert (told + rest).count("confidence: the reply to the confidence turn") == 1
 
 
 def test_health(service):

@@ -60,7 +60,11 @@ def test_nothing_to_choose_from():
 
 def query(name, *samples):
     """A row of labels; samples: (answer, P(True), token ids)."""
-    row = dict.fromkeys(QUERIES.names, "") | {"query_id": name, "prompt_ids": [1, 2]}
+    row = dict.fromkeys(QUERIES.names, "") | {
+        "query_id": name,
+        "choices": None,
+        "prompt_ids": [1, 2],
+    }
     given = enumerate(samples)
     return row | {
         "dataset": f"of {name}",

@@ -1,7 +1,9 @@
 """The label stage around an engine without a model, whose rows can be compared to the letter."""
 
 import asyncio
+import os
 import random
+import subprocess
 import threading
 
 import psutil
@@ -9,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fakes import FakeEngine
+from labeling import command
+from processes import ROOT
 
 from jobs.benchmarks import simulated
 from pipelines.config import Config
@@ -55,12 +59,69 @@ def test_rows_of_a_block_fill_the_engine_together_and_keep_their_order():
     engine = FakeEngine(["The answer is 1.", "The answer is 2."], {"The answer is 1.": 0.4,
                         "The answer is 2.": 0.6}, delays=True)  # fmt: skip
     labeler = QueryLabeler(config(max_num_seqs=512), 400, lambda _: engine)
-    row = dict.fromkeys(QUERIES.names, "") | {"kind": "number", "prompt_ids": [1, 2]}
+    row = dict.fromkeys(QUERIES.names, "") | {
+        "kind": "number",
+        "choices": None,
+        "prompt_ids": [1, 2],
+    }
     asked = [row | {"query_id": str(i)} for i in range(400)]
     labeled = asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
     assert engine.most_running >= 512
     assert labeled.schema == LABELS
     assert labeled["query_id"].to_pylist() == [str(i) for i in range(400)]
+
+
+ANSWERS = [f"The answer is {number}." for number in range(100)]
+
+
+def label_with(mass, queries):
+    """The actor's rows of so many queries on an engine of this mass."""
+    engine = FakeEngine(ANSWERS, dict.fromkeys(ANSWERS, 0.0), mass=dict.fromkeys(ANSWERS, mass))
+    labeler = QueryLabeler(config(), queries, lambda _: engine)
+    row = dict.fromkeys(QUERIES.names, "") | {"kind": "number", "prompt_ids": [1, 2]}
+    asked = [row | {"query_id": str(i)} for i in range(queries)]
+    return asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
+
+
+def test_an_engine_stops_once_enough_replies_are_neither_yes_nor_no():
+    with pytest.raises(ValueError, match=r"^confidence: the reply .* probability of 2\.0e-08 "):
+        label_with(2e-8, queries=30)
+
+
+def test_an_engine_goes_on_where_replies_are_yes_or_no_or_too_few_to_tell():
+    assert len(label_with(0.05, queries=30)) == 30
+    few = label_with(2e-8, queries=3)
+    assert [one["mass"] for one in few["samples"][0].as_py()] == [pytest.approx(2e-8)] * SAMPLES
+
+
+@pytest.mark.parametrize("mass", [2e-8, 0.4])
+def test_the_artifact_wants_replies_of_yes_or_no_however_few(mass, tmp_path):
+    pq.write_table(pa.table({"query_id": list("abc")}), tmp_path / "queries.parquet")
+    out = Location.of(str(tmp_path / "label"))
+    out.make_dir()
+    counters = dict.fromkeys(COUNTERS.names, 0) | {"scored_responses": 2, "mass": 2 * mass}
+    table = pa.table({"query_id": list("abc"), "counters": pa.array([counters] * 3, COUNTERS)})
+    pq.write_table(table, f"{out.path}/1.parquet")
+    queries = Location.of(str(tmp_path / "queries.parquet"))
+    if mass < 0.01:
+        for _ in range(2):  # a rerun, too
+            with pytest.raises(ValueError, match=r"^confidence: .* 2\.0e-08 \(mean of 6 "):
+                finish(queries, out)
+    else:
+        assert finish(queries, out).metrics["mass"] == pytest.approx(mass)
+
+
+def test_a_run_whose_replies_are_neither_yes_nor_no_is_stopped_with_one_line(tmp_path):
+    done = subprocess.run(
+        command(tmp_path), env=os.environ | {"MASS": "1e-9"}, cwd=ROOT, capture_output=True,
+        text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("error: confidence: the reply to the confidence turn starts with Yes or")
+    assert done.stderr.count("confidence turn") == 1
+    assert not list(tmp_path.glob("label-*/_MANIFEST.json"))
 
 
 @pytest.mark.parametrize("found", ["aac", "ab", "abcc", "abd"])

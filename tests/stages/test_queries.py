@@ -9,7 +9,7 @@ import pytest
 from processes import ROOT
 from tokenizing import byte_level, template, write
 
-from pipelines.config import Config, ModelConfig
+from pipelines.config import Config
 from pipelines.method.answers import canonical, is_correct
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import canonical_json
@@ -135,6 +135,7 @@ def test_a_limit_draws_from_the_whole_file_by_seed(tmp_path):
         ({}, '{"question": "q", "answer": "a"}\n{broken', "row 2: not JSON"),
         ({}, '["q", "a"]', "row 1: expected an object"),
         ({"kind": "number"}, '{"question": "q", "answer": "soon"}', "row 1: answer 'soon' is not"),
+        ({"kind": "math"}, '{"question": "q", "answer": "{1"}', "row 1: answer '{1' is not a math"),
         ({}, '{"question": "q", "answer": "a"}\n' * 2, "question 'q' is there twice"),
     ],
 )
@@ -178,9 +179,9 @@ def test_what_prompts_are_rendered_with_is_a_part_of_them(tmp_path, changed):
     made = byte_level(special=("<|im_start|>", "<|im_end|>"))
     source = write(tmp_path, made, template("dated"))
     (source / "model.safetensors").touch()
-    plain = config([{"name": "capitals", "limit": 1}], model={"source": str(source)})
-    other = plain.model_copy(
-        update={"model": ModelConfig.model_validate({"source": str(source), **changed})}
+    plain, other = (
+        config([{"name": "capitals", "limit": 1}], model={"source": str(source), **more})
+        for more in ({}, changed)
     )
     assert queries.spec(plain, queries.ROLES) != queries.spec(other, queries.ROLES)
     canonical_json(queries.spec(other, queries.ROLES))
@@ -212,6 +213,17 @@ def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):
         with pytest.raises(ValueError, match=r"1 prompts? .* engine.max_model_len") as caught:
             stage(made)
         assert queries.query_id("jsonl", "long " * 299 + "long") in str(caught.value)
+
+
+def test_references_that_are_no_formulas_are_named(tmp_path, smollm):
+    file = tmp_path / "own.jsonl"
+    lines = [{"question": f"q{i}", "answer": a} for i, a in enumerate(["|x|", "$1/2$", "1/0"])]
+    file.write_text("\n".join(json.dumps(line) for line in lines))
+    made = config([{"name": "jsonl", "path": str(file), "kind": "math"}])
+    queries.check(made)  # takes no process
+    said = rf"^1 references of kind math .*{queries.query_id('jsonl', 'q2')} \('1/0'\); leave"
+    with pytest.raises(ValueError, match=said):
+        queries.run(made, {}, Location.of(str(tmp_path)), ("train",))
 
 
 def test_remote_code_and_pickles_are_not_read(tmp_path, smollm):

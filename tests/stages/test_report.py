@@ -82,6 +82,7 @@ def results(measured):
     tokens = dict.fromkeys(
         ("generated_tokens", "prompt_tokens", "scored_tokens", "cached_tokens"), 10.0
     )
+    tokens["mass"] = 0.481
     return {
         "datasets": {"<b>capitals": {"base": measured, "calibrated": measured}},
         "samples_saved": {"<b>capitals": {}},
@@ -107,5 +108,6 @@ def test_the_page_holds_the_figures_and_escapes_names():
         CONFIG,
     )
     assert page.count(f"{measured['accuracy']:.3f}") >= 2
+    assert page.count("<td>0.481<") == 3
     assert "<b>capitals" not in page
     assert len(re.findall("<svg", page)) == 4

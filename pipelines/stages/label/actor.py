@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.config import Config
+from pipelines.engine.mass import MassCheck
 from pipelines.engine.protocol import Engine
 from pipelines.engine.sampling import label_query, sample_room
 from pipelines.running.progress import Progress
@@ -38,6 +39,7 @@ class QueryLabeler:
         else:
             print(f"label: it took {time.monotonic() - start:.0f} s to start", flush=True)
         self._metrics = EngineMetrics("label")
+        self._mass = MassCheck()
         self._room = sample_room(config.engine.max_num_seqs)
         # Of several engines, each takes as many as it can.
         own = total if config.engine.most == 1 else 0
@@ -45,7 +47,10 @@ class QueryLabeler:
         self._tokens, self._start = 0, time.monotonic()
 
     async def __call__(self, block: pa.Table) -> pa.Table:
-        """Rows of schemas.QUERIES -> rows of schemas.LABELS, in their order."""
+        """Rows of schemas.QUERIES -> rows of schemas.LABELS, in their order.
+
+        ValueError where replies to the confidence turn are neither Yes nor No.
+        """
         if self._wrong:
             raise ValueError(self._wrong)
         labeled = await asyncio.gather(*(self._label(row) for row in block.to_pylist()))
@@ -58,6 +63,8 @@ class QueryLabeler:
                 self._engine, config.seed, row, config.sampling.num_samples, self._room
             )
         self._metrics.done(config.sampling.num_samples, labeled["counters"])
+        if wrong := self._mass.add(labeled["counters"]):
+            raise ValueError(wrong)
         self._tokens += labeled["counters"]["generated_tokens"]
         rate = self._tokens / (time.monotonic() - self._start)
         self._progress.did(more=f"{rate:.0f} generated tokens/s")

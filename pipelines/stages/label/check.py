@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import totals
 from pipelines.running.dag import Result
 from pipelines.stages.label.streaming import CHECKPOINT
@@ -32,6 +33,10 @@ def finish(source: Location, out: Location) -> Result:
             f"{out.uri}: its {labeled.count} rows are not the {wanted.count} queries, each once; "
             "delete the directory and run again"
         )
+    if wrong := near_zero(
+        spent["mass"], int(spent["scored_responses"])
+    ):  # also of the few that no engine had enough of
+        raise ValueError(wrong)
     (out / CHECKPOINT).delete()
     return Result(labeled.count, str(LABELS), spent)
 

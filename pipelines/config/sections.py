@@ -1,33 +1,59 @@
-"""The run's config: YAML in, checked and frozen, before anything heavy is imported.
+"""The config's keys, their types and defaults: frozen pydantic models.
 
-`load` reads a file, applies `--set key=value`, and raises ValueError with one line that names
-the key. Field comments are the config reference (README.md lists the same keys).
+Field comments are the config reference (README.md lists the same keys).
 """
 
 import datetime
 import difflib
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    field_validator,
+    model_validator,
+)
 
 from pipelines.method.policies import POLICIES
 from pipelines.method.template import PLAIN, RESERVED, Chat
 
+
+def _plain(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected some text")
+    if "\0" in text or any("\ud800" <= one <= "\udfff" for one in text):
+        raise ValueError("expected text without NUL and lone surrogates")
+    return text
+
+
+def nearest(word: str, choices: Any) -> str:
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; valid: {', '.join(choices)}"
+
+
 Unit = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Positive = Annotated[float, Field(gt=0)]
+Text = Annotated[str, AfterValidator(_plain)]
+T = TypeVar("T")
+Several = Annotated[tuple[T, ...], Field(strict=False)]  # from YAML's lists
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    """True is no number, and neither is "32"; nor is .inf where one is wanted."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), strict=True, allow_inf_nan=False
+    )
 
 
 class ModelConfig(_Section):
-    source: str  # a directory, a hub id, s3://..., or builtin:smollm2-135m
+    source: Text  # a directory, a hub id, s3://..., or builtin:smollm2-135m
     template: dict[str, JsonValue] = {}  # variables of its chat template, e.g. enable_thinking
-    system: str | None = None  # a system prompt; the template's own, by default
+    system: Text | None = None  # a system prompt; the template's own, by default
     # what a chat template is told that asks for today
     date: Annotated[datetime.date, Field(strict=False)] = PLAIN.date
 
@@ -45,24 +71,41 @@ class ModelConfig(_Section):
 class DatasetConfig(_Section):
     """An entry of data.train, data.calibration or data.eval."""
 
-    name: str  # capitals, arithmetic, elements, gsm8k, svamp, object_counting, jsonl
-    split: str = "train"  # train, calibration or test; a published set's own
+    name: Text  # capitals, arithmetic, elements, gsm8k, svamp, object_counting, jsonl
+    split: Text = "train"  # train, calibration or test; a published set's own
     limit: Count | None = None  # the first rows, in a seeded order
-    path: str | None = None  # a file or URI in the publisher's fields; jsonl needs one
-    question: str = "question"  # jsonl: the field of the question
-    answer: str = "answer"  # jsonl: the field of the answer
-    kind: Literal["number", "option", "text"] = "text"  # jsonl: how answers compare
-    label: str | None = None  # what results are listed under; the name, by default
+    path: Text | None = None  # a file or URI in the publisher's fields; jsonl needs one
+    question: Text = "question"  # jsonl: the field of the question
+    answer: Text = "answer"  # jsonl: the field of the answer
+    choices: Text | None = None  # jsonl: the field of an option's choices; the question's, else
+    kind: Literal["number", "option", "text", "math"] = "text"  # jsonl: how answers compare
+    label: Text | None = None  # what results are listed under; the name, by default
 
     @property
     def title(self) -> str:
         return self.label or self.name
 
+    @model_validator(mode="after")
+    def _only_options_have_choices(self) -> Self:
+        if self.choices is not None and self.kind != "option":
+            raise ValueError("choices are of kind: option")
+        return self
+
 
 class DataConfig(_Section):
-    train: Annotated[tuple[DatasetConfig, ...], Field(min_length=1)]  # labeled and trained on
-    calibration: tuple[DatasetConfig, ...] = ()  # thresholds are chosen here
-    eval: tuple[DatasetConfig, ...] = ()  # results are reported on
+    train: Annotated[Several[DatasetConfig], Field(min_length=1)]  # labeled and trained on
+    calibration: Several[DatasetConfig] = ()  # thresholds are chosen here
+    eval: Several[DatasetConfig] = ()  # results are reported on
+
+    @field_validator("train", "calibration", "eval")
+    @classmethod
+    def _files_have_titles(cls, entries: tuple[DatasetConfig, ...]) -> tuple[DatasetConfig, ...]:
+        own = {str(one.path) for one in entries if one.name == "jsonl" and not one.label}
+        if len(own) > 1:
+            raise ValueError(
+                f"{' and '.join(sorted(own))} would be listed as one; give each a label"
+            )
+        return entries
 
 
 class SamplingConfig(_Section):
@@ -79,7 +122,7 @@ class SamplingConfig(_Section):
 
 class ConfidenceConfig(_Section):
     kind: Literal["yes", "yes_top20", "yes_no"] = "yes"  # p(Yes); Yes in the top 20; a share
-    question: str | None = None  # what to ask after a response; the paper's, by default
+    question: Text | None = None  # what to ask after a response; the paper's, by default
 
 
 class EngineConfig(_Section):
@@ -119,7 +162,7 @@ class LoraConfig(_Section):
     r: Count = 32  # rank
     alpha: Count = 16  # scale, over r
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05  # on the adapter's input
-    targets: tuple[str, ...] = ("q_proj", "v_proj")  # modules that get an adapter
+    targets: Several[Text] = ("q_proj", "v_proj")  # modules that get an adapter
 
 
 class TrainConfig(_Section):
@@ -135,7 +178,7 @@ class TrainConfig(_Section):
     beta: Positive = 0.25  # of the SmoothL1 calibration loss
     lora: LoraConfig = LoraConfig()
     dtype: Literal["float32", "bfloat16"] = "bfloat16"  # of the frozen weights and of compute
-    zero_stage: Literal[1, 2, 3] = 2  # of DeepSpeed's ZeRO: 1, 2 or 3
+    zero_stage: Annotated[int, Field(ge=1, le=3)] = 2  # of DeepSpeed's ZeRO: 1, 2 or 3
     workers: Count = 1  # training processes
     max_workers: Count | None = None  # processes to grow to where nodes come; workers, by default
     gpus: Annotated[float, Field(ge=0)] = 0  # GPUs a worker
@@ -153,14 +196,14 @@ class TrainConfig(_Section):
 class EvaluateConfig(_Section):
     num_samples: Count = 16  # N responses a test query, and the largest budget
     # these seven, by default
-    policies: Annotated[tuple[str, ...], Field(min_length=1)] = (
+    policies: Annotated[Several[Text], Field(min_length=1)] = (
         "best_of_n", "self_consistency", "sc_conf", "early_stopping", "asc", "asc_conf", "esc",
     )  # fmt: skip
     # of confidences and shares; one is chosen on the calibration queries
-    thresholds: Annotated[tuple[Unit, ...], Field(min_length=1)] = (
+    thresholds: Annotated[Several[Unit], Field(min_length=1)] = (
         0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99,
     )  # fmt: skip
-    windows: Annotated[tuple[Count, ...], Field(min_length=1)] = (2, 3, 4, 5, 8)  # of esc
+    windows: Annotated[Several[Count], Field(min_length=1)] = (2, 3, 4, 5, 8)  # of esc
     live_queries: Annotated[int, Field(ge=0)] = 16  # answered live too, to compare with replay
     bootstrap: Count = 1000  # resamples of queries for each interval
 
@@ -168,25 +211,26 @@ class EvaluateConfig(_Section):
     def _known_policies(self) -> Self:
         for name in self.policies:
             if name not in POLICIES:
-                raise ValueError(f"{name!r} is no policy{_nearest(name, POLICIES)}")
+                raise ValueError(f"{name!r} is no policy{nearest(name, POLICIES)}")
         return self
 
 
 class ServeConfig(_Section):
-    host: str = "127.0.0.1"  # 0.0.0.0 to answer other machines
+    host: Text = "127.0.0.1"  # 0.0.0.0 to answer other machines
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of HTTP
     samples_ahead: Count = 1  # samples a request keeps in flight; extra ones are cancelled
     max_budget: Count = 64  # samples a request, at most
 
 
 class TrackingConfig(_Section):
-    mlflow: str | None = None  # an MLflow server or store to log runs to; none, by default
-    experiment: str = "selfcal"  # what its runs are listed under
+    mlflow: Text | None = None  # an MLflow server or store to log runs to; none, by default
+    experiment: Text = "selfcal"  # what its runs are listed under
 
 
 class Config(_Section):
-    root: str  # where artifacts go: a directory or s3://bucket/path
-    seed: int = 0  # of samples, splits, example selection, training and bootstraps
+    root: Text  # where artifacts go: a directory or s3://bucket/path
+    # of samples, splits, example selection, training and bootstraps
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     model: ModelConfig
     data: DataConfig
     sampling: SamplingConfig = SamplingConfig()
@@ -227,87 +271,3 @@ class Config(_Section):
                 f"engine.max_model_len ({self.engine.max_model_len})"
             )
         return self
-
-
-def load(path: str, overrides: list[str] | None = None) -> Config:
-    """Reads a YAML config and applies `dotted.key=value` overrides (values are YAML).
-
-    Raises ValueError with one line for a person: the key, what is wrong, the nearest valid key.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise ValueError(f"--config: there is no file {path}")
-    try:
-        raw = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(raw, dict):
-        raise ValueError(f"{path}: expected keys and values, such as root: runs")
-    for override in overrides or []:
-        _apply_override(raw, override)
-    try:
-        return Config.model_validate(raw)
-    except ValidationError as error:
-        raise ValueError(_explain(error)) from None
-
-
-def _apply_override(raw: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
-    if not equals or not key:
-        raise ValueError(f"--set {override}: expected dotted.key=value")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ValueError(f"--set {override}: the value is not YAML") from None
-    node: Any = raw
-    *parents, last = key.split(".")
-    for part in parents:
-        place = _place(node, part, override)
-        if isinstance(node, dict):
-            node.setdefault(place, {})
-        node = node[place]
-    node[_place(node, last, override)] = parsed
-
-
-def _place(node: Any, part: str, override: str) -> Any:
-    """The key or index that one part of a dotted key stands for."""
-    if isinstance(node, dict):
-        return part
-    if not isinstance(node, list):
-        raise ValueError(f"--set {override}: above {part} stands a value, not keys")
-    if not part.isdigit() or int(part) >= len(node):
-        raise ValueError(f"--set {override}: {part} is no index into {len(node)} entries")
-    return int(part)
-
-
-def _explain(error: ValidationError) -> str:
-    """The first problem, in one line."""
-    problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if problem["type"] == "extra_forbidden":
-        near = _nearest(str(problem["loc"][-1]), _fields_at(problem["loc"][:-1]))
-        return f"config: {key} is not a key{near}{more}"
-    if problem["type"] == "missing":
-        return f"config: {key} is missing{more}"
-    message = problem["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(problem["input"], dict | BaseModel) else f", not {problem['input']!r}"
-    return f"config: {key + ': ' if key else ''}{message}{given}{more}"
-
-
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that are valid at a place in the config."""
-    model: Any = Config
-    for part in location:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[part].annotation
-        for one in (annotation, *getattr(annotation, "__args__", ())):
-            if isinstance(one, type) and issubclass(one, BaseModel):
-                model = one
-    return list(model.model_fields)
-
-
-def _nearest(word: str, choices: Any) -> str:
-    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; valid: {', '.join(choices)}"

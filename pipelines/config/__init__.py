@@ -1,0 +1,23 @@
+"""The run's config: YAML in, checked and frozen, before anything heavy is imported.
+
+`load` reads a file, applies `--set key=value`, and raises ValueError with one line that names
+the key.
+"""
+
+from pipelines.config.reading import load
+from pipelines.config.sections import (
+    ConfidenceConfig,
+    Config,
+    DatasetConfig,
+    EngineConfig,
+    SamplingConfig,
+)
+
+__all__ = [
+    "ConfidenceConfig",
+    "Config",
+    "DatasetConfig",
+    "EngineConfig",
+    "SamplingConfig",
+    "load",
+]

@@ -1,0 +1,70 @@
+"""The values of a row's fields as text."""
+
+from decimal import Decimal
+from typing import Any
+
+from pipelines.datasets.records import Record
+
+_MOST_FIELDS = 20  # that a message names
+_MOST_DIGITS = 5_000
+
+
+def field(record: Record, name: str) -> Any:
+    """A field's value, not null; ValueError with the row and the fields that are there."""
+    place, fields = record
+    if name not in fields:
+        there = [" ".join(str(one).split()) for one in fields]
+        more = ", ..." if len(there) > _MOST_FIELDS else ""
+        raise ValueError(
+            f"{place}: there is no field {name!r} (fields: {', '.join(there[:_MOST_FIELDS])}{more})"
+        )
+    if fields[name] is None:
+        raise ValueError(f"{place}: field {name!r} is null")
+    return fields[name]
+
+
+def text_of(value: Any, what: str) -> str:
+    """A text without the space around it, or a number in digits without an exponent.
+
+    what: how messages name the value. ValueError where it is anything else, or no clean text.
+    """
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        number = Decimal(str(value))
+        if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
+            shown = short(str(value))
+            raise ValueError(f"{what} is {shown}, no finite number of up to {_MOST_DIGITS} digits")
+        return format(number, "f")
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is {_kind(value)}, neither text nor a number")
+    if not value.strip():
+        raise ValueError(f"{what} is empty")
+    if "\0" in value:
+        raise ValueError(f"{what} holds a NUL character")
+    if any("\ud800" <= one <= "\udfff" for one in value):
+        raise ValueError(f"{what} holds a lone surrogate, half of a character")
+    return value.strip()
+
+
+def spellings(value: Any, what: str) -> list[str]:
+    """The answers that a field accepts: its one, or those of a list."""
+    if not isinstance(value, list):
+        return [text_of(value, what)]
+    if not value:
+        raise ValueError(f"{what} is an empty list")
+    texts = [text_of(one, f"{what}, entry {number}") for number, one in enumerate(value, start=1)]
+    for text in texts:
+        if "|" in text:
+            raise ValueError(f"{what}: {short(text)!r} holds a |, which separates spellings")
+    return texts
+
+
+def short(text: str) -> str:
+    """A text as messages show it."""
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    names = {list: "a list", dict: "an object", bytes: "bytes", type(None): "null"}
+    return names.get(type(value), f"a {type(value).__name__}")

@@ -1,0 +1,133 @@
+"""Kind `number`: the number that a response states, else the last one that it names."""
+
+import re
+from fractions import Fraction
+
+from pipelines.method.answers.numerals import Found, numbers, prepared
+from pipelines.method.answers.quantity import CODE, whole, words
+
+_SENTENCE = re.compile(r"\n|[;!?。！？؟।]|\.(?!\d)")
+_REASON = re.compile(
+    r"[,\s(]\s*(?:because|since|as|for|pues|porque|parce|weil|denn|given|where|which|so)\b"
+)
+_LIST_ITEM = re.compile(r"\(?\d{1,2}[.)]\s+\S*[^\W\d]")
+_NOT = re.compile(r"\W*(?:not|neither|never|unknown|unclear)\b", re.IGNORECASE)
+_OPERATION = re.compile(r"\s*(?:[*×·⋅÷^±/=√]|[+-](?=\s*[\w(.$€£√])|x(?=\s*\d))")
+# "3 or 4", "10, 20", "3-5": more than one number is none.
+_ANOTHER = re.compile(
+    r"\s*(?:[^\W\d_]+\s*)?(?:,|and|or|&|to|through|und|oder|y|o|et|ou)\s*(?:or|and)?\s*"
+    r"[$€£]?-?\d",
+    re.IGNORECASE,
+)
+_BOUND = re.compile(
+    r"\b(?:(?:more|less|fewer|greater|larger|smaller|higher|lower) than|at least|at most|over|"
+    r"under|up to|between|from|above|below|no more than)\s*[$€£]?\Z",
+    re.IGNORECASE,
+)
+_TAIL = 600  # characters in which the last sentence with a number is looked for
+_CHECK = re.compile(
+    r"(?:^|(?<=\n)|(?<=[.!]\s))[*_#\s]{0,6}(?:to\s+|let me\s+|let's\s+|we can\s+)?(?:double[- ])?"
+    r"(?:check|verif\w+|proof|probe)\b[^\n]{0,20}[:.,]",
+    re.IGNORECASE,
+)
+_DIGIT = re.compile("[\\d½¼¾]")
+_BRACKETS = re.compile(r"\([^()\n]*\)|\[[^\[\]\n]*\]")
+# What a number is compared with is not the answer.
+_BESIDE = re.compile(
+    r"\b(?:out of|to reach|instead of|rather than|compared (?:to|with)|more than|less than|"
+    r"fewer than)\b|±"
+)
+# "between 10 and 12", "3 hours and 20 minutes", "3 or 4"
+_SIDE_BY_SIDE = re.compile(r"(?:\s+[^\W\d_]+){0,2}\s+(?:and|or|to|und|y|et|bis)\s+")
+# A text that breaks off in a clause of its own had more to say.
+_BROKEN_OFF = re.compile(r"[,;:]\s+(?:so|and|but|then|which|because|let|now|we)\b[^.!?。\d]*\Z")
+
+
+def stated(text: str, *, exact: bool) -> str | None:
+    """The number of a statement; None where it is none, or more than one."""
+    if exact:
+        return None if "\\boxed{" in text else whole(text)
+    text = prepared(text).strip(" \t\n*_\"'`“‘«")
+    if _NOT.match(text) or _LIST_ITEM.match(text):
+        return None
+    sentence = _first(_SENTENCE, text).strip("*_ ")
+    if (value := whole(sentence)) is not None:
+        return value
+    found = list(numbers(sentence, alone=False))
+    if not found:
+        return words(sentence)
+    first = found[0]
+    if _BOUND.search(sentence[: first.start]):
+        return None
+    opening = sentence[: first.start].strip("(*_≈~$")
+    if CODE.fullmatch(opening):
+        rest = sentence[first.end :]
+        if first.value and not _OPERATION.match(rest):
+            return None if _ANOTHER.match(rest) else first.value
+    clause = _first(_REASON, sentence)
+    if "=" in clause:
+        return _value(clause.partition("≈")[0].rpartition("=")[2])
+    return found[-1].value if opening and _plain_end(sentence, found[-1]) else None
+
+
+def mentioned(text: str) -> bool:
+    """Whether a statement that could not be read has a number in it, and more than that."""
+    text = prepared(text).strip(" \t\n*_\"'`“‘«")
+    return not _LIST_ITEM.match(text) and any(c.isdigit() for c in _first(_SENTENCE, text))
+
+
+def last(text: str) -> str | None:
+    """The number in which a text without a statement ends: the last of its last such sentence."""
+    if _BROKEN_OFF.search(text, max(0, len(text) - 200)):
+        return None
+    check = _CHECK.search(text) if "heck" in text or "erif" in text else None
+    if check and _DIGIT.search(text, 0, check.start()):
+        text = text[: check.start()]
+    text = prepared(text[-_TAIL:])
+    end = len(text)
+    for start in reversed([0, *(match.end() for match in _SENTENCE.finditer(text))]):
+        if _DIGIT.search(text, start, end):
+            return _conclusion(text[start:end])
+        end = start
+    return words(text) if len(text) < 40 else None
+
+
+def _conclusion(sentence: str) -> str | None:
+    """The last number of a sentence; None where two stand side by side, as in a range."""
+    if "(" in sentence or "[" in sentence:
+        outside = _BRACKETS.sub(" ", sentence)
+        sentence = outside if _DIGIT.search(outside) else sentence
+    if (beside := _BESIDE.search(sentence)) and _DIGIT.search(sentence, 0, beside.start()):
+        sentence = sentence[: beside.start()]
+    found = list(numbers(sentence, alone=False))
+    if not found:
+        return None
+    if len(found) > 1:
+        before, one = found[-2:]
+        between = sentence[before.end : one.start]
+        if _SIDE_BY_SIDE.fullmatch(between) or (
+            between.strip(" ") == "-" and _ascends(before, one)
+        ):
+            return None
+    return found[-1].value
+
+
+def _ascends(before: Found, one: Found) -> bool:
+    return Fraction(before.value or 0) < Fraction(one.value or 0)
+
+
+def _first(end: re.Pattern[str], text: str) -> str:
+    match = end.search(text, 1)
+    return text[: match.start()] if match else text
+
+
+def _value(text: str) -> str | None:
+    """The number right after an equals sign."""
+    found = next(numbers(text, alone=False), None)
+    if found is None or text[: found.start].strip(" *_$("):
+        return None
+    return found.value if _plain_end(text, found) else None
+
+
+def _plain_end(text: str, found: Found) -> bool:
+    return not _OPERATION.match(text, found.end)

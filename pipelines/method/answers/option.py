@@ -1,0 +1,208 @@
+"""Kind `option`: the letter of a choice, stated as such, by its text, or standing alone."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from pipelines.method.answers import phrase
+from pipelines.method.answers.folding import folded
+from pipelines.method.answers.latex import plain
+from pipelines.method.answers.statements import Statement
+
+_END = r"(?![\w'’](?<![^\W\d_a-zA-ZÀ-ɏ]))"  # "B입니다" ends a letter, "Bé" does not
+_MOST = 18  # letters where the choices are not known: A to R
+
+_CALLED = (
+    "option|choice|answer|letter|statement|is|l[aeo]|el|die|der|das|opción|opcion|opzione|opção|"
+    "opcja|antwort|lettre|letra|lettera|réponse|respuesta|risposta|resposta|buchstabe|вариант|буква|"
+    "ответ|选项|選項"
+)
+_LETTER = re.compile(
+    rf"[\W_]*(?:(?:{_CALLED})\b[\W_]*)*(?P<letter>[A-Za-z]){_END}"
+    r"(?P<rest>[^\n]*)",
+    re.IGNORECASE,
+)
+_CLOSED = set(")]}>:.,*$\"'`;!—–-=/&+。，、：；")
+# After these a lone A or b is a letter, before any other word an article.
+_FUNCTION_WORDS = frozenset(
+    {
+        "and", "as", "at", "based", "because", "but", "by", "due", "for", "from", "given", "if",
+        "in", "is", "it", "not", "of", "on", "or", "rather", "seems", "since", "so", "that", "the",
+        "though", "when", "where", "which", "while", "with", "would",
+    }
+)  # fmt: skip
+_SECOND = re.compile(
+    r"[)\]*_\"'$.\s]*(?:,\s*(?:and|or)?|/|&|and\b|or\b|\+)[\s(*_\"'$\[]*(?:[Oo]ption\s+)?"
+    r"(?P<letter>[A-Z])(?![\w'’])(?P<rest>[^\n]*)"
+)
+# The labels of other scripts' lists; В and С are two letters each, and none here.
+_LABELS = str.maketrans("АБГДأابجد", "ABDEAABCD")
+_DENIED = re.compile(
+    r"[\s*_\"'`$)\]]*(?:(?:is|was|are|would|does|seems|can|cannot|isn't|doesn't)\s*)?"
+    r"(?:not|n't|wrong|incorrect|false|fails|out\b|isn't|doesn't|cannot)"
+)
+_DENIES = re.compile(r" (?:not|no|never|neither|nor|isn t|wasn t|cannot|except) ")
+_NOT = re.compile(r"\W*(?:not|neither|never)\b", re.IGNORECASE)
+_DIGIT = re.compile(r"[\W_]*(?:option|choice|number|no\.?)?[\W_]*(?P<digit>\d{1,2})[\W_]*", re.I)
+_ORDINAL = re.compile(
+    r"\W*(?:the\s+)?(first|second|third|fourth|fifth|last)\s+(?:option|choice|one|answer)\b", re.I
+)
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
+
+_CHOSEN = re.compile(
+    # "Option C is right", "B is the best answer"
+    r"(?<![\w'’])(?P<first>\(?[A-R]\)?)[\"'*_]{0,3}\s+"
+    r"(?:is|seems|looks|appears|must\ be|would\ be)\s+(?:to\ be\s+)?"
+    r"(?:(?:clearly|definitely|the|most|indeed|probably|likely|our|my)\s+)*"
+    r"(?:correct|right|true\b|best|appropriate|accurate|answer|suitable|likely)"
+    # "so C it is", "eliminates B, so C."
+    r"|\b(?:so|thus|hence|therefore|leaving|leaves(?:\ us\ with)?|only)[\s,]+(?:option\s+)?"
+    r"(?P<so>\(?[A-R]\)?(?:\s+it\ is|(?=\s*(?:[.!\n]|\Z|fits|works|remains|is\ left))))"
+    # "I would go with B", "the choice I pick is (B)", "it is C"
+    r"|\b(?:go(?:ing)?\s+(?:with|for)|choose|chose|pick(?:ed)?|select(?:ed)?|opt\s+for|settle\s+on|"
+    r"vote\s+for|corresponds\s+to|matches|[Ii]t(?:'s|’s|\ is)|must\ be|should\ be|I'd\ say|"
+    r"I\ say)\s+(?:\w+ly\s+)?[\"'*(]{0,3}(?:option|answer|choice)?\s*"
+    r"(?P<named>\(?[A-R]\)?(?![\w'’])|the\s+(?:first|second|third|fourth|fifth|last)\s+(?:option|choice|one|answer)\b)"
+    # "the exception is C." at the end of all
+    r"|(?<!\bso\ )\bis\s+(?:option\s+)?(?P<last>\(?[B-HJ-R]\)?[.!*\s]*\Z)"
+    r"|(?:故选|应选|選擇|选择|选|選)\s*[:：]?\s*(?P<picked>[(（]?[A-R])",
+    re.VERBOSE,
+)
+_ALONE = re.compile(
+    r"^[ \t>#-]{0,4}[*_\"'`$]{0,3}[(\[]?(?P<letter>[A-Ra-r])(?:[)\]][*_.:]{0,3}"
+    r"|[*_\"'`$]{0,3}(?:[.:)](?=\s|\*|$)|[。、．：]|[ \t]*$))",
+    re.MULTILINE,
+)
+_LABEL = re.compile(
+    r"[\W_]{0,9}(?:option|choice|answer)?[\W_]{0,9}([A-Za-z]|[1-9])[\W_]{0,9}", re.IGNORECASE
+)
+_INLINE = re.compile(r"\((?P<letter>[A-R])\)")
+
+
+def chosen(text: str) -> Iterator[Statement]:
+    """The statements that only a question with options has: "option C is right"."""
+    for match in list(_CHOSEN.finditer(text))[-20:]:
+        name = match.lastgroup
+        assert name is not None
+        if name == "first" and re.search(
+            r"\b(?:not|if|whether|why)\W{0,2}(?:option\s)?\Z",
+            text[max(0, match.start() - 16) : match.start()],
+        ):
+            continue
+        start = match.start(name)
+        yield Statement(match.start(), text[start : start + 200])
+
+
+def stated(text: str, choices: Sequence[str] | None) -> str | None:
+    """The letter of a statement; None where it is none, or there are two."""
+    text = unicodedata.normalize("NFKC", plain(text))
+    if _NOT.match(text):
+        return None
+    letter = _letter(text, choices)
+    if letter is not None:
+        return letter
+    return by_text(text, choices) or _by_number(text, choices)
+
+
+def alone(text: str, choices: Sequence[str] | None) -> str | None:
+    """The letter that stands alone in a text without a statement, or whose choice it names."""
+    text = unicodedata.normalize("NFKC", plain(text))
+    *_, line = text.splitlines() or [""]
+    if (match := _ALONE.match(line)) and not line[match.end() :].strip():
+        return _allowed(match["letter"], choices)
+    letters = [m["letter"].upper() for m in _ALONE.finditer(text)]
+    letters = letters or [m["letter"] for m in _INLINE.finditer(text)]
+    if letters:  # several are the list of the options, gone through
+        return _allowed(letters[0], choices) if len(set(letters)) == 1 else None
+    return by_text(line, choices) or _mentioned_text(text, choices)
+
+
+def mentioned(text: str) -> bool:
+    """Whether a statement that could not be read names letters: two of them, or one denied."""
+    return bool(_LETTER.match(plain(text)) or _INLINE.search(text[:80]))
+
+
+def label(text: str) -> str | None:
+    """A reference's letter: "(B)", "b.", "B", "option B"; of labels in digits, "2" is B."""
+    text = unicodedata.normalize("NFKC", plain(text[:200])).strip()
+    match = _LABEL.fullmatch(text)
+    if match is None:
+        return None
+    one = match[1].upper()
+    return chr(ord("A") + int(one) - 1) if one.isdigit() else one
+
+
+def by_text(text: str, choices: Sequence[str] | None) -> str | None:
+    """The letter of the one choice that a text is."""
+    if not choices:
+        return None
+    said = {_squeezed(folded(text)), _squeezed(phrase.stated(text, exact=False))} - {""}
+    found = {
+        chr(ord("A") + place)
+        for place, choice in enumerate(choices)
+        if _squeezed(folded(choice)) in said
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def _squeezed(text: str | None) -> str:
+    return (text or "").replace(" ", "")  # "5 MeV" is "5MeV"
+
+
+def _mentioned_text(text: str, choices: Sequence[str] | None) -> str | None:
+    """The letter of the one choice whose text stands in a text that denies nothing."""
+    said = f" {folded(text)} "
+    found = {}
+    for place, choice in enumerate(choices or ()):
+        if (wanted := folded(choice)) and f" {wanted} " in said:
+            found[chr(ord("A") + place)] = said.replace(f" {wanted} ", " ")
+    if len(found) != 1:
+        return None
+    ((letter, rest),) = found.items()
+    return None if _DENIES.search(rest) else letter
+
+
+def _letter(text: str, choices: Sequence[str] | None) -> str | None:
+    match = _LETTER.match(text.translate(_LABELS))
+    if match is None:
+        return None
+    letter, rest = match["letter"], match["rest"]
+    opened = text[match.start("letter") - 1 : match.start("letter")] in set("([{<*$\"'`_")
+    if rest[:1] not in _CLOSED and rest.strip() and not opened:
+        word = re.match(r"\s+([^\W\d_]+)", rest)
+        if (letter in "AI" or letter.islower()) and word and word[1] not in _FUNCTION_WORDS:
+            return None
+    if letter in "Ii" and not opened and rest.strip(" .*)]"):
+        return None
+    if letter.islower() and rest[:1] == "," and not opened:
+        return None
+    if _DENIED.match(rest):
+        return None
+    second = _SECOND.match(rest)
+    if second and second["letter"] != letter.upper():
+        article = second["letter"] in "AI" and re.match(r"\s+[a-z]", second["rest"])
+        if not article and not _DENIED.match(second["rest"]):
+            return None
+    named = by_text(rest.lstrip(" .:)]*-"), choices)
+    if named is not None and named != letter.upper():
+        return None  # "(B) zinc", and zinc is D
+    return _allowed(letter, choices)
+
+
+def _by_number(text: str, choices: Sequence[str] | None) -> str | None:
+    """The letter of "2" or "the second option", where no choice is a number itself."""
+    if ordinal := _ORDINAL.match(text):
+        word = ordinal[1].lower()
+        if word == "last":
+            return chr(ord("A") + len(choices) - 1) if choices else None
+        return _allowed(chr(ord("A") + _ORDINALS.index(word)), choices)
+    digit = _DIGIT.fullmatch(text)
+    if digit is None or any(re.search(r"\d", choice) for choice in choices or ()):
+        return None
+    place = int(digit["digit"])
+    return _allowed(chr(ord("A") + place - 1), choices) if 1 <= place <= 9 else None
+
+
+def _allowed(letter: str, choices: Sequence[str] | None) -> str | None:
+    place = ord(letter.upper()) - ord("A")
+    return letter.upper() if place < (len(choices) if choices else _MOST) else None

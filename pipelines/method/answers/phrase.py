@@ -1,0 +1,168 @@
+"""Kind `text`: a name or a short phrase, compared after folding case, accents and punctuation."""
+
+import re
+from collections.abc import Iterator
+
+from pipelines.method.answers.folding import folded
+from pipelines.method.answers.latex import plain
+from pipelines.method.answers.statements import refuses
+
+# Ends of a sentence: not after an initial, an abbreviation or within a number.
+_STOP = re.compile(r"\n|[;!?。！？؟।]|\.(?=\s|$|[\"'”’)*_])")
+_NOT = re.compile(r"\W*(?:not|neither)\b", re.IGNORECASE)
+_ABBREVIATION = re.compile(
+    r"(?:(?<![\w'’])(?:[^\W\d_]|St|Ste|Mt|Ft|Dr|Mr|Mrs|Ms|Jr|Sr|Prof|Gen|Col|Sgt|Capt|Lt|Rev|Hon|"
+    r"Gov|Sen|Rep|vs|approx|ca|Co|Corp|Inc|Ltd|Bros|Ave|Blvd|Jan|Feb|Mar|Apr|Aug|Sept?|Oct|Nov|Dec)"
+    r"|(?:[^\W\d_]\.)+[^\W\d_])\Z"
+)
+# A clause after the answer: a comma before a lower-case word, a bracket, a dash, a reason.
+_AFTER = re.compile(
+    r",(?=\s+(?:a|an|the|which|who|where|when|while|that|as|so|but|not|for|with|in|on|near|it|its|is|"
+    r"was|then|thus|therefore|hence|though|although|also|after|before|located|situated|known|one|"
+    r"because|since|and\s+(?:it|that|the|is|has|was)|capital|due|she|he|they|we|you|i|there|this|"
+    r"these|those|her|his|their|my|our)\b)"
+    r"|\s+[(\[](?=[^)\]]{2,})|\s+[—–-]{1,2}\s+|,?\s+(?:because|since|which)\s|\*\*(?=\s)|:\s"
+)
+_QUOTED = re.compile(r"\s*(?:\"([^\"\n]{1,200})\"|“([^”\n]{1,200})”|«([^»\n]{1,200})»)")
+_COPULA = re.compile(r"(?:です|である|だ|입니다|이다|이에요|예요|です)\Z")
+_ACRONYM = re.compile(r"(?P<short>[A-Z](?:\.?[A-Z]){1,7}\.?) \((?P<long>[A-Z][^()]{3,60})\)")
+_VERB = re.compile(
+    r"\s(?:is|are|was|were|es|est|ist|é|è|era|sind|son|sont|är|er|jest|heißt|fue|foi|fu|wurde)\s"
+    r"|(?<=[^\W\d_])是(?=[^\W\d_])"
+)
+# "written by X", "known as X", "called X", "signed on 18 March"
+_DONE_BY = re.compile(
+    r"(?:(?:[^\W\d_]+(?:ed|n|[td][aoe])|built|made|led) (?:by|as|por|par|von|da)|called|named|"
+    r"titled) +|(?:[^\W\d_]+ed|born|built|held) (?:on|in) (?=\d|January|February|March|April|May|"
+    r"June|July|August|September|October|November|December)"
+)
+_YES_OR_NO = re.compile(r"[*_\"']{0,3}(yes|no|true|false)\b[*_\"']{0,3}[,.;:!—-]", re.IGNORECASE)
+_THEN = re.compile(r"(?<=\w)\s+in\s+\d{3,4}\Z|\s+(?:who|that)\s.*")
+_SUBJECT = re.compile(
+    r"(?:the|its|his|her|their|our|this|that|it|he|she|they|la|le|les|el|los|die|der|das|il|lo|l'|"
+    r"o|a|os|as|det|den|there|here|what|so|and|in|of|on|for)\b",
+    re.IGNORECASE,
+)
+# What is said of a name, rather than a name.
+_DESCRIPTION = re.compile(
+    r"(?:(?:a|an|one|also|not|now|located|situated|known|found|called|what|how|where|why|that|in|on|"
+    r"at|near|very|often|usually|home|about|because|to|being|derived|considered|used|made|un|una|"
+    r"une|ein|eine|um|uma)\b|(?:the|la|le|el|die|der|das)\b.*\b(?:of|for|in|de|von|da|do|du|del|d')\b)",
+    re.IGNORECASE,
+)
+_NAMES_IT = re.compile(
+    r"(?:the|la|le|el|die|der|das|a capital|o)\b.*\b(?:of|for|in|de|von|da|do|du|del|answer)\b"
+    r"|the (?:\w+ )?answer\b",
+    re.IGNORECASE,
+)
+_KIND_OF = re.compile(
+    r"(?:the\s+)?(?:city|town|country|state|island|village|word|number|name|term) "
+    r"(?:of|called|named)\s+(?=[A-Z\"'“])",
+    re.IGNORECASE,
+)
+_LEAD_IN = re.compile(
+    r"\W*(?:sure|okay|ok|certainly|of course|let me|let's|well|here|hello|hi|great)\b",
+    re.IGNORECASE,
+)
+_WRAP = " \t\n*_\"'`“”‘’«»„"
+
+
+def stated(text: str, *, exact: bool) -> str | None:
+    """The name or phrase that a statement consists of or names."""
+    text = _expanded(plain(text))
+    if not exact and (quoted := _QUOTED.match(text)):
+        text, exact = next(part for part in quoted.groups() if part), True
+    text = text.strip(_WRAP)
+    if refuses(text) or _NOT.match(text):
+        return None
+    if exact:
+        return folded(text)
+    sentence = _before(_AFTER, next(_sentences(text), ("", True))[0])
+    return _phrase(_complement(sentence, whatever=True) or sentence)
+
+
+def named(text: str, *, cut: bool) -> str | None:
+    """What a text without a statement names: Y of "The capital of X is Y.", or all of a short one.
+
+    cut: the text ended at the token limit, so that its last sentence may say anything.
+    """
+    text = _expanded(plain(text))
+    if refuses(text):
+        return None
+    if decided := _YES_OR_NO.match(text):
+        return decided[1].lower()
+    first = None
+    for sentence, ended in _sentences(text):
+        if cut and not ended:
+            break
+        if (
+            first is None
+            and len(sentence.split()) <= 3
+            and not _VERB.search(sentence)
+            and not _LEAD_IN.match(sentence)
+        ):
+            return _phrase(sentence)  # "No. ...", "Paris. ..."
+        if (name := _complement(sentence, whatever=False)) is not None:
+            return _phrase(name)
+        if first is None and not _LEAD_IN.match(sentence):
+            first = sentence
+    return _phrase(_complement(first, whatever=True) or first) if first else None
+
+
+def _sentences(text: str) -> Iterator[tuple[str, bool]]:
+    """(sentence, whether it has its end) of a text, in order."""
+    start = place = 0
+    while match := _STOP.search(text, place):
+        place = match.end()
+        short = match[0] == "." and _ABBREVIATION.search(
+            text, max(0, match.start() - 12), match.start()
+        )
+        if short and text[place:].strip(_WRAP + ".)"):
+            continue
+        if sentence := text[start : match.start()].strip():
+            yield sentence, True
+        start = place
+    if sentence := text[start:].strip():
+        yield sentence, False
+
+
+def _complement(sentence: str, *, whatever: bool) -> str | None:
+    """What "The capital of X is Y" and "Y is the capital of X" name: Y.
+
+    None where the sentence names nothing; whatever: unless it has a verb at all.
+    """
+    match = _VERB.search(sentence)
+    if match is None:
+        return None
+    subject, rest = sentence[: match.start()].strip(_WRAP), sentence[match.end() :].strip(_WRAP)
+    described = _SUBJECT.match(subject)
+    if not described and _NAMES_IT.match(rest):
+        return subject
+    if done := _DONE_BY.match(rest):
+        return _THEN.sub("", rest[done.end() :])
+    if re.fullmatch(r"it", subject, re.IGNORECASE):
+        rest = _THEN.sub("", rest)
+    rest = _KIND_OF.sub("", rest, count=1)
+    return rest if whatever or not _DESCRIPTION.match(rest) else None
+
+
+def _phrase(text: str) -> str | None:
+    """A phrase without the clause that follows it."""
+    text = text.strip(_WRAP)
+    text = _COPULA.sub("", _before(_AFTER, text).strip(_WRAP))
+    return None if refuses(text) or _NOT.match(text) else folded(text)
+
+
+def _expanded(text: str) -> str:
+    return _ACRONYM.sub(_in_full, text) if "(" in text else text
+
+
+def _in_full(match: re.Match[str]) -> str:
+    """The long form of "USA (United States of America)"."""
+    initials = "".join(word[0] for word in re.findall(r"[A-Z]\w*", match["long"]))
+    return match["long"] if initials == match["short"].replace(".", "") else match[0]
+
+
+def _before(end: re.Pattern[str], text: str) -> str:
+    match = end.search(text, 1)
+    return text[: match.start()] if match else text

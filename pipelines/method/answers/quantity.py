@@ -1,0 +1,90 @@
+"""A text that is one number and its unit, in digits or in words, and nothing else."""
+
+import re
+import unicodedata
+
+from pipelines.method.answers.numerals import CURRENCY, MOST_DIGITS, numbers, prepared
+
+# "dollars", "km/h", "m^2", "square feet per day"; after these words stands no unit.
+_WORD = r"(?!(?:and|or|to|plus|minus|times|by|if|is)\b)[^\W\d_]+[²³']?\.?(?:\^-?\d)?"
+_UNIT = re.compile(
+    rf"\s*(?:[{CURRENCY}]|°\s?[A-Za-z]?|{_WORD})(?:(?:\s*/\s*|\s+|[·-]){_WORD})*\s*[.!]?\s*",
+    re.IGNORECASE,
+)
+_ORDINAL = re.compile(r"\^?(?:st|nd|rd|th)\b")
+_NAMED = re.compile(r"\s*(?:[^\W\d_]\w{0,20}|[a-zA-Z]\(\s*[\w.,\s]{1,20}\))\s*[=≈≃:]\s*")
+_SEVERAL = re.compile(r"\b(?:or|and)\b|[,;]\s*[^\W\d]\w{0,3}\s*\Z")
+_WRAP = " \t\n*_\"'`“”‘’«»()[]。."
+_WORDS = {
+    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
+    "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14,
+    "fifteen": 15, "sixteen": 16, "seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20,
+    "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
+}  # fmt: skip
+_WORD_SCALES = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9}
+# What may stand before a number besides its sign: "US", "EUR ", "about ".
+CODE = re.compile(r"[\s~≃]*(?:[A-Z]{1,3}|Rs\.?|about|approximately|around|roughly)?\s*")
+
+
+def whole(text: str) -> str | None:
+    """The number that a text is, with its unit; None where it is anything else as well.
+
+    Lists, tuples, times, ranges and expressions are no numbers. "x = 5" is its right side.
+    """
+    if len(text) > 2 * MOST_DIGITS:
+        return None
+    text = prepared(text).strip()
+    exact, _, rounded = text.partition("≈")
+    text = exact if exact.strip() else rounded
+    named = _NAMED.match(text)
+    if named and "=" not in text[named.end() :]:
+        text = text[named.end() :]
+    elif "=" in text:
+        left, _, right = text.rpartition("=")
+        if _SEVERAL.search(left):  # "x = 4 or x = -1"
+            return None
+        text = right if right.strip() else left
+    text = _unwrapped(text)
+    text = re.sub(r"^([+-])\s+(?=[\d.])", r"\1", text).removeprefix("+")
+    found = next(numbers(text, alone=True), None)
+    if found is None:
+        return words(text)
+    head, rest = text[: found.start], text[found.end :]
+    if found.value is None or CODE.fullmatch(head) is None:
+        return None
+    rest = rest[ordinal.end() :] if (ordinal := _ORDINAL.match(rest)) else rest
+    return found.value if not rest.strip(" .") or _UNIT.fullmatch(rest) else None
+
+
+def _unwrapped(text: str) -> str:
+    """Less quotes, bold marks and one pair of brackets around all of it."""
+    stripped = text.strip(_WRAP)
+    at = text.find(stripped) if stripped else 0
+    # ".5" is no full stop and a five; "(3)" has its brackets off, "(3" keeps what it is.
+    if at and text[at - 1] == "." and stripped[:1].isdigit():
+        stripped = "." + stripped
+    return stripped
+
+
+def words(text: str) -> str | None:
+    """A number in words ("twenty-one", "two hundred and five"), perhaps with a unit after it."""
+    if len(text) == 1 and unicodedata.numeric(text, None) is not None:  # 三
+        return str(int(unicodedata.numeric(text)))
+    total = current = 0
+    read = False
+    for word in re.findall(r"[^\W\d_]+|\S", text[:200].lower()):
+        if word in _WORDS:
+            current += _WORDS[word]
+        elif word in _WORD_SCALES and read:
+            if word == "hundred":
+                current *= 100
+            else:
+                total, current = total + current * _WORD_SCALES[word], 0
+        elif not read or word not in ("and", "-"):
+            break
+        read = True
+    else:
+        word = ""
+    # "two or three", "one of them", "two and a half"
+    more = word in ("or", "to", "of", "a", "point", "dozen", "half", "/")
+    return str(total + current) if read and not more else None

@@ -1,0 +1,67 @@
+"""What of a response is said to the reader: no thoughts, and no question of the model's own."""
+
+import re
+
+_END = 10_000  # characters at either end of a response that are read
+
+_THOUGHTS = "(?:think|thinking|thought|thoughts|reasoning|scratchpad)"
+_THOUGHTS_END = re.compile(
+    rf"</(?:\w{{1,12}}:)?{_THOUGHTS}>|\[/THINK\]|<\|END_THINKING\|>|◁/think▷|<\|end_of_thought\|>"
+    r"|<\|channel\|>\s{0,3}final[^<]{0,40}<\|message\|>|<\|?channel\|?>\s{0,3}final\b|<channel\|>",
+    re.IGNORECASE,
+)
+_THOUGHTS_BEGIN = re.compile(
+    rf"<(?:\w{{1,12}}:)?{_THOUGHTS}>|\[THINK\]|<\|START_THINKING\|>|◁think▷|<\|begin_of_thought\|>"
+    r"|<\|channel\|?>\s{0,3}(?:analysis|thought|commentary)",
+    re.IGNORECASE,
+)
+# The same channels where the tokenizer left their special tokens out.
+_ANALYSIS = re.compile(r"analysis(?=[^\s:,.])")
+_FINAL = re.compile(r"assistant\s{0,3}final")
+
+
+_BLANK = re.compile(r"\s{3,}")
+_SPECIAL = re.compile(r"<\|[^|<>\n]{1,40}\|>")  # of a tokenizer: no part of what is said
+
+
+def after_thoughts(text: str) -> str | None:
+    """What a response says after its thoughts; None where they never end."""
+    if "<" in text or "[" in text or "◁" in text:
+        end = 0
+        for match in _THOUGHTS_END.finditer(text):
+            end = match.end()
+        text = text[end:]
+        if _THOUGHTS_BEGIN.search(text):
+            return None
+    if _ANALYSIS.match(text):
+        end = 0
+        for match in _FINAL.finditer(text):
+            end = match.end()
+        return text[end:] if end else None
+    return text
+
+
+def ends(text: str) -> str:
+    """The text, or of a long one what its first and last 10,000 characters say."""
+    text = text.strip()
+    if "<|" in text:
+        text = _SPECIAL.sub(" ", text)
+    if len(text) > 2 * _END:
+        text = f"{text[:_END]}\n\n{text[-_END:]}"
+    if "   " in text or "\n\n\n" in text or not text.isascii() or "\t" in text or "\r" in text:
+        text = _BLANK.sub(lambda m: "\n\n" if "\n" in m[0] else "  ", text)
+    return text.strip()
+
+
+# A model that goes on with the next question of its own answers that one, too.
+_NEXT = re.compile(
+    r"\n\s*+\**(?:Question|Q|Problem|Passage|Context|Human|User|Instruction|Input|Exercise|Frage|"
+    r"Pregunta|Pergunta|Domanda|Вопрос|Задача|问题|問題|质问|質問|题目|질문|문제|प्रश्न)"
+    r"[ \t]{0,3}\d{0,3}\**[ \t]{0,3}[:：]"
+)
+
+
+def parts(text: str) -> list[str]:
+    """The text up to a next question that the model put to itself, and what follows it."""
+    match = _NEXT.search(text) if "\n" in text else None
+    return [text[: match.start()], text[match.start() :]] if match else [text]

@@ -1,0 +1,126 @@
+"""Choices as questions list them, and letters for references."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.datasets.choices import Choices, choices_of, listed, of_field, shown
+
+BBH = "Which is right?\nOptions:\n(A) 01/11/1961\n(B) 02/12/1961"
+
+
+@pytest.mark.parametrize(
+    ("question", "choices"),
+    [
+        ("Which?\n(A) one\n(B) two", ("one", "two")),
+        ("Which?\nA) one\nB) two\nC) three", ("one", "two", "three")),
+        ("Which?\nA. one\nB. two", ("one", "two")),
+        ("Which?\n  a. one\n  b. two", ("one", "two")),
+        ("Which?\n[A] one\n[B] two", ("one", "two")),
+        ("Which?\n- A: one\n- B: two", ("one", "two")),
+        ("Which?\n1. one\n2. two", ("one", "two")),
+        ("Which?\n1) one\n\n2) two", ("one", "two")),
+        ("\n".join(f"{n}. x{n}" for n in range(1, 13)), tuple(f"x{n}" for n in range(1, 13))),
+        ("A)21\nB)21.5", ("21", "21.5")),
+        (BBH, ("01/11/1961", "02/12/1961")),
+        ("Which? Options: (A) one (B) two", ("one", "two")),
+        ("Which?\nChoices: A. one B. two\nAnswer with a letter.", ("one", "two")),
+        (
+            "Which?\n(A) one,\n    and more\n(B) two\nAnswer with a letter.",
+            ("one, and more", "two"),
+        ),
+        ("Which?\nA.\none\nB.\ntwo\n", ("one", "two")),
+        # statements before choices, and a list before the one that counts
+        ("1. Ice floats.\n2. Iron floats.\nTrue are\nA. 1 alone\nB. both", ("1 alone", "both")),
+        ("(A) no\n(B) yes\nNow:\n(A) one\n(B) two\n(C) three", ("one", "two", "three")),
+        ("Which?\nA. 3.14\nB. 2.72", ("3.14", "2.72")),
+        # no lists
+        ("What is the capital of Peru?", None),
+        ("Which?\n(A) one", None),
+        ("Which?\n(B) one\n(C) two", None),
+        ("Which?\n(A) one\n(C) two", None),
+        ("3.5 is more than\n1.5 and 2.5", None),
+        ("A. Smith met\nMr. B. Jones", None),
+        ("(A) and (B) are on one line", None),
+        ("Which?\nA. one\nB.", None),
+        ("Options: none", None),
+        ("\n".join(f"{n}. step" for n in range(1, 28)), None),
+        ("", None),
+    ],
+)
+def test_choices_of_a_question(question, choices):
+    assert choices_of(question) == choices
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=20).map(lambda text: " ".join(text.split()))
+
+
+@given(st.text(max_size=40), st.lists(TEXTS.filter(bool), min_size=2, max_size=26))
+def test_a_question_shows_its_choices_once(stem, texts):
+    """What was shown is read again, by the service from what the data set made."""
+    once = shown(stem, texts)
+    assert choices_of(once) == tuple(texts)
+    assert shown(once, texts) == once
+
+
+@pytest.mark.parametrize(
+    ("labels", "reference", "letter"),
+    [
+        ((), "B", "B"),
+        ((), "b", "B"),
+        ((), "(B)", "B"),
+        ((), "Ｂ", "B"),
+        ((), "Water", "B"),
+        ((), "12", "C"),
+        (("1", "2", "3"), "2", "B"),
+        (("1", "2", "3"), "(2)", "B"),
+        (("1", "2", "3"), "B", "B"),
+        (("0", "1", "2"), "2", "C"),
+        (("A", "B", "C"), "C", "C"),
+    ],
+)
+def test_the_letter_of_a_reference(labels, reference, letter):
+    assert Choices(("ice", "water", "12"), labels).letter(reference) == letter
+
+
+@pytest.mark.parametrize(
+    ("choices", "reference", "says"),
+    [
+        (Choices(("ice", "water"), ()), "C", "is none of the 2 choices"),
+        (Choices(("ice", "water"), ()), "steam", "is none of the 2 choices"),
+        (Choices(("ice", "water"), ("A", "B")), "1", "may count the choices from 0 or from 1"),
+        (Choices(("1", "2"), ()), "2", "may count the choices from 0 or from 1"),
+        (Choices(("1", "2"), ()), "3", "is none of the 2 choices"),
+        (Choices(("O", "A", "B"), ()), "A", "names more than one"),
+        (Choices(("4", "2"), ("1", "2")), "2", None),
+        (Choices(("2", "4"), ("1", "2")), "2", "names more than one"),
+    ],
+)
+def test_a_reference_that_is_no_one_choice(choices, reference, says):
+    if says is None:
+        assert choices.letter(reference) == "B"
+        return
+    with pytest.raises(ValueError, match=says):
+        choices.letter(reference)
+
+
+def test_fields_in_the_forms_of_published_sets():
+    arc = {"text": ["ice", "water"], "label": ["1", "2"]}
+    assert of_field(arc) == Choices(("ice", "water"), ("1", "2"))
+    pairs = [{"label": "A", "text": "ice"}, {"label": "B", "text": "water"}]
+    assert of_field(pairs) == Choices(("ice", "water"), ("A", "B"))
+    assert of_field({"A": "ice", "B": "water"}) == Choices(("ice", "water"), ("A", "B"))
+    assert of_field(["A)ice", "B)water"]) == Choices(("ice", "water"), ("A", "B"))
+    assert of_field(["ice", "water"]) == Choices(("ice", "water"), ())
+    assert of_field([" ice ", " cold "]) == Choices(("ice", "cold"), ())
+    assert of_field('["ice", "water"]') == Choices(("ice", "water"), ())
+    assert of_field("A. ice\nB. water") == listed("A. ice\nB. water")
+
+
+def test_a_list_of_thousands_of_lines_is_read_at_once():
+    text = "\n" * 20_000 + "A. one\n" * 5_000 + "B. two\n" + "(" * 20_000
+    start = time.perf_counter()
+    assert choices_of(text) == ("one", "two")
+    assert time.perf_counter() - start < 1.0
