@@ -2,8 +2,8 @@
 
 python -m jobs.bench [NAME ...] [--quick] [--json FILE]
 
-Names are those of the groups below; by default all that run a model: not scaling and memory, whose
-engines are simulated and which take a quarter of an hour together, and not gpu, which is what only
+Names are those of the groups below; by default all but these: scaling and memory, whose
+engines are simulated and which take a quarter of an hour together, and gpu, which is what only
 a GPU can show. The others run on a CPU, and on a GPU unchanged. --quick takes minutes: the groups
 that count tokens or run one engine, small; its times are of no use. FILE gets a JSON object a line,
 first of the machine, then of each figure as it comes: what a run that is cut short leaves counts.
@@ -23,8 +23,18 @@ from jobs.benchmarks.figure import Figure, apart
 from pipelines.running.cluster import MALLOC
 from pipelines.storage.location import versions
 
-WITH_A_MODEL = ("start", "score", "edt", "decode", "train", "label", "overhead", "evaluate")
-GROUPS = (*WITH_A_MODEL, "scaling", "memory", "gpu")
+BY_DEFAULT = (
+    "start",
+    "answers",
+    "score",
+    "edt",
+    "decode",
+    "train",
+    "label",
+    "overhead",
+    "evaluate",
+)
+GROUPS = (*BY_DEFAULT, "scaling", "memory", "gpu")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     with out as lines:
         _write(lines, {"machine": here, "versions": versions()})
         try:
-            for name in options.names or WITH_A_MODEL:
+            for name in options.names or BY_DEFAULT:
                 start = time.monotonic()
                 for figure in importlib.import_module(f"jobs.benchmarks.{name}").run(options.quick):
                     print(_line(figure), flush=True)

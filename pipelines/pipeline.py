@@ -27,14 +27,15 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
         return Step(name, run, spec, inputs, version)
 
     every = [
-        # Prompts without today's date, of tokenizer.json.
-        step("queries", queries, version=2, roles=("train",)),
-        step("held_out", queries, version=2, roles=("calibration", "test")),
-        step("label", label, "queries", version=2),  # samples with their mass
+        # Rows have their choices, and prompts no date of the day.
+        step("queries", queries, roles=("train",), version=2),
+        step("held_out", queries, roles=("calibration", "test"), version=2),
+        # Answers are read anew, and samples have their mass.
+        step("label", label, "queries", version=2),
         step("examples", examples, "label"),
         step("train", train, "examples", version=2),  # batches of any number of workers
         step("export", export, "train"),
-        step("evaluate", evaluate, "held_out", "export", version=2),  # the same
+        step("evaluate", evaluate, "held_out", "export", version=2),
         step("report", report, "held_out", "label", "examples", "train", "evaluate"),
     ]
     names = [one.name for one in every]

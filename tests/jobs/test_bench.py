@@ -20,7 +20,7 @@ def test_a_figure_is_the_median_of_paired_ratios():
 
 def test_an_unknown_name_is_told(capsys):
     assert bench.main(["speed"]) == 2
-    assert "speed: none of start, score" in capsys.readouterr().err
+    assert "speed: none of start, answers" in capsys.readouterr().err
 
 
 @pytest.mark.process

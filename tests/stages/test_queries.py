@@ -135,7 +135,11 @@ def test_a_limit_draws_from_the_whole_file_by_seed(tmp_path):
         ({}, '{"question": "q", "answer": "a"}\n{broken', "row 2: not JSON"),
         ({}, '["q", "a"]', "row 1: expected an object"),
         ({"kind": "number"}, '{"question": "q", "answer": "soon"}', "row 1: answer 'soon' is not"),
-        ({"kind": "math"}, '{"question": "q", "answer": "{1"}', "row 1: answer '{1' is not a math"),
+        (
+            {"kind": "math"},
+            '{"question": "q", "answer": "{1"}',
+            "row 1: answer '{1' is not of kind math",
+        ),
         ({}, '{"question": "q", "answer": "a"}\n' * 2, "question 'q' is there twice"),
     ],
 )

@@ -19,22 +19,31 @@ _DROPPED = re.compile(
     r"(?<=\d),(?=\d{3}(?!\d))|(?<!\d)\.(?=\w)|\.(?!\w)|(?<=[^\W\d])\.(?=\w)|(?<=\d)\.(?=[^\W\d])"
 )
 _SPACED = re.compile(
-    r"[^\w\s+.\-/#]|_|\.(?!\d)|(?<=\w)-(?=\w)|(?<!\w)-(?!\d)|(?<=\w\w)-(?!\w)"
+    r"[^\w\s+.\-/#]|\.(?!\d)|(?<=\w)-(?=\w)|(?<!\w)-(?!\d)|(?<=\w\w\w)-(?!\w)"
     r"|(?<!\d)/|/(?!\d)|(?<!\w)#|#(?=\w)"
 )
-_INITIALS = re.compile(r"(?<=\b[^\W\d]) +(?=[^\W\d]\b)")  # "R. R." is "R.R."
+_INITIALS = re.compile(r"(?<=\b[^\W\d]) +(?=[^\W\d]\b(?!-))")  # "R. R." is "R.R."
 _ARTICLES = ("the", "a", "an")
 
 
 def folded(text: str) -> str | None:
     """A whole text in canonical form: words of small letters without accents and articles."""
-    if not text.isascii():
-        text = _unaccented(text)
-    text = _DROPPED.sub("", text.lower().replace("&", " and ").replace("%", " percent"))
-    words = _INITIALS.sub("", _SPACED.sub(" ", text)).split()
+    words = text.lower().split()
+    # Most are plain words, of which only an article may go.
+    if not all(word.isalnum() and word.isascii() and len(word) > 1 for word in words):
+        words = _plain_words(text)
     if len(words) > 1 and words[0] in _ARTICLES and words[1] not in _ARTICLES:
         words = words[1:]
     return " ".join(words) or None
+
+
+def _plain_words(text: str) -> list[str]:
+    if not text.isascii():
+        text = _unaccented(text)
+    for sign, word in (("&", " and "), ("%", " percent "), ("_", " ")):
+        text = text.replace(sign, word)
+    text = " ".join(_SPACED.sub(" ", _DROPPED.sub("", text.lower())).split())
+    return _INITIALS.sub("", text).split()
 
 
 def _unaccented(text: str) -> str:

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from pipelines.method.answers.numerals import Found, numbers, prepared
 from pipelines.method.answers.quantity import CODE, whole, words
+from pipelines.method.answers.said import tail
 
 _SENTENCE = re.compile(r"\n|[;!?。！？؟।]|\.(?!\d)")
 _REASON = re.compile(
@@ -83,7 +84,7 @@ def last(text: str) -> str | None:
     check = _CHECK.search(text) if "heck" in text or "erif" in text else None
     if check and _DIGIT.search(text, 0, check.start()):
         text = text[: check.start()]
-    text = prepared(text[-_TAIL:])
+    text = prepared(tail(text, _TAIL))
     end = len(text)
     for start in reversed([0, *(match.end() for match in _SENTENCE.finditer(text))]):
         if _DIGIT.search(text, start, end):

@@ -136,9 +136,9 @@ def _before(text: str, start: int) -> tuple[int, bool, bool]:
     return place, False, money
 
 
-def _plain_value(run: str) -> Fraction | None:
+def _plain_value(run: str) -> Fraction | int | None:
     if run.isdigit():
-        return Fraction(int(run))
+        return int(run)
     for form, thousands, point in _FORMS:
         if form.fullmatch(run):
             for sign in thousands:
@@ -149,8 +149,8 @@ def _plain_value(run: str) -> Fraction | None:
 
 
 def _continued(
-    text: str, end: int, value: Fraction, run: str, money: bool
-) -> tuple[Fraction | None, int]:
+    text: str, end: int, value: Fraction | int, run: str, money: bool
+) -> tuple[Fraction | int | None, int]:
     """What follows the digits and belongs to the number: a fraction, an exponent, a scale."""
     if whole := run.isdigit():
         if (mixed := _MIXED.match(text, end)) and int(mixed[1][-9:]) < int(mixed[2][-9:]):
@@ -162,7 +162,7 @@ def _continued(
     if fraction := _FRACTION.match(text, end):
         if len(fraction[1]) > MOST_DIGITS or not int(fraction[1]):
             return None, fraction.end()
-        return value / int(fraction[1]), fraction.end()
+        return Fraction(value) / int(fraction[1]), fraction.end()
     if text[end : end + 3].lstrip(" ")[:1] in ("/", "⁄") and re.match(r" ?[/⁄] ?\d", text[end:]):
         return None, end  # 1/2/2020
     power = _EXPONENT.match(text, end) or _TENS.match(text, end)
@@ -189,7 +189,7 @@ def _vulgar(sign: str) -> Fraction:
     return Fraction(unicodedata.numeric(sign)).limit_denominator(10)
 
 
-def _show(value: Fraction, negative: bool) -> str:
+def _show(value: Fraction | int, negative: bool) -> str:
     if negative:
         value = -value
     if value.denominator == 1:

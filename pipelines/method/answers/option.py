@@ -10,6 +10,7 @@ from pipelines.method.answers.latex import plain
 from pipelines.method.answers.statements import Statement
 
 _END = r"(?![\w'’](?<![^\W\d_a-zA-ZÀ-ɏ]))"  # "B입니다" ends a letter, "Bé" does not
+_TAIL = 2_000  # characters in which a letter that stands alone is looked for
 _MOST = 18  # letters where the choices are not known: A to R
 
 _CALLED = (
@@ -49,25 +50,31 @@ _ORDINAL = re.compile(
 )
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
-_CHOSEN = re.compile(
-    # "Option C is right", "B is the best answer"
-    r"(?<![\w'’])(?P<first>\(?[A-R]\)?)[\"'*_]{0,3}\s+"
-    r"(?:is|seems|looks|appears|must\ be|would\ be)\s+(?:to\ be\s+)?"
-    r"(?:(?:clearly|definitely|the|most|indeed|probably|likely|our|my)\s+)*"
+_ISOLATED = re.compile(rf"(?<![0-9A-Za-zÀ-ɏ_'’])[A-R]{_END}")
+# "Option C is right", "B is the best answer"
+_RIGHT = re.compile(
+    r"[)\"'*_]{0,3}\s(?:is|seems|looks|appears|must be|would be)\s(?:to be\s)?"
+    r"(?:(?:clearly|definitely|the|most|indeed|probably|likely|our|my)\s){0,3}"
     r"(?:correct|right|true\b|best|appropriate|accurate|answer|suitable|likely)"
-    # "so C it is", "eliminates B, so C."
-    r"|\b(?:so|thus|hence|therefore|leaving|leaves(?:\ us\ with)?|only)[\s,]+(?:option\s+)?"
-    r"(?P<so>\(?[A-R]\)?(?:\s+it\ is|(?=\s*(?:[.!\n]|\Z|fits|works|remains|is\ left))))"
-    # "I would go with B", "the choice I pick is (B)", "it is C"
-    r"|\b(?:go(?:ing)?\s+(?:with|for)|choose|chose|pick(?:ed)?|select(?:ed)?|opt\s+for|settle\s+on|"
-    r"vote\s+for|corresponds\s+to|matches|[Ii]t(?:'s|’s|\ is)|must\ be|should\ be|I'd\ say|"
-    r"I\ say)\s+(?:\w+ly\s+)?[\"'*(]{0,3}(?:option|answer|choice)?\s*"
-    r"(?P<named>\(?[A-R]\)?(?![\w'’])|the\s+(?:first|second|third|fourth|fifth|last)\s+(?:option|choice|one|answer)\b)"
-    # "the exception is C." at the end of all
-    r"|(?<!\bso\ )\bis\s+(?:option\s+)?(?P<last>\(?[B-HJ-R]\)?[.!*\s]*\Z)"
-    r"|(?:故选|应选|選擇|选择|选|選)\s*[:：]?\s*(?P<picked>[(（]?[A-R])",
-    re.VERBOSE,
 )
+_DOUBTED = re.compile(r"\b(?:not|if|whether|why)\W{0,2}(?:option\s)?\(?\Z")
+# "I would go with B", "it is surely C", "故选 B"
+_CHOOSES = (
+    r"\b(?:go(?:ing)? (?:with|for)|choose|chose|pick(?:ed)?|select(?:ed)?|opt for|settle on|"
+    r"vote for|corresponds to|matches|[Ii]t(?:'s|’s| is)|must be|should be|I'd say|I say)\s"
+)
+_CHOSEN = re.compile(
+    rf"(?:{_CHOOSES}(?:\w+ly\s)?[\"'*(]{{0,3}}(?:(?:option|answer|choice)\s)?"
+    r"|(?:故选|应选|選擇|选择|选|選)\s?[:：]?\s?)[(（\"'*]{0,2}\Z"
+)
+_NTH_CHOSEN = re.compile(rf"{_CHOOSES}(the (?:first|second|third|fourth|fifth|last) \w+)")
+# "so C it is", "eliminates B, so C.", "only D fits"
+_SO = re.compile(
+    r"\b(?:so|thus|hence|therefore|leaving|leaves(?: us with)?|only)[\s,]{1,2}(?:option\s)?\(?\Z",
+    re.IGNORECASE,
+)
+_IT_IS = re.compile(r"\)?\s?(?:it is\b|[.!\n]|\Z|fits\b|works\b|remains\b|is left\b)")
+_IS = re.compile(r"(?<!\bso )\bis (?:option )?\(?\Z")  # "the exception is C." at the end of all
 _ALONE = re.compile(
     r"^[ \t>#-]{0,4}[*_\"'`$]{0,3}[(\[]?(?P<letter>[A-Ra-r])(?:[)\]][*_.:]{0,3}"
     r"|[*_\"'`$]{0,3}(?:[.:)](?=\s|\*|$)|[。、．：]|[ \t]*$))",
@@ -80,17 +87,20 @@ _INLINE = re.compile(r"\((?P<letter>[A-R])\)")
 
 
 def chosen(text: str) -> Iterator[Statement]:
-    """The statements that only a question with options has: "option C is right"."""
-    for match in list(_CHOSEN.finditer(text))[-20:]:
-        name = match.lastgroup
-        assert name is not None
-        if name == "first" and re.search(
-            r"\b(?:not|if|whether|why)\W{0,2}(?:option\s)?\Z",
-            text[max(0, match.start() - 16) : match.start()],
+    """The statements that only options have: "option C is right", "so C it is"."""
+    for match in list(_ISOLATED.finditer(text))[-_MOST:]:
+        place, end = match.span()
+        before = text[max(0, place - 40) : place]
+        if (
+            (_RIGHT.match(text, end) and not _DOUBTED.search(before))
+            or _CHOSEN.search(before)
+            or (_SO.search(before) and _IT_IS.match(text, end))
+            or (match[0] not in "AI" and not text[end:].strip(".!*)\n ") and _IS.search(before))
         ):
-            continue
-        start = match.start(name)
-        yield Statement(match.start(), text[start : start + 200])
+            yield Statement(place, text[place : place + 200])
+    if " the " in text:
+        for match in list(_NTH_CHOSEN.finditer(text))[-_MOST:]:
+            yield Statement(match.start(), match[1])
 
 
 def stated(text: str, choices: Sequence[str] | None) -> str | None:
@@ -106,7 +116,7 @@ def stated(text: str, choices: Sequence[str] | None) -> str | None:
 
 def alone(text: str, choices: Sequence[str] | None) -> str | None:
     """The letter that stands alone in a text without a statement, or whose choice it names."""
-    text = unicodedata.normalize("NFKC", plain(text))
+    text = unicodedata.normalize("NFKC", plain(text[-_TAIL:]))
     *_, line = text.splitlines() or [""]
     if (match := _ALONE.match(line)) and not line[match.end() :].strip():
         return _allowed(match["letter"], choices)
@@ -163,7 +173,7 @@ def _mentioned_text(text: str, choices: Sequence[str] | None) -> str | None:
 
 
 def _letter(text: str, choices: Sequence[str] | None) -> str | None:
-    match = _LETTER.match(text.translate(_LABELS))
+    match = _LETTER.match(text if text.isascii() else text.translate(_LABELS))
     if match is None:
         return None
     letter, rest = match["letter"], match["rest"]

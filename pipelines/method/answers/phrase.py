@@ -28,8 +28,8 @@ _COPULA = re.compile(r"(?:です|である|だ|입니다|이다|이에요|예요
 _ACRONYM = re.compile(r"(?P<short>[A-Z](?:\.?[A-Z]){1,7}\.?) \((?P<long>[A-Z][^()]{3,60})\)")
 _VERB = re.compile(
     r"\s(?:is|are|was|were|es|est|ist|é|è|era|sind|son|sont|är|er|jest|heißt|fue|foi|fu|wurde)\s"
-    r"|(?<=[^\W\d_])是(?=[^\W\d_])"
 )
+_VERB_ZH = re.compile(r"(?<=\w)是(?=\w)")
 # "written by X", "known as X", "called X", "signed on 18 March"
 _DONE_BY = re.compile(
     r"(?:(?:[^\W\d_]+(?:ed|n|[td][aoe])|built|made|led) (?:by|as|por|par|von|da)|called|named|"
@@ -98,7 +98,7 @@ def named(text: str, *, cut: bool) -> str | None:
         if (
             first is None
             and len(sentence.split()) <= 3
-            and not _VERB.search(sentence)
+            and not _verb(sentence)
             and not _LEAD_IN.match(sentence)
         ):
             return _phrase(sentence)  # "No. ...", "Paris. ..."
@@ -126,12 +126,16 @@ def _sentences(text: str) -> Iterator[tuple[str, bool]]:
         yield sentence, False
 
 
+def _verb(sentence: str) -> re.Match[str] | None:
+    return (_VERB_ZH if "是" in sentence else _VERB).search(sentence)
+
+
 def _complement(sentence: str, *, whatever: bool) -> str | None:
     """What "The capital of X is Y" and "Y is the capital of X" name: Y.
 
     None where the sentence names nothing; whatever: unless it has a verb at all.
     """
-    match = _VERB.search(sentence)
+    match = _verb(sentence)
     if match is None:
         return None
     subject, rest = sentence[: match.start()].strip(_WRAP), sentence[match.end() :].strip(_WRAP)
@@ -150,7 +154,7 @@ def _phrase(text: str) -> str | None:
     """A phrase without the clause that follows it."""
     text = text.strip(_WRAP)
     text = _COPULA.sub("", _before(_AFTER, text).strip(_WRAP))
-    return None if refuses(text) or _NOT.match(text) else folded(text)
+    return None if _NOT.match(text) else folded(text)
 
 
 def _expanded(text: str) -> str:

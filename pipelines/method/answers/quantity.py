@@ -33,6 +33,8 @@ def whole(text: str) -> str | None:
     """
     if len(text) > 2 * MOST_DIGITS:
         return None
+    if text.isdigit() and text.isascii() and len(text) <= MOST_DIGITS:
+        return str(int(text))
     text = prepared(text).strip()
     exact, _, rounded = text.partition("≈")
     text = exact if exact.strip() else rounded

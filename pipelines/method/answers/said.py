@@ -4,16 +4,14 @@ import re
 
 _END = 10_000  # characters at either end of a response that are read
 
-_THOUGHTS = "(?:think|thinking|thought|thoughts|reasoning|scratchpad)"
+_THOUGHTS = "(?i:think|thinking|thought|thoughts|reasoning|scratchpad)"
 _THOUGHTS_END = re.compile(
     rf"</(?:\w{{1,12}}:)?{_THOUGHTS}>|\[/THINK\]|<\|END_THINKING\|>|◁/think▷|<\|end_of_thought\|>"
-    r"|<\|channel\|>\s{0,3}final[^<]{0,40}<\|message\|>|<\|?channel\|?>\s{0,3}final\b|<channel\|>",
-    re.IGNORECASE,
+    r"|<\|channel\|>\s{0,3}final[^<]{0,40}<\|message\|>|<\|?channel\|?>\s{0,3}final\b|<channel\|>"
 )
 _THOUGHTS_BEGIN = re.compile(
     rf"<(?:\w{{1,12}}:)?{_THOUGHTS}>|\[THINK\]|<\|START_THINKING\|>|◁think▷|<\|begin_of_thought\|>"
-    r"|<\|channel\|?>\s{0,3}(?:analysis|thought|commentary)",
-    re.IGNORECASE,
+    r"|<\|channel\|?>\s{0,3}(?:analysis|thought|commentary)"
 )
 # The same channels where the tokenizer left their special tokens out.
 _ANALYSIS = re.compile(r"analysis(?=[^\s:,.])")
@@ -47,10 +45,26 @@ def ends(text: str) -> str:
     if "<|" in text:
         text = _SPECIAL.sub(" ", text)
     if len(text) > 2 * _END:
-        text = f"{text[:_END]}\n\n{text[-_END:]}"
+        text = f"{head(text, _END)}\n\n{tail(text, _END)}"
     if "   " in text or "\n\n\n" in text or not text.isascii() or "\t" in text or "\r" in text:
         text = _BLANK.sub(lambda m: "\n\n" if "\n" in m[0] else "  ", text)
     return text.strip()
+
+
+def head(text: str, most: int) -> str:
+    """The words within the first characters, each whole."""
+    if len(text) <= most or text[most].isspace():
+        return text[:most]
+    words, *last = text[:most].rsplit(maxsplit=1)
+    return words if last else ""
+
+
+def tail(text: str, most: int) -> str:
+    """The words within the last characters, each whole."""
+    if len(text) <= most or text[-most - 1].isspace():
+        return text[-most:]
+    _, *words = text[-most:].split(maxsplit=1)
+    return words[0] if words else ""
 
 
 # A model that goes on with the next question of its own answers that one, too.

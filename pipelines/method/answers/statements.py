@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipelines.method.answers.latex import braced
+from pipelines.method.answers.said import head, tail
 
 _MOST = 400  # characters of a statement, less than any answer that is compared
 _MOST_STATEMENTS = 20  # of a kind, the last ones
@@ -184,14 +185,15 @@ def _around(text: str, place: int, noun: str) -> Iterator[Statement | None]:
                 yield _following(text, place, _AT_ONCE.match(text, end))
             if _HEADED.search(text, max(0, place - 24), place):
                 yield _following(text, place, _HEADING.match(text, end))
-    if noun in ("answer", "choice", "solution") and (
-        precedes := _PRECEDES.search(text, max(0, place - 40), place)
-    ):
-        head = text[max(0, precedes.start() - _MOST // 4) : precedes.start()]
+    before = text[max(0, place - 40) : place]
+    if noun not in ("answer", "choice", "solution") or not ("s " in before or "e " in before):
+        return
+    if precedes := _PRECEDES.search(text, max(0, place - 40), place):
+        clauses = tail(text[: precedes.start()][-_MOST:], _MOST // 4)
         start = 0
-        for clause in _CLAUSE.finditer(head):
+        for clause in _CLAUSE.finditer(clauses):
             start = clause.end()
-        if said := head[start:].strip(" ,"):
+        if said := clauses[start:].strip(" ,"):
             yield Statement(place, said)
 
 
@@ -203,7 +205,7 @@ def _following(text: str, place: int, match: re.Match[str] | None) -> Statement 
     start = skipped.end()
     if _BOX.match(text, start):
         return None  # it is a statement itself
-    return Statement(place, text[start : start + _MOST])
+    return Statement(place, head(text[start : start + _MOST + 1], _MOST))
 
 
 def _boxes(text: str) -> Iterator[Statement]:
