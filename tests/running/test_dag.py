@@ -150,12 +150,12 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
     config = load(str(ROOT / "jobs" / "configs" / "quickstart.yaml"), [f"root={tmp_path}"])
     planned = dag.plan(pipeline.steps(config), config.root)
     assert {one.step.name: one.fingerprint[:8] for one in planned} == {
-        "queries": "7113f269",
-        "held_out": "2230d003",
-        "label": "374cc251",
-        "examples": "bb184df6",
-        "train": "5b44f4ef",
-        "export": "b7992c82",
-        "evaluate": "cddcb141",
-        "report": "7a4e4296",
+        "queries": "f5ff6c8a",
+        "held_out": "c0cc4b4b",
+        "label": "aad4f6eb",
+        "examples": "d79fbdea",
+        "train": "56765092",
+        "export": "6cf5f792",
+        "evaluate": "0a0aeb83",
+        "report": "7e48d2fe",
     }
