@@ -20,10 +20,20 @@ BBH = "Which is right?\nOptions:\n(A) 01/11/1961\n(B) 02/12/1961"
         ("Which?\n  a. one\n  b. two", ("one", "two")),
         ("Which?\n[A] one\n[B] two", ("one", "two")),
         ("Which?\n- A: one\n- B: two", ("one", "two")),
-        ("Which?\n1. one\n2. two", ("one", "two")),
-        ("Which?\n1) one\n\n2) two", ("one", "two")),
-        ("\n".join(f"{n}. x{n}" for n in range(1, 13)), tuple(f"x{n}" for n in range(1, 13))),
+        # numbers: steps, unless a heading says that they are choices
+        ("Which?\n1. one\n2. two", None),
+        ("Which?\nOptions:\n1. one\n2. two", ("one", "two")),
+        ("Which? Choices: 1) one 2) two", ("one", "two")),
+        ("Which?\nOPTIONS:\n- 1) one\n\n- 2) two", ("one", "two")),
+        ("Choices:\n1. x\n2. y\n(A) one\n(B) two", ("one", "two")),
         ("A)21\nB)21.5", ("21", "21.5")),
+        # on one line, from its beginning or after a question mark
+        ("Which?\n(A) one (B) two", ("one", "two")),
+        ("Which? (A) one (B) two\n(C) three", ("one", "two", "three")),
+        ("Which? A) one? B) two", ("one?", "two")),
+        ("Read.\n1. Mix.\n2. Bake.\nWhat is it?\n(A) cake (B) pie", ("cake", "pie")),
+        ("Read.\nA. Mix.\nB. Bake.\nWhat is it?\n(A) cake (B) pie", ("cake", "pie")),
+        ("Which?\n(A) one? (A) not (B) this\n(B) two", ("one? (A) not (B) this", "two")),
         (BBH, ("01/11/1961", "02/12/1961")),
         ("Which? Options: (A) one (B) two", ("one", "two")),
         ("Which?\nChoices: A. one B. two\nAnswer with a letter.", ("one", "two")),
@@ -54,15 +64,47 @@ def test_choices_of_a_question(question, choices):
     assert choices_of(question) == choices
 
 
+def test_numbers_count_where_the_reference_is_one():
+    assert listed("Which?\n1. one\n2. two", numbered=True) == Choices(("one", "two"), ("1", "2"))
+    twelve = "\n".join(f"{n}. x{n}" for n in range(1, 13))
+    assert listed(twelve, numbered=True).texts == tuple(f"x{n}" for n in range(1, 13))
+    assert listed("1. Mix.\n2. Bake.\n(A) cake\n(B) pie", numbered=True).labels == ("A", "B")
+    assert shown("Which?\n1. one\n2. two", ("one", "two")) == "Which?\n1. one\n2. two"
+    assert shown("1. Mix.\n2. Bake.", ("x", "y")) == "1. Mix.\n2. Bake.\n(A) x\n(B) y"
+
+
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20).map(lambda text: " ".join(text.split()))
 
 
 @given(st.text(max_size=40), st.lists(TEXTS.filter(bool), min_size=2, max_size=26))
 def test_a_question_shows_its_choices_once(stem, texts):
     """What was shown is read again, by the service from what the data set made."""
-    once = shown(stem, texts)
-    assert choices_of(once) == tuple(texts)
-    assert shown(once, texts) == once
+    own = of_field(texts).texts
+    once = shown(stem, own)
+    assert choices_of(once) == own
+    assert shown(once, own) == once
+
+
+@given(
+    st.lists(TEXTS.filter(bool), min_size=2, max_size=5),
+    st.sampled_from(["{1}", "{0}. {1}", "({0}) {1}", "{0}) ({0}) {1}", "x? {0}. {1}", "-{1}"]),
+    st.sampled_from(["ABCDE", "12345", "abcde"]),
+    st.booleans(),
+)
+def test_a_field_is_read_the_same_again(texts, written, labels, with_labels):
+    texts = [written.format(*one) for one in zip(labels, texts, strict=False)]
+    value = {"text": texts, "label": list(labels[: len(texts)])} if with_labels else texts
+    once = of_field(value).texts
+    assert of_field(list(once)).texts == once
+
+
+def test_a_question_with_another_list_is_not_shown_two():
+    question = "Which?\n(A) cake (B) pie"
+    assert shown(question, ("cake", "pie")) == question
+    with pytest.raises(ValueError, match=r"the question lists other choices \(cake, pie\)"):
+        shown(question, ("ice", "fire"))
+    with pytest.raises(ValueError, match="the question lists other choices"):
+        shown("Which?\nOptions:\n1. cake\n2. pie", ("ice", "fire"))
 
 
 @pytest.mark.parametrize(
@@ -79,6 +121,17 @@ def test_a_question_shows_its_choices_once(stem, texts):
         (("1", "2", "3"), "B", "B"),
         (("0", "1", "2"), "2", "C"),
         (("A", "B", "C"), "C", "C"),
+        ((), "option B", "B"),
+        ((), "Answer: (B).", "B"),
+        (("A", "B", "C"), "Option B", "B"),
+        # labels in another order, or from another letter on
+        (("B", "A", "C"), "A", "B"),
+        (("B", "A", "C"), "option A", "B"),
+        (("B", "A", "C"), "(a)", "B"),
+        (("B", "C", "D"), "D", "C"),
+        (("B", "C", "D"), "water", "B"),
+        (("10", "20", "30"), "B", "B"),
+        (("1", "2", "3"), "option 2", "B"),
     ],
 )
 def test_the_letter_of_a_reference(labels, reference, letter):
@@ -93,6 +146,9 @@ def test_the_letter_of_a_reference(labels, reference, letter):
         (Choices(("ice", "water"), ("A", "B")), "1", "may count the choices from 0 or from 1"),
         (Choices(("1", "2"), ()), "2", "may count the choices from 0 or from 1"),
         (Choices(("1", "2"), ()), "3", "is none of the 2 choices"),
+        (Choices(("x", "y"), ("B", "C")), "A", "is none of the 2 choices"),
+        (Choices(("x", "y"), ("B", "C")), "option A", "is none of the 2 choices"),
+        (Choices(("x", "y"), ("2", "3")), "1", "is none of the 2 choices"),
         (Choices(("O", "A", "B"), ()), "A", "names more than one"),
         (Choices(("4", "2"), ("1", "2")), "2", None),
         (Choices(("2", "4"), ("1", "2")), "2", "names more than one"),
@@ -116,7 +172,29 @@ def test_fields_in_the_forms_of_published_sets():
     assert of_field(["ice", "water"]) == Choices(("ice", "water"), ())
     assert of_field([" ice ", " cold "]) == Choices(("ice", "cold"), ())
     assert of_field('["ice", "water"]') == Choices(("ice", "water"), ())
-    assert of_field("A. ice\nB. water") == listed("A. ice\nB. water")
+    assert of_field("A. ice\nB. water") == Choices(("ice", "water"), ("A", "B"))
+    assert of_field("1. ice\n2. water") == Choices(("ice", "water"), ("1", "2"))
+    # labels twice
+    twice = ["A. ice", "B. water"]
+    assert of_field({"text": twice, "label": ["A", "B"]}) == Choices(("ice", "water"), ("A", "B"))
+    assert of_field({"text": twice, "label": ["1", "2"]}) == Choices(("ice", "water"), ("1", "2"))
+    assert of_field('["1.10", 1.10]') == Choices(("1.10", "1.10"), ())
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"text": ["x", "y"]}, "text and label: expected two lists"),
+        ({"text": ["x", "y"], "label": 5}, "text and label: expected two lists"),
+        ({"text": "x", "label": "A"}, "text and label: expected two lists"),
+        ({"text": ["A. x", "B. y"], "label": ["B", "A"]}, "labels B, A are listed as A, B"),
+        ('{"A": "x", "A": "y"}', "choices: not JSON .key 'A' is there twice"),
+        (["x"], "expected from 2 to 26, not 1"),
+    ],
+)
+def test_a_field_that_is_no_choices(value, says):
+    with pytest.raises(ValueError, match=says):
+        of_field(value)
 
 
 def test_a_list_of_thousands_of_lines_is_read_at_once():
