@@ -129,3 +129,27 @@ def ray_cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch, capsys):
+    """Exit status, standard error and rows of a command that checks a config and reads its data."""
+    import yaml
+
+    from jobs import cli
+    from pipelines.stages import queries
+
+    monkeypatch.chdir(tmp_path)
+
+    def told(config, *overrides):
+        text = config if isinstance(config, str | bytes) else yaml.safe_dump(config)
+        (tmp_path / "config.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
+        arguments = ["--config", "config.yaml"]
+        for override in overrides:
+            arguments += ["--set", override]
+        options = cli.parser("jobs.run", "").parse_args(arguments)
+        read = []
+        status = cli.run(options, lambda config: read.extend(queries.read(config)) or 0)
+        return status, capsys.readouterr().err, read
+
+    return told

@@ -1,26 +1,37 @@
 """The choices of an option question: as it lists them, or from a field of its row."""
 
-import json
 import re
 import string
-import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.datasets.records import parse
 from pipelines.datasets.values import text_of
-from pipelines.method.answers import canonical
+from pipelines.method.answers import canonical, extract
+from pipelines.storage.text import short
 
 LETTERS = string.ascii_uppercase
-# "(A) one", "A) one", "[A] one", "A. one", "1: one".
+# "(A) one", "A) one", "[A] one", "A. one", "1: one". A list begins at a label with `first`, and a
+# choice before one ends at `cut`.
 _LABEL = (
     r"(?P<open>[(\[])?(?P<label>[A-Za-z]|[0-9]{1,2})"
     r"(?P<close>(?(open)[)\]]|(?:\)|[.:](?=\s))))[ \t]*"
 )
-_AT_A_LINE = re.compile(rf"^[ \t]*(?:[-*][ \t]+)?{_LABEL}", re.MULTILINE)
-_ANYWHERE = re.compile(rf"(?<!\S){_LABEL}")
+_AT_A_LINE = re.compile(rf"(?P<first>)(?P<cut>)^[ \t]*(?:[-*][ \t]+)?{_LABEL}", re.MULTILINE)
+_ANYWHERE = re.compile(rf"(?P<first>)(?P<cut>)(?<!\S){_LABEL}")
+# "Which? (A) one (B) two": from the beginning of a line or after a question mark
+_INLINE = re.compile(
+    r"(?:(?P<first>^[ \t]*|[?？]\s*)|(?<!\S))(?P<cut>)"
+    r"(?P<open>[(\[])?(?P<label>[A-Za-z])(?P<close>[)\]])[ \t]*",
+    re.MULTILINE,
+)
 _HEADING = re.compile(r"\b(?:options|choices)[ \t]*:", re.IGNORECASE)
+# "option B", "the answer: (B)."
+_NAMED = re.compile(
+    r"[\W_]*(?:(?:the )?(?:option|choice|answer|letter|label)\b[\W_]*)*([^\W_]+)[\W_]*"
+)
 
 
 @dataclass(frozen=True)
@@ -33,22 +44,26 @@ class Choices:
     def letter(self, reference: str) -> str:
         """The letter, from A, of the choice that a reference names by label, letter or text.
 
-        ValueError, what is wrong with it, where it names none of them, or more than one.
+        Where the data's own labels are letters, these alone count. ValueError, what is wrong with
+        it, where it names none of the choices, or more than one.
         """
-        by_text = _places(self.texts, _fold(reference))
-        plain = _fold(reference).strip("()[]. ")
-        letters = LETTERS[: len(self.texts)]
-        if not (by_label := _places(self.labels, plain)):
-            if plain.isdecimal() and len(plain) < 3 and int(plain) <= len(self.texts):
-                raise ValueError("may count the choices from 0 or from 1; write a letter")
-            by_label = _places(letters, plain)
-        if not by_label | by_text and not plain.isdecimal():  # canonical's "2" is B
-            by_label = _places(letters, _fold(canonical(reference, "option") or ""))
-        named = by_label | by_text
+        named = _places(self.texts, _fold(reference))
+        label = _bare(reference)
+        own = [_bare(one) for one in self.labels]
+        if label in own:
+            named |= _places(own, label)
+        elif (
+            label.isdecimal()
+            and int(label[:3]) <= len(self.texts)
+            and not any(one.isdecimal() for one in own)
+        ):
+            raise ValueError("may count the choices from 0 or from 1; write a letter")
+        elif not any(_is_letter(one) for one in own):
+            named |= _places(LETTERS[: len(self.texts)], label)
         if len(named) > 1:
             raise ValueError("names more than one of the choices")
         if not named:
-            some = textwrap.shorten(", ".join(self.texts), 80, placeholder=" ...")
+            some = short(", ".join(self.texts))
             raise ValueError(f"is none of the {len(self.texts)} choices ({some})")
         return LETTERS[named.pop()]
 
@@ -56,34 +71,79 @@ class Choices:
 def choices_of(question: str) -> tuple[str, ...] | None:
     """The texts of the choices that a question lists; None where it lists none.
 
-    They are labeled from A or 1 on, at the beginnings of lines or after "Options:". Of several
+    They are labeled from A on, at the beginnings of lines, after "Options:", or on one line that
+    begins with (A) or has it after a question mark; after "Options:" also from 1 on. Of several
     lists the last one counts, and one with letters rather than one with numbers.
     """
     found = listed(question)
     return None if found is None else found.texts
 
 
-def listed(question: str) -> Choices | None:
-    """choices_of, with the labels."""
-    if (found := _last_list(_AT_A_LINE, question)) is not None:
-        return found
-    headings = list(_HEADING.finditer(question))
-    return _last_list(_ANYWHERE, question[headings[-1].end() :]) if headings else None
+def listed(question: str, *, numbered: bool = False) -> Choices | None:
+    """choices_of, with the labels. numbered: numbers at lines need no "Options:" before them."""
+    found = _lettered(question)
+    if found is None and (headings := list(_HEADING.finditer(question))):
+        under = question[headings[-1].end() :]
+        found = _last_list(_AT_A_LINE, under, digits=True)
+        found = found or _last_list(_ANYWHERE, under, digits=True)
+    if found is None and numbered:
+        found = _last_list(_AT_A_LINE, question, digits=True)
+    return None if found is None else _stripped(found[0])
 
 
 def shown(question: str, choices: Sequence[str]) -> str:
-    """The question, with a list of its choices after it unless it lists them itself."""
-    if choices_of(question) == tuple(choices):
-        return question
+    """The question, with a list of its choices after it unless it lists them itself.
+
+    ValueError where it lists others: it would be asked with two lists.
+    """
+    own = listed(question)
+    for found in (own, listed(question, numbered=True)):
+        if found is not None and found.texts == tuple(choices):
+            return question
+    if own is not None:
+        raise ValueError(
+            f"the question lists other choices ({short(', '.join(own.texts))}) than are given "
+            f"({short(', '.join(choices))}); leave one list out"
+        )
     lines = [f"({letter}) {text}" for letter, text in zip(LETTERS, choices, strict=False)]
     return "\n".join([question, *lines])
+
+
+def agreed(question: str, choices: Choices) -> Choices:
+    """A field's choices with the labels, and in the spelling, by which their question lists them.
+
+    ValueError where the two give the same choices other letters.
+    """
+    own = listed(question, numbered=True)
+    if own is None or [*map(_fold, own.texts)] != [*map(_fold, choices.texts)]:
+        return choices
+    _check_letters(choices.labels, own.labels)
+    return Choices(own.texts, choices.labels or own.labels)
+
+
+def unlisted(reference: str) -> str:
+    """The letter of a reference whose choices are not known; ValueError where it is none."""
+    letter = canonical(reference, "option")
+    if letter is None:
+        raise ValueError("is not of kind option")
+    if is_number(reference):
+        raise ValueError("may count the choices from 0 or from 1; write a letter")
+    if extract(f"Answer: ({letter})", "option") is None:
+        raise ValueError("is beyond the letters that are read where no choices are listed")
+    return letter
+
+
+def is_number(reference: str) -> bool:
+    """Whether a reference names a choice by a number."""
+    return _bare(reference).isdecimal()
 
 
 def of_field(value: Any) -> Choices:
     """Choices from a field's value; ValueError, what is wrong with it.
 
     It is a list of texts, {"text": [...], "label": [...]}, a list of {"text", "label"}, a mapping
-    of labels to texts, any of these as JSON in a text, or a text that lists them.
+    of labels to texts, any of these as JSON in a text, or a text that lists them. Labels within
+    the texts are taken off.
     """
     if isinstance(value, str):
         value = _unpacked(value)
@@ -94,10 +154,10 @@ def of_field(value: Any) -> Choices:
         labels, texts = [one["label"] for one in value], [one["text"] for one in value]
     elif isinstance(value, list):
         texts = value
-    elif (
-        _is_labeled(value) and isinstance(value["text"], list) and isinstance(value["label"], list)
-    ):
-        labels, texts = value["label"], value["text"]
+    elif isinstance(value, dict) and value.keys() & {"text", "label"}:
+        labels, texts = value.get("label"), value.get("text")  # type: ignore[assignment]
+        if not isinstance(texts, list) or not isinstance(labels, list):
+            raise ValueError("choices with text and label: expected two lists")
     elif isinstance(value, dict):  # Parquet has each key in each row, with null for "none"
         there = {label: text for label, text in value.items() if text is not None}
         labels, texts = list(there), list(there.values())
@@ -113,28 +173,58 @@ def _checked(texts: list[Any], labels: list[Any]) -> Choices:
         " ".join(text_of(text, f"choice {number}").split())
         for number, text in enumerate(texts, start=1)
     )
-    if not labels:
-        own = listed("\n".join(lines))  # ["A) one", "B) two"]
-        return own if own is not None and len(own.texts) == len(lines) else Choices(lines, ())
-    names = [text_of(label, "a choice's label") for label in labels]
-    if len({_fold(name) for name in names}) != len(lines):
+    names = tuple(text_of(label, "a choice's label") for label in labels)
+    if names and len({_fold(name) for name in names}) != len(lines):
         raise ValueError(f"choices: {len(lines)} texts have the labels {', '.join(names)}")
-    return Choices(lines, tuple(names))
+    bare = _stripped(Choices(lines, ()))  # of ["A) one", "B) two"]
+    if not names:
+        return bare
+    _check_letters(names, bare.labels)
+    return Choices(bare.texts, names)
+
+
+def _check_letters(labels: Sequence[str], listed: Sequence[str]) -> None:
+    both = [_bare(one) for one in labels], [_bare(one) for one in listed]
+    if all(both) and both[0] != both[1] and all(_is_letter(one) for one in both[0] + both[1]):
+        raise ValueError(
+            f"choices: those with the labels {', '.join(labels)} are listed as {', '.join(listed)}"
+        )
+
+
+def _stripped(choices: Choices) -> Choices:
+    """Without the labels that the texts themselves begin with, which become the choices' own."""
+    while True:
+        text = "\n".join(choices.texts)
+        within = _last_list(_AT_A_LINE, text) or _last_list(_AT_A_LINE, text, digits=True)
+        if within is None or len(within[0].texts) != len(choices.texts):
+            return choices
+        choices = Choices(within[0].texts, choices.labels or within[0].labels)
 
 
 def _unpacked(text: str) -> Any:
     if text.lstrip()[:1] in ("[", "{"):
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"choices: not JSON ({error})") from None
-    if (found := listed(text)) is None:
+            return parse(text)
+        except ValueError as error:
+            raise ValueError(f"choices: {error}") from None
+    if (found := listed(text, numbered=True)) is None:
         raise ValueError("choices: neither JSON nor a list with a label at each line")
     return found
 
 
 def _is_labeled(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() >= {"text", "label"}
+
+
+def _is_letter(label: str) -> bool:
+    return len(label) == 1 and label.isalpha()
+
+
+def _bare(label: str) -> str:
+    """What a label or a reference to one names: b of "(B)" and "Option B."."""
+    folded = _fold(label)
+    match = _NAMED.fullmatch(folded)
+    return match[1] if match else folded
 
 
 def _fold(text: str) -> str:
@@ -145,36 +235,50 @@ def _places(texts: Sequence[str], wanted: str) -> set[int]:
     return {index for index, text in enumerate(texts) if _fold(text) == wanted}
 
 
-def _last_list(pattern: re.Pattern[str], text: str) -> Choices | None:
-    """The last run of at least two consecutive labels of one style, letters before numbers."""
+Found = tuple[Choices, int]  # and where they end
+
+
+def _lettered(question: str) -> Found | None:
+    """The last list with letters; one on one line counts where it follows those at lines."""
+    found = _last_list(_AT_A_LINE, question)
+    after = question[0 if found is None else found[1] :]
+    if headings := list(_HEADING.finditer(after)):
+        found = _last_list(_ANYWHERE, after[headings[-1].end() :]) or found
+    elif inline := _last_list(_INLINE, after):
+        joined = {"and", "or"} & {text.casefold() for text in inline[0].texts}
+        found = found if joined else inline  # "(A) and (B) are true"
+    return found
+
+
+def _last_list(pattern: re.Pattern[str], text: str, *, digits: bool = False) -> Found | None:
+    """The last run of at least two consecutive labels of one style."""
     runs: list[list[re.Match[str]]] = []
     growing: dict[str, list[re.Match[str]]] = {}
     for match in pattern.finditer(text):
         label = match["label"]
+        if label.isdigit() != digits:
+            continue
         style = f"{match['open'] or ''}{'a' if label.islower() else 'A'}{match['close']}"
-        if label.isdigit():
-            style += "1"
         run = growing.get(style, [])
-        if label == _nth(len(run), label):
+        if run and label == _nth(len(run), label):
             run.append(match)
-        elif label == _nth(0, label):
-            run = [match]
         else:
-            run = []
+            begins = label == _nth(0, label) and match["first"] is not None
+            run = [match] if begins else []
         growing[style] = run
         if len(run) == 2:
             runs.append(run)
     if not runs:
         return None
-    last = max(runs, key=lambda run: (not run[0]["label"].isdigit(), run[0].start()))
-    ends = [match.start() for match in last[1:]]
+    last = max(runs, key=lambda run: run[0].start())
+    ends = [match.start("cut") for match in last[1:]]
     rest = text[last[-1].end() :].lstrip()
     ends.append(len(text) - len(rest) + len(rest.split("\n", maxsplit=1)[0]))
     texts = [text[match.end() : end] for match, end in zip(last, ends, strict=True)]
     lines = tuple(" ".join(one.split()) for one in texts)
     if len(lines) > len(LETTERS) or not all(lines):
         return None
-    return Choices(lines, tuple(match["label"] for match in last))
+    return Choices(lines, tuple(match["label"] for match in last)), ends[-1]
 
 
 def _nth(index: int, like: str) -> str:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from pipelines.config import DatasetConfig
 from pipelines.datasets.base import Row
-from pipelines.datasets.choices import listed, of_field, shown
+from pipelines.datasets.choices import agreed, is_number, listed, of_field, shown, unlisted
 from pipelines.datasets.records import FORMATS, Record, read
-from pipelines.datasets.values import field, short, spellings, text_of
+from pipelines.datasets.values import field, spellings, text_of
 from pipelines.method.answers import Kind, canonical
+from pipelines.storage.text import short
 
 _NUMBER = " Reason briefly, then end with 'Answer:' and the number."
 
@@ -70,29 +71,27 @@ def _option_row(
     config: DatasetConfig, record: Record, question: str, answers: Sequence[str]
 ) -> Row:
     place, _ = record
-    choices = listed(question)
-    if config.choices is not None:
-        value = field(record, config.choices)
-        try:
-            named = of_field(value)
-        except ValueError as error:
-            raise ValueError(f"{place}: {error}") from None
-        if choices is None or named.labels or choices.texts != named.texts:
-            choices = named
-    if choices is None:
-        return Row(question, _reference(answers, "option", record), "option")
+    value = None if config.choices is None else field(record, config.choices)
+    try:
+        if value is not None:
+            choices = agreed(question, of_field(value))
+        else:
+            choices = listed(question, numbered=any(is_number(one) for one in answers))
+        asked = question if choices is None else shown(question, choices.texts)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
     letters = []
     for answer in answers:
         try:
-            letters.append(choices.letter(answer))
+            letters.append(choices.letter(answer) if choices else unlisted(answer))
         except ValueError as error:
             raise ValueError(f"{place}: answer {short(answer)!r} {error}") from None
     reference = _reference(letters, "option", record)
-    return Row(shown(question, choices.texts), reference, "option", choices.texts)
+    return Row(asked, reference, "option", choices.texts if choices else None)
 
 
 def _reference(answers: Sequence[str], kind: Kind, record: Record) -> str:
-    """Spellings joined by |; of numbers and letters the one that all are."""
+    """Spellings joined by |; of numbers, letters and formulas the one that all are."""
     place, _ = record
     one_by_one = [part for answer in answers for part in answer.split("|")]
     read = [canonical(one, kind) for one in (one_by_one if kind == "text" else answers)]
@@ -101,9 +100,10 @@ def _reference(answers: Sequence[str], kind: Kind, record: Record) -> str:
     if kind == "text":
         return "|".join(answers)
     if len(set(read)) > 1:
-        raise ValueError(
-            f"{place}: answers {short(', '.join(answers))} differ; kind {kind} has one"
-        )
+        shown = short(", ".join(answers))
+        if kind == "math":  # whether they are equal takes math-verify a process
+            raise ValueError(f"{place}: answers {shown} are several; kind math takes one formula")
+        raise ValueError(f"{place}: answers {shown} differ; kind {kind} has one")
     return answers[0]
 
 
@@ -115,6 +115,8 @@ def _text(record: Record, name: str) -> str:
 def _records(path: str, config: DatasetConfig, seed: int) -> list[Record]:
     """Under a limit in a seeded order, so that the limit draws from the whole file."""
     records = read(path)
+    if not records:
+        raise ValueError(f"{path}: it has no rows")
     if config.limit is not None:
         random.Random(seed).shuffle(records)
     return records

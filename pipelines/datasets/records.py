@@ -1,15 +1,12 @@
 """The rows of a file, each with its place: JSON lines, a JSON array, CSV or Parquet.
 
 The format is told from how the file begins; CSV, which may begin with anything, from its name.
-Each may be compressed with gzip.
 """
 
 import csv
-import gzip
 import io
 import json
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -20,9 +17,9 @@ import pyarrow.parquet as pq
 
 from pipelines.storage.errors import explain
 from pipelines.storage.location import Location
-from pipelines.storage.text import decode
+from pipelines.storage.text import decode, short
 
-FORMATS = "JSON lines, a JSON array of rows, CSV (*.csv) or Parquet, plain or with gzip"
+FORMATS = "JSON lines, a JSON array of rows, CSV (*.csv) or Parquet"
 Record = tuple[str, dict[str, Any]]  # where it stands, and its fields
 
 
@@ -33,14 +30,7 @@ def read(path: str) -> list[Record]:
     line, with file and row, where the file is not there, is in no format or is broken.
     """
     data = _bytes(path)
-    name = path.lower()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path}: broken gzip ({error})") from None
-        name = name.removesuffix(".gz")
-    return list(_format(data, name)(data, path))
+    return list(_format(data, path.lower())(data, path))
 
 
 def _bytes(path: str) -> bytes:
@@ -78,24 +68,41 @@ def _lines(data: bytes, path: str) -> Iterator[Record]:
     for number, line in enumerate(decode(data, path, "row").split("\n"), start=1):
         if line.strip():
             place = f"{path}, row {number}"
-            yield place, _object(_value(line.strip(), 0, place)[0], place)
+            try:
+                value = parse(line)
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}; read are {FORMATS}") from None
+            yield place, _object(value, place)
 
 
 def _array(data: bytes, path: str) -> Iterator[Record]:
     text = decode(data, path)
     at, number = _after(text, text.index("[") + 1), 0
-    while text[at : at + 1] != "]":
+    while number or text[at : at + 1] != "]":
         number += 1
         place = f"{path}, row {number}"
-        value, at = _value(text, at, place, whole=False)
+        try:
+            value, at = _value(text, at)
+        except ValueError as error:
+            raise ValueError(f"{place} of its array: {error}") from None
         yield place, _object(value, place)
         at = _after(text, at)
-        if text[at : at + 1] == ",":
-            at = _after(text, at + 1)
-        elif text[at : at + 1] != "]":
+        if text[at : at + 1] == "]":
+            break
+        if text[at : at + 1] != ",":
             raise ValueError(f"{place}: no comma or closing ] of the array follows")
+        at = _after(text, at + 1)
     if text[at + 1 :].strip():
         raise ValueError(f"{path}, after row {number}: more follows the array")
+
+
+def parse(text: str) -> Any:
+    """The one JSON value of a text, its numbers as Decimal; ValueError with what is wrong."""
+    text = text.strip()
+    value, end = _value(text, 0)
+    if end != len(text):
+        raise ValueError(f"not JSON (Extra data, {_line_and_column(text, end)})")
+    return value
 
 
 def _number(text: str) -> Decimal:
@@ -105,7 +112,22 @@ def _number(text: str) -> Decimal:
         return Decimal("nan")
 
 
-_DECODER = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_constant=_number)
+class _TwiceError(ValueError):
+    """A key that is there twice, of which json would take the last."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _TwiceError(f"not JSON (key {short(twice)!r} is there twice)")
+    return made
+
+
+_DECODER = json.JSONDecoder(
+    parse_float=_number, parse_int=_number, parse_constant=_number, object_pairs_hook=_once
+)
 _SPACE = " \t\n\r"
 
 
@@ -115,19 +137,22 @@ def _after(text: str, at: int) -> int:
     return at
 
 
-def _value(text: str, at: int, place: str, *, whole: bool = True) -> tuple[Any, int]:
-    """The JSON value at an index, and where it ends; that is the end of the text, if `whole`."""
+def _value(text: str, at: int) -> tuple[Any, int]:
+    """The JSON value at an index, and where it ends."""
     try:
-        value, end = _DECODER.raw_decode(text, at)
-        if whole and end != len(text):
-            raise json.JSONDecodeError("Extra data", text, end)
+        return _DECODER.raw_decode(text, at)
+    except _TwiceError:
+        raise
     except json.JSONDecodeError as error:
-        line = "" if whole else f"line {error.lineno} "
-        found = f"{error.msg}, {line}column {error.colno}"
-        raise ValueError(f"{place}: not JSON ({found}); read are {FORMATS}") from None
+        place = _line_and_column(text, error.pos)
+        raise ValueError(f"not JSON ({error.msg}, {place})") from None
     except RecursionError:
-        raise ValueError(f"{place}: not JSON (nested too deeply)") from None
-    return value, end
+        raise ValueError("not JSON (nested too deeply)") from None
+
+
+def _line_and_column(text: str, at: int) -> str:
+    column = f"column {at - text.rfind(chr(10), 0, at)}"
+    return f"line {text.count(chr(10), 0, at) + 1} {column}" if "\n" in text else column
 
 
 def _object(value: Any, place: str) -> dict[str, Any]:
@@ -155,11 +180,22 @@ def _csv(data: bytes, path: str) -> Iterator[Record]:
             elif len(cells) != len(fields):
                 raise ValueError(f"{place}: {len(cells)} cells under {len(fields)} fields")
             else:
-                yield place, dict(zip(fields, cells, strict=True))
+                yield place, dict(zip(fields, map(_cell, cells), strict=True))
             number += 1
     except csv.Error as error:
         place = f"{path}, row {number} (line {lines.line_num})"
         raise ValueError(f"{place}: not CSV ({error})") from None
+
+
+def _cell(cell: str) -> Any:
+    """A cell's text; one that is a JSON list with texts is that list, for CSV has none."""
+    if not cell.lstrip().startswith("["):
+        return cell
+    try:
+        value = parse(cell)
+    except ValueError:
+        return cell
+    return value if isinstance(value, list) and any(isinstance(v, str) for v in value) else cell
 
 
 def _parquet(data: bytes, path: str) -> Iterator[Record]:
@@ -170,16 +206,23 @@ def _parquet(data: bytes, path: str) -> Iterator[Record]:
         raise ValueError(f"{path}: broken Parquet ({' '.join(str(error).split())})") from None
     if len(set(names)) < len(names):
         raise ValueError(f"{path}: it names a field twice: {', '.join(names)}")
-    floats = [f.name for f in table.schema if pa.types.is_floating(f.type)]
-    for index, field in enumerate(table.schema):  # to the digits that tell it from its neighbours
-        if field.name in floats:
-            table = table.set_column(index, field.name, table[index].cast(pa.string()))
     for number in range(table.num_rows):
         place = f"{path}, row {number + 1}"
         try:
             (record,) = table.slice(number, 1).to_pylist()
         except ValueError as error:
             raise ValueError(f"{place}: it cannot be read ({error})") from None
-        for name in floats:
-            record[name] = None if record[name] is None else _number(record[name])
-        yield place, record
+        yield place, {field.name: _exact(record[field.name], field.type) for field in table.schema}
+
+
+def _exact(value: Any, kind: pa.DataType) -> Any:
+    """A value whose floats have the digits that tell them from their neighbours of that width."""
+    if value is None:
+        return None
+    if pa.types.is_floating(kind):
+        return _number(str(kind.to_pandas_dtype()(value)))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return [_exact(one, kind.value_type) for one in value]
+    if pa.types.is_struct(kind):
+        return {field.name: _exact(value[field.name], field.type) for field in kind}
+    return value

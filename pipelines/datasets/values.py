@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from pipelines.datasets.records import Record
+from pipelines.storage.text import flaw, short
 
 _MOST_FIELDS = 20  # that a message names
 _MOST_DIGITS = 5_000
@@ -38,10 +39,8 @@ def text_of(value: Any, what: str) -> str:
         raise ValueError(f"{what} is {_kind(value)}, neither text nor a number")
     if not value.strip():
         raise ValueError(f"{what} is empty")
-    if "\0" in value:
-        raise ValueError(f"{what} holds a NUL character")
-    if any("\ud800" <= one <= "\udfff" for one in value):
-        raise ValueError(f"{what} holds a lone surrogate, half of a character")
+    if (found := flaw(value)) is not None:
+        raise ValueError(f"{what} holds {found}")
     return value.strip()
 
 
@@ -56,11 +55,6 @@ def spellings(value: Any, what: str) -> list[str]:
         if "|" in text:
             raise ValueError(f"{what}: {short(text)!r} holds a |, which separates spellings")
     return texts
-
-
-def short(text: str) -> str:
-    """A text as messages show it."""
-    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _kind(value: Any) -> str:

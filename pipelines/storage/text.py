@@ -1,4 +1,4 @@
-"""Bytes of a file as text."""
+"""Text that people bring: bytes of a file, what is wrong with a text, and how messages show it."""
 
 
 def decode(data: bytes, path: str, unit: str = "line") -> str:
@@ -15,3 +15,17 @@ def decode(data: bytes, path: str, unit: str = "line") -> str:
         raise ValueError(
             f"{path}, {unit} {number}: not UTF-8 (byte 0x{bad:02x}); save the file as UTF-8"
         ) from None
+
+
+def flaw(text: str) -> str | None:
+    """What a text holds that no tokenizer and no store takes; None where it is clean."""
+    if "\0" in text:
+        return "a NUL character"
+    if any("\ud800" <= one <= "\udfff" for one in text):
+        return "a lone surrogate, half of a character"
+    return None
+
+
+def short(text: str) -> str:
+    """A text as messages show it."""
+    return text if len(text) <= 80 else f"{text[:80]}..."

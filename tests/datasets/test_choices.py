@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipelines.datasets.choices import Choices, choices_of, listed, of_field, shown
@@ -73,12 +73,14 @@ def test_numbers_count_where_the_reference_is_one():
     assert shown("1. Mix.\n2. Bake.", ("x", "y")) == "1. Mix.\n2. Bake.\n(A) x\n(B) y"
 
 
-TEXTS = st.text(st.characters(codec="utf-8"), max_size=20).map(lambda text: " ".join(text.split()))
+CLEAN = st.characters(codec="utf-8", exclude_characters="\0")
+TEXTS = st.text(CLEAN, max_size=20).map(lambda text: " ".join(text.split()))
 
 
 @given(st.text(max_size=40), st.lists(TEXTS.filter(bool), min_size=2, max_size=26))
 def test_a_question_shows_its_choices_once(stem, texts):
     """What was shown is read again, by the service from what the data set made."""
+    assume(choices_of(stem) is None)
     own = of_field(texts).texts
     once = shown(stem, own)
     assert choices_of(once) == own
