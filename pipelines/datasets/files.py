@@ -73,10 +73,10 @@ def _option_row(
     place, _ = record
     value = None if config.choices is None else field(record, config.choices)
     try:
-        if value is not None:
-            choices = agreed(question, of_field(value))
-        else:
+        if value is None:
             choices = listed(question, numbered=any(is_number(one) for one in answers))
+        else:
+            choices = agreed(question, of_field(value))
         asked = question if choices is None else shown(question, choices.texts)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from own_files import BASE, is_refused
+from own_files import BASE, is_refused, problem
 
 from pipelines.config import load
 
@@ -33,11 +33,11 @@ CONFIGS = [
     (TEXT + "seed: !!bool maybe\n", "not YAML"),
     (TEXT + "seed: " + "1" * 5_000, "not YAML .a number is too long"),
     ("[" * 600, "nested too deeply"),
-    (TEXT + "evaluate: &a {policies: [*a]}\n", "not YAML|evaluate"),
+    (TEXT + "evaluate: &a {policies: [*a]}\n", "config: evaluate.policies.0: .*valid string, not a list"),
     (b"root: caf\xe9\n", r"config\.yaml, line 1: not UTF-8 \(byte 0xe9\)"),
     ("root: a\0b\n", "not YAML"),
     (TEXT + "1: 2\n", "config: 1: a key is a text"),
-    (TEXT + "engine:\n", "config: engine: expected keys and values, not None"),
+    (TEXT + "engine:\n", "config: engine: expected keys and values, not null"),
     (TEXT.replace("root: root", "root: 2024"), "config: root: .*valid string, not 2024"),
     (TEXT.replace("root: root", 'root: ""'), "config: root: expected some text"),
     (TEXT.replace("root: root", 'root: "a\\0b"'), "config: root: expected text without NUL"),
@@ -50,7 +50,7 @@ CONFIGS = [
     (["sampling.num_samples=0x10"], None),
     (["sampling.num_samples=010"], None),
     (["sampling.num_samples=1:30"], "config: sampling.num_samples: .*not '1:30'"),
-    (["sampling.num_samples=[1]"], r"config: sampling.num_samples: .*valid integer, not \[1\]"),
+    (["sampling.num_samples=[1]"], r"config: sampling.num_samples: .*valid integer, not a list"),
     (["sampling.temperature=.inf"], "config: sampling.temperature: .*finite number, not inf"),
     (["sampling.temperature=1e400"], "config: sampling.temperature: .*finite number, not inf"),
     (["sampling.temperature=.nan"], "config: sampling.temperature: .*finite number, not nan"),
@@ -64,6 +64,31 @@ CONFIGS = [
     (["train.lora.targets=q_proj"], "config: train.lora.targets: expected a list, not 'q_proj'"),
     (["train.lora.targets=[1]"], r"config: train.lora.targets.0: .*valid string, not 1"),
     (["train.lora.targets=[['" + "x" * 9_999 + "']]"], "config: train.lora.targets.0: .{,200}\n"),
+    (["train.lora.targets=[]"], "config: train.lora.targets: expected one or more\n"),
+    (["train.lora.targets=[v_proj, v_proj]"], "config: train.lora.targets: 'v_proj' is there twic"),
+    (["evaluate.policies=[esx]"], "config: evaluate.policies: 'esx' is no policy; did you mean"),
+    (["evaluate.policies=[esc, esc]"], "config: evaluate.policies: 'esc' is there twice\n"),
+    (["evaluate.policies=[]"], "config: evaluate.policies: expected one or more\n"),
+    (["evaluate.windows=[0]"], "config: evaluate.windows.0: .* greater than or equal to 1, not 0\n"),
+    (["evaluate.windows=[0, 0]"], r"config: evaluate.windows.0: .* not 0 \(and 1 more\)\n"),
+    (["evaluate.thresholds=[0.5, 0.5]"], "config: evaluate.thresholds: 0.5 is there twice\n"),
+    (["data.train=[]"], "config: data.train: expected one or more\n"),
+    (["model.template={messages: []}"], "config: model.template: messages: a rendering sets this"),
+    (["model.template={a: .nan}"], "config: model.template.a: .*finite number, not nan"),
+    (["model.template={a: [{b: .inf}]}"], "config: model.template.a.0.b: .*finite number, not inf"),
+    (["model.template={1: 2}"], "config: model.template.1: a key is a text"),
+    ([".=1"], r"error: --set: expected dotted\.key=value\n"),
+    (["=1"], r"error: --set: expected dotted\.key=value\n"),
+    (["seed.=1"], r"error: --set: expected dotted\.key=value\n"),
+    (["evaluate..windows=1"], r"error: --set: expected dotted\.key=value\n"),
+    (["http://me:pass@host/x?y=1"], r"error: --set: expected dotted\.key=value\n"),
+    (["seed=" + "9" * 5_000], "error: --set seed: not YAML .a number is too long"),
+    (["x" * 5_000 + "=1"], r"error: config: x{80}\.\.\. is not a key"),
+    (["root=[http://me:pass@host]"], "config: root: Input should be a valid string, not a list\n"),
+    (["tracking.mlflow=\"http://me:pass@host\\0\""], "config: tracking.mlflow: .* NUL character\n"),
+    (["engine.count=http://me:pass@host"], "config: engine.count: .*valid integer, not a text\n"),
+    (["tracking=http://me:pass@host"], "config: tracking: expected keys and values, not a text\n"),
+    (["tracking.mlflow=*pass"], "error: --set tracking.mlflow: not YAML .found undefined alias"),
     (["engine.enforce_eager=yes"], "config: engine.enforce_eager: .*valid boolean, not 'yes'"),
     (["engine.enforce_eager=1"], "config: engine.enforce_eager: .*valid boolean, not 1"),
     (["engine.gpus=.nan"], "config: engine.gpus: .*finite number"),
@@ -74,10 +99,10 @@ CONFIGS = [
     (["seed=9223372036854775807"], None),
     (["seed=9223372036854775808"], "config: seed: .*less than 9223372036854775808"),
     (["seed=true"], "config: seed: .*valid integer, not True"),
-    (["seed=null"], "config: seed: .*valid integer, not None"),
-    (["seed=[1"], r"--set seed=\[1: not YAML"),
-    (["seed.x=1"], "config: seed: |--set seed.x=1"),
-    (["data.train.²=1"], "--set data.train.²=1: ² is no index"),
+    (["seed=null"], "config: seed: .*valid integer, not null"),
+    (["seed=[1"], r"--set seed: not YAML"),
+    (["seed.x=1"], "--set seed.x: above x stands a value, not keys"),
+    (["data.train.²=1"], "--set data.train.²: ² is no index into 1 entries"),
     (["data.train=capitals"], "config: data.train: expected a list, not 'capitals'"),
     (["data.train=[capitals]"], "config: data.train.0: expected keys and values, not 'capitals'"),
     (["data.train.0.limit=true"], "config: data.train.0.limit: .*valid integer, not True"),
@@ -108,7 +133,4 @@ def test_a_config_is_read_or_refused(told, config, line):
 @given(st.integers(0, 200), st.text(st.characters(codec="utf-8"), max_size=8))
 def test_a_config_with_a_hole_is_read_or_refused(tmp_path, at, other):
     (tmp_path / "c.yaml").write_text(TEXT[:at] + other + TEXT[at + len(other) :], "utf-8")
-    try:
-        load(str(tmp_path / "c.yaml"))
-    except ValueError as error:  # others pass
-        assert "\n" not in str(error)
+    problem(lambda: load(str(tmp_path / "c.yaml")))

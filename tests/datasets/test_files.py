@@ -1,6 +1,5 @@
 """Rows of one's own files: their references, and the choices of an option."""
 
-import json
 from itertools import count
 
 import pytest

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from own_files import NUMBER, check, lines, parquet, row
+from own_files import NUMBER, check, lines, parquet, problem, row
 
 from pipelines.datasets.records import read
 
@@ -39,7 +39,7 @@ CASES = [
     ("f.jsonl", "question,answer\nq,a", {}, "row 1: not JSON"),
     ("f.jsonl", lines(row()) + lines(row()), {}, r"row 1: not JSON \(Extra data"),
     ("f.json", json.dumps(row(), indent=2), {}, "row 1: not JSON"),
-    ("f.json", '[{"question": "q", "answer": "a"},]', {}, "row 2 of its array: not JSON .Expecting"),
+    ("f.json", '[{"question": "q", "answer": "a"},]', {}, "row 2 of its array: not JSON"),
     ("f.json", '[\n{"question": "q" "answer": "a"}]', {},
      r"row 1 of its array: not JSON \(Expecting ',' delimiter, line 2 column 18\)\n"),
     ("f.jsonl", '{"question": "q", "answer": "a", "answer": "b"}', {},
@@ -48,7 +48,8 @@ CASES = [
      "row 1 of its array: not JSON .key 'x' is there twice"),
     ("f.jsonl", lines(row(), "5"), {}, "row 2: expected an object with fields"),
     ("f.json", '[{"question": "q", "answer": "a"}, 5]', {}, "row 2: expected an object"),
-    ("f.json", '[{"question": "q", "answer": "a"},', {}, "row 2 of its array: not JSON .Expecting value, column 35"),
+    ("f.json", '[{"question": "q", "answer": "a"},', {},
+     "row 2 of its array: not JSON .Expecting value, column 35"),
     ("f.json", '[{"question": "q", "answer": "a"} {}]', {}, "row 1: no comma or closing"),
     ("f.json", "[]x", {}, "after row 0: more follows the array"),
     ("f.json", "[" * 9_999, {}, "row 1 of its array: not JSON .nested too deeply"),
@@ -88,11 +89,6 @@ WHOLE = [content if isinstance(content, bytes) else content.encode() for _, cont
     st.binary(max_size=4),
 )
 def test_a_file_with_a_hole_is_read_or_refused(tmp_path, name, whole, at, other):
-    """Other exceptions than ValueError pass."""
     (tmp_path / name).write_bytes(whole[:at] + other + whole[at + len(other) :])
-    try:
-        read(str(tmp_path / name))
-    except ValueError as error:
-        line = str(error)
-        assert line.startswith(str(tmp_path / name))
-        assert "\n" not in line
+    line = problem(lambda: read(str(tmp_path / name)))
+    assert line is None or line.startswith(str(tmp_path / name))

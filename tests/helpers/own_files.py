@@ -49,3 +49,15 @@ def check(told, name, content, entry, expected):
     assert [(r["question"], r["reference"]) for r in rows] == [one[:2] for one in expected]
     choices = [list(one[2]) if len(one) > 2 else None for one in expected]
     assert [r["choices"] and list(r["choices"]) for r in rows] == choices
+
+
+def problem(read):
+    """What is told, in one line; None where it is read. Other exceptions than ValueError pass."""
+    try:
+        read()
+    except ValueError as error:
+        line = str(error)
+    else:
+        return None
+    assert "\n" not in line
+    return line
