@@ -1,6 +1,5 @@
 """A config from a YAML file and `--set key=value`; what is wrong with it, in one line."""
 
-import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipelines.config import yaml12
 from pipelines.config.sections import Config, nearest
+from pipelines.storage.text import flaw, short
 
 
 def load(path: str, overrides: list[str] | None = None) -> Config:
@@ -29,7 +29,7 @@ def load(path: str, overrides: list[str] | None = None) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ValueError(_explain(error)) from None
+        raise ValueError(_explain(error, raw)) from None
 
 
 _MESSAGES = {  # where pydantic speaks of Python
@@ -37,25 +37,53 @@ _MESSAGES = {  # where pydantic speaks of Python
     "tuple_type": "expected a list",
     "invalid_key": "a key is a text",
 }
-_SHORT = reprlib.Repr()
-_SHORT.maxstring, _SHORT.maxother, _SHORT.maxlevel = 80, 80, 2
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, raw: Any) -> str:
     """The first problem, in one line."""
     problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
+    location = problem["loc"]
+    if problem["type"] != "missing":
+        location = _within(raw, location)
+    key = short(".".join(str(part) for part in location))
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if problem["type"] == "extra_forbidden":
-        near = nearest(str(problem["loc"][-1]), _fields_at(problem["loc"][:-1]))
+        near = nearest(str(location[-1]), _fields_at(location[:-1]))
         return f"config: {key} is not a key{near}{more}"
     if problem["type"] == "missing":
         return f"config: {key} is missing{more}"
-    message = _MESSAGES.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
-    given = problem["input"]
-    plain = not isinstance(given, dict | tuple | BaseModel)
-    shown = "" if not plain else f", not {_SHORT.repr(given)}"
-    return f"config: {key + ': ' if key else ''}{message}{shown}{more}"
+    told_as = "invalid_key" if problem["loc"][-1:] == ("[key]",) else problem["type"]
+    message = _MESSAGES.get(told_as, problem["msg"])
+    if problem["type"] == "value_error":  # it says all
+        message = message.removeprefix("Value error, ")
+    else:
+        message += f", not {_shown(problem['input'])}"
+    return f"config: {key + ': ' if key else ''}{message}{more}"
+
+
+def _within(raw: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The parts of a location that the config has; pydantic adds what it took a value for."""
+    parts = []
+    for part in location:
+        if isinstance(raw, dict | list):
+            try:
+                raw = raw[part]  # type: ignore[index]
+            except (KeyError, IndexError, TypeError):
+                continue
+            parts.append(part)
+    return tuple(parts)
+
+
+def _shown(value: Any) -> str:
+    """A value as messages show it; what may hold a password is not shown."""
+    if isinstance(value, str):
+        return "a text" if "://" in value or flaw(value) else repr(short(value))
+    names = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return names[value]
+    if isinstance(value, int | float):
+        return short(str(value))
+    return "a list" if isinstance(value, list) else "keys and values"
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:

@@ -19,14 +19,28 @@ from pydantic import (
 
 from pipelines.method.policies import POLICIES
 from pipelines.method.template import PLAIN, RESERVED, Chat
+from pipelines.storage.text import flaw, short
 
 
 def _plain(text: str) -> str:
     if not text.strip():
         raise ValueError("expected some text")
-    if "\0" in text or any("\ud800" <= one <= "\udfff" for one in text):
-        raise ValueError("expected text without NUL and lone surrogates")
+    if (found := flaw(text)) is not None:
+        raise ValueError(f"it holds {found}")
     return text
+
+
+def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("expected one or more")
+    return values
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise ValueError(f"{short(repr(value))} is there twice")
+    return values
 
 
 def nearest(word: str, choices: Any) -> str:
@@ -40,6 +54,8 @@ Positive = Annotated[float, Field(gt=0)]
 Text = Annotated[str, AfterValidator(_plain)]
 T = TypeVar("T")
 Several = Annotated[tuple[T, ...], Field(strict=False)]  # from YAML's lists
+Some = Annotated[Several[T], AfterValidator(_some)]
+Distinct = Annotated[Some[T], AfterValidator(_distinct)]
 
 
 class _Section(BaseModel):
@@ -61,11 +77,12 @@ class ModelConfig(_Section):
     def chat(self) -> Chat:
         return Chat(self.template, self.system, self.date)
 
-    @model_validator(mode="after")
-    def _own_variables(self) -> Self:
-        if taken := sorted(RESERVED & set(self.template)):
-            raise ValueError(f"model.template.{taken[0]}: a rendering sets this itself")
-        return self
+    @field_validator("template")
+    @classmethod
+    def _own_variables(cls, template: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if taken := sorted(RESERVED & set(template)):
+            raise ValueError(f"{taken[0]}: a rendering sets this itself")
+        return template
 
 
 class DatasetConfig(_Section):
@@ -93,7 +110,7 @@ class DatasetConfig(_Section):
 
 
 class DataConfig(_Section):
-    train: Annotated[Several[DatasetConfig], Field(min_length=1)]  # labeled and trained on
+    train: Some[DatasetConfig]  # labeled and trained on
     calibration: Several[DatasetConfig] = ()  # thresholds are chosen here
     eval: Several[DatasetConfig] = ()  # results are reported on
 
@@ -162,7 +179,7 @@ class LoraConfig(_Section):
     r: Count = 32  # rank
     alpha: Count = 16  # scale, over r
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05  # on the adapter's input
-    targets: Several[Text] = ("q_proj", "v_proj")  # modules that get an adapter
+    targets: Distinct[Text] = ("q_proj", "v_proj")  # modules that get an adapter
 
 
 class TrainConfig(_Section):
@@ -196,23 +213,24 @@ class TrainConfig(_Section):
 class EvaluateConfig(_Section):
     num_samples: Count = 16  # N responses a test query, and the largest budget
     # these seven, by default
-    policies: Annotated[Several[Text], Field(min_length=1)] = (
+    policies: Distinct[Text] = (
         "best_of_n", "self_consistency", "sc_conf", "early_stopping", "asc", "asc_conf", "esc",
     )  # fmt: skip
     # of confidences and shares; one is chosen on the calibration queries
-    thresholds: Annotated[Several[Unit], Field(min_length=1)] = (
+    thresholds: Distinct[Unit] = (
         0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99,
     )  # fmt: skip
-    windows: Annotated[Several[Count], Field(min_length=1)] = (2, 3, 4, 5, 8)  # of esc
+    windows: Distinct[Count] = (2, 3, 4, 5, 8)  # of esc
     live_queries: Annotated[int, Field(ge=0)] = 16  # answered live too, to compare with replay
     bootstrap: Count = 1000  # resamples of queries for each interval
 
-    @model_validator(mode="after")
-    def _known_policies(self) -> Self:
-        for name in self.policies:
+    @field_validator("policies")
+    @classmethod
+    def _known(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
+        for name in policies:
             if name not in POLICIES:
-                raise ValueError(f"{name!r} is no policy{nearest(name, POLICIES)}")
-        return self
+                raise ValueError(f"{short(name)!r} is no policy{nearest(name, POLICIES)}")
+        return policies
 
 
 class ServeConfig(_Section):

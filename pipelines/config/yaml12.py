@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.storage.text import decode
+from pipelines.storage.text import decode, short
 
 
 class _Loader(yaml.SafeLoader):
@@ -59,9 +59,9 @@ def parse(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark is not None and "\n" in text.strip() else ""
-        raise ValueError(f"{where}{line}: not YAML ({error.problem})") from None
+        raise ValueError(f"{where}{line}: not YAML ({short(str(error.problem))})") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"{where}: not YAML ({' '.join(str(error).split())})") from None
+        raise ValueError(f"{where}: not YAML ({short(' '.join(str(error).split()))})") from None
     except (ValueError, KeyError, AttributeError):  # of PyYAML's constructors
         raise ValueError(
             f"{where}: not YAML (a number is too long, or a tag does not fit)"
@@ -70,28 +70,35 @@ def parse(text: str, where: str) -> Any:
         raise ValueError(f"{where}: not YAML (it is nested too deeply)") from None
 
 
+_KEY = re.compile(r"[\w-]+(\.[\w-]+)*")
+
+
 def set_key(raw: dict[str, Any], override: str) -> None:
-    """Applies `dotted.key=value`, whose value is YAML; ValueError in one line."""
+    """Applies `dotted.key=value`, whose value is YAML; ValueError in one line with the key alone.
+
+    What stands on a command line may be a password, so no more of it is told.
+    """
     key, equals, value = override.partition("=")
-    if not equals or not key:
-        raise ValueError(f"--set {override}: expected dotted.key=value")
-    parsed = parse(value, f"--set {override}")
+    if not equals or not _KEY.fullmatch(key):
+        raise ValueError("--set: expected dotted.key=value")
+    where = f"--set {short(key)}"
+    parsed = parse(value, where)
     node: Any = raw
     *parents, last = key.split(".")
     for part in parents:
-        place = _place(node, part, override)
+        place = _place(node, part, where)
         if isinstance(node, dict):
             node.setdefault(place, {})
         node = node[place]
-    node[_place(node, last, override)] = parsed
+    node[_place(node, last, where)] = parsed
 
 
-def _place(node: Any, part: str, override: str) -> Any:
+def _place(node: Any, part: str, where: str) -> Any:
     """The key or index that one part of a dotted key stands for."""
     if isinstance(node, dict):
         return part
     if not isinstance(node, list):
-        raise ValueError(f"--set {override}: above {part} stands a value, not keys")
+        raise ValueError(f"{where}: above {short(part)} stands a value, not keys")
     if not (part.isascii() and part.isdigit()) or int(part) >= len(node):
-        raise ValueError(f"--set {override}: {part} is no index into {len(node)} entries")
+        raise ValueError(f"{where}: {short(part)} is no index into {len(node)} entries")
     return int(part)
