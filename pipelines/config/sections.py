@@ -26,8 +26,13 @@ def _plain(text: str) -> str:
     if not text.strip():
         raise ValueError("expected some text")
     if (found := flaw(text)) is not None:
-        raise ValueError(f"it holds {found}")
+        raise ValueError(f"expected text without {found}")
     return text
+
+
+def nearest(word: str, choices: Any) -> str:
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; valid: {', '.join(choices)}"
 
 
 def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -41,11 +46,6 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
         if value in values[:place]:
             raise ValueError(f"{short(repr(value))} is there twice")
     return values
-
-
-def nearest(word: str, choices: Any) -> str:
-    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; valid: {', '.join(choices)}"
 
 
 Unit = Annotated[float, Field(ge=0, le=1)]

@@ -23,6 +23,7 @@ from pipelines.running.dag import Result
 from pipelines.storage.location import Location
 from pipelines.storage.models import fetch, tokenizer_file
 from pipelines.storage.schemas import QUERIES
+from pipelines.storage.text import short
 
 ROLES = ("train", "calibration", "test")
 
@@ -80,7 +81,7 @@ def _check_formulas(rows: list[dict[str, Any]]) -> None:
         readable = threads.map(lambda one: parses(canonical(one, "math") or ""), references)
     wrong = [row for row, is_read in zip(rows, readable, strict=True) if not is_read]
     if wrong:
-        shown = ", ".join(f"{row['query_id']} ({row['reference'][:40]!r})" for row in wrong[:5])
+        shown = ", ".join(f"{row['query_id']} ({short(row['reference'])!r})" for row in wrong[:5])
         raise ValueError(
             f"{len(wrong)} references of kind math cannot be read as formulas, so no answer would "
             f"be right: {shown}{', ...' if len(wrong) > 5 else ''}; leave these rows out"
@@ -111,7 +112,7 @@ def read(config: Config) -> list[dict[str, Any]]:
                 where = f"{key} ({entry.title}, {entry.split})"
                 if row["question"] in seen:
                     raise ValueError(
-                        f"{where}: question {row['question'][:60]!r} is there twice, first in "
+                        f"{where}: question {short(row['question'])!r} is there twice, first in "
                         f"{seen[row['question']]}; a query must have one role and one row"
                     )
                 seen[row["question"]] = where

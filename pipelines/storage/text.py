@@ -20,9 +20,9 @@ def decode(data: bytes, path: str, unit: str = "line") -> str:
 def flaw(text: str) -> str | None:
     """What a text holds that no tokenizer and no store takes; None where it is clean."""
     if "\0" in text:
-        return "a NUL character"
+        return "NUL characters"
     if any("\ud800" <= one <= "\udfff" for one in text):
-        return "a lone surrogate, half of a character"
+        return "lone surrogates, halves of characters"
     return None
 
 
