@@ -82,7 +82,10 @@ def set_key(raw: dict[str, Any], override: str) -> None:
     if not equals or not _KEY.fullmatch(key):
         raise ValueError("--set: expected dotted.key=value")
     where = f"--set {short(key)}"
-    parsed = parse(value, where)
+    try:
+        parsed = parse(value, where)
+    except ValueError:
+        raise ValueError(f"{where}: its value is not YAML; put a text in quotes") from None
     node: Any = raw
     *parents, last = key.split(".")
     for part in parents:

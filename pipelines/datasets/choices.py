@@ -123,11 +123,11 @@ def agreed(question: str, choices: Choices) -> Choices:
 
 def unlisted(reference: str) -> str:
     """The letter of a reference whose choices are not known; ValueError where it is none."""
+    if is_number(reference):
+        raise ValueError("may count the choices from 0 or from 1; write a letter")
     letter = canonical(reference, "option")
     if letter is None:
         raise ValueError("is not of kind option")
-    if is_number(reference):
-        raise ValueError("may count the choices from 0 or from 1; write a letter")
     if extract(f"Answer: ({letter})", "option") is None:
         raise ValueError("is beyond the letters that are read where no choices are listed")
     return letter
@@ -183,11 +183,12 @@ def _checked(texts: list[Any], labels: list[Any]) -> Choices:
     return Choices(bare.texts, names)
 
 
-def _check_letters(labels: Sequence[str], listed: Sequence[str]) -> None:
-    both = [_bare(one) for one in labels], [_bare(one) for one in listed]
+def _check_letters(labels: Sequence[str], shown_as: Sequence[str]) -> None:
+    both = [_bare(one) for one in labels], [_bare(one) for one in shown_as]
     if all(both) and both[0] != both[1] and all(_is_letter(one) for one in both[0] + both[1]):
         raise ValueError(
-            f"choices: those with the labels {', '.join(labels)} are listed as {', '.join(listed)}"
+            f"choices: those with the labels {', '.join(labels)} are listed as "
+            f"{', '.join(shown_as)}"
         )
 
 

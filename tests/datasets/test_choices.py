@@ -1,12 +1,14 @@
 """Choices as questions list them, and letters for references."""
 
+import string
 import time
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipelines.datasets.choices import Choices, choices_of, listed, of_field, shown
+from pipelines.datasets.choices import Choices, choices_of, listed, of_field, shown, unlisted
+from pipelines.method.answers import extract
 
 BBH = "Which is right?\nOptions:\n(A) 01/11/1961\n(B) 02/12/1961"
 
@@ -197,6 +199,19 @@ def test_fields_in_the_forms_of_published_sets():
 def test_a_field_that_is_no_choices(value, says):
     with pytest.raises(ValueError, match=says):
         of_field(value)
+
+
+def test_a_letter_without_known_choices_is_one_that_answers_are_read_as():
+    for letter in string.ascii_uppercase:
+        if extract(f"The answer is {letter}.", "option") == letter:
+            assert unlisted(f"({letter.lower()})") == letter
+        else:
+            assert letter > "R"
+            with pytest.raises(ValueError, match="beyond the letters"):
+                unlisted(letter)
+    for number in ("1", "7", "(2)", "option 3", "0", "12"):
+        with pytest.raises(ValueError, match="may count the choices from 0 or from 1"):
+            unlisted(number)
 
 
 def test_a_list_of_thousands_of_lines_is_read_at_once():
