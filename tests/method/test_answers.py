@@ -170,8 +170,8 @@ HOSTILE = st.sampled_from(
         "\n", " ", "answer", "the answer is ", "\\boxed{", "{", "}", "\\frac", "1", "1,", "1 000 ",
         "½", "-", "(", "<think>", "</think>", "#### ", "A ", "(A) ", "A.", "**", "'", " is ",
         "not ", "the ", "is the answer ", "wait, it is ", "so C ", "St. ", ".", ", a",
-        "\nQuestion: ", "答案是", "% ", "million ", "USA (", "cannot be ", "option ", "I choose ", "x = ",
-        "é", "क",
+        "\nQuestion: ", "答案是", "% ", "million ", "USA (", "cannot be ", "option ", "I choose ",
+        "x = ", "é", "क",
     ]
 )  # fmt: skip
 
