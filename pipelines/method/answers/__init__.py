@@ -48,18 +48,23 @@ def extract(
 
 
 def _read(text: str, kind: Kind, cut: bool, choices: Sequence[str] | None) -> str | None:
+    if cut:  # a word or a number that the cut went through may be the beginning of any other
+        finished = {"number": number.finished, "text": phrase.finished, "math": formula.finished}
+        text = finished.get(kind, str)(text)
     found = statements.find(text)
     if kind == "option":
         found = sorted([*found, *option.chosen(text)])
+    elif kind == "number":
+        found = [*number.bare(text), *found]
     for one in reversed(found):
-        if statements.refuses(one.text[:100]):
+        if statements.refuses(one.text[:100]) or (one.exact and not one.text):
             return None
         if (answer := _stated(one, kind, choices)) is not None:
             return answer
     if any(_is_one(one.text, kind) for one in found):
         return None  # it states something, and not what can be read
     if kind == "text":
-        return phrase.named(text, cut=cut)
+        return phrase.named(text)
     if cut:
         return None
     if kind == "option":
@@ -77,11 +82,9 @@ def canonical(answer: str, kind: Kind) -> str | None:
     """
     if kind == "text":
         return folded(answer)
-    if kind == "option":
-        return option.label(answer)
     if kind == "math":
         return formulas.clean(answer)
-    value = whole(answer)
+    value = option.label(answer) if kind == "option" else whole(answer)
     if value is None and statements.find(answer):
         value = extract(answer, kind)
     return value

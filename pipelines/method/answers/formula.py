@@ -29,6 +29,11 @@ def stated(text: str, *, exact: bool) -> str | None:
     return formulas.clean((text[: end.start()] if end else text).strip("*_` "))
 
 
+def finished(text: str) -> str:
+    """A text that was cut, up to where a line, a sentence or a marked formula ends last."""
+    return text[: max(text.rfind(end) + len(end) for end in ("\n", ". ", "$", "\\)", "\\]", "}"))]
+
+
 def last(text: str) -> str | None:
     """The last formula that a text without a statement marks as one, or all of a short text."""
     if refuses(text):

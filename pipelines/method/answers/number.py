@@ -1,11 +1,13 @@
 """Kind `number`: the number that a response states, else the last one that it names."""
 
 import re
+from collections.abc import Iterator
 from fractions import Fraction
 
 from pipelines.method.answers.numerals import Found, numbers, prepared
 from pipelines.method.answers.quantity import CODE, whole, words
 from pipelines.method.answers.said import tail
+from pipelines.method.answers.statements import Statement
 
 _SENTENCE = re.compile(r"\n|[;!?。！？؟।]|\.(?!\d)")
 _REASON = re.compile(
@@ -17,7 +19,7 @@ _OPERATION = re.compile(r"\s*(?:[*×·⋅÷^±/=√]|[+-](?=\s*[\w(.$€£√])|
 # "3 or 4", "10, 20", "3-5": more than one number is none.
 _ANOTHER = re.compile(
     r"\s*(?:[^\W\d_]+\s*)?(?:,|and|or|&|to|through|und|oder|y|o|et|ou)\s*(?:or|and)?\s*"
-    r"[$€£]?-?\d",
+    r"[$€£]?-?\d|\s+\d",
     re.IGNORECASE,
 )
 _BOUND = re.compile(
@@ -36,7 +38,7 @@ _BRACKETS = re.compile(r"\([^()\n]*\)|\[[^\[\]\n]*\]")
 # What a number is compared with is not the answer.
 _BESIDE = re.compile(
     r"\b(?:out of|to reach|instead of|rather than|compared (?:to|with)|more than|less than|"
-    r"fewer than)\b|±"
+    r"fewer than|(?:in|since|by) (?:1[5-9]|20)\d\d)\b|±"
 )
 # "between 10 and 12", "3 hours and 20 minutes", "3 or 4"
 _SIDE_BY_SIDE = re.compile(r"(?:\s+[^\W\d_]+){0,2}\s+(?:and|or|to|und|y|et|bis)\s+")
@@ -47,7 +49,7 @@ _BROKEN_OFF = re.compile(r"[,;:]\s+(?:so|and|but|then|which|because|let|now|we)\
 def stated(text: str, *, exact: bool) -> str | None:
     """The number of a statement; None where it is none, or more than one."""
     if exact:
-        return None if "\\boxed{" in text else whole(text)
+        return whole(text)
     text = prepared(text).strip(" \t\n*_\"'`“‘«")
     if _NOT.match(text) or _LIST_ITEM.match(text):
         return None
@@ -71,10 +73,23 @@ def stated(text: str, *, exact: bool) -> str | None:
     return found[-1].value if opening and _plain_end(sentence, found[-1]) else None
 
 
+def bare(text: str) -> Iterator[Statement]:
+    """A first line that is a number and nothing else, before an explanation."""
+    line, more, _ = text.partition("\n")
+    if more and "=" not in line and whole(line) is not None:
+        yield Statement(0, line, exact=True)
+
+
 def mentioned(text: str) -> bool:
     """Whether a statement that could not be read has a number in it, and more than that."""
     text = prepared(text).strip(" \t\n*_\"'`“‘«")
     return not _LIST_ITEM.match(text) and any(c.isdigit() for c in _first(_SENTENCE, text))
+
+
+def finished(text: str) -> str:
+    """A text that was cut, without the number that it may be cut within."""
+    words, *last = text.rsplit(maxsplit=1)
+    return words if last and any(c.isdigit() for c in last[0]) else text
 
 
 def last(text: str) -> str | None:

@@ -56,9 +56,11 @@ _MONEY_SCALE = re.compile(r"(k|K|m|M|mn|bn|B|b|tn|T)\b")
 _KILO = re.compile(r"k\b(?!\s?[/·])")
 _MONEY_SCALES = {"k": 3, "m": 6, "mn": 6, "bn": 9, "b": 9, "tn": 12, "t": 12}
 # A factor right after it makes a number an expression: 4√2, 2π, 3x, 2(5).
-_FACTOR = re.compile(r" ?[√π∞]|\(|[xyzntkabcij](?![A-Za-z'’])| ?\\")
+# So does a letter that may be a million or a metre, and a thousandth.
+_FACTOR = re.compile(r" ?[√π∞‰]|\(|[xyzntkabcijMBT](?![A-Za-z'’])| ?\\")
+_MINUS = re.compile(r"(?:\A|[^\w\s]\s?|\b(?:is|to|was)\s)((?:negative|minus) )\Z", re.IGNORECASE)
 # Where none of these follows, the digits are all of the number.
-_GOES_ON = re.compile(rf"[ \u00a0-]?[/⁄×⋅·*^%％٪√π∞(\\{_VULGAR}\d]|[ \u00a0-]?[A-Za-z]| and ")
+_GOES_ON = re.compile(rf"[ \u00a0-]?[/⁄×⋅·*^%％٪‰√π∞(\\{_VULGAR}\d]|[ \u00a0-]?[A-Za-z]| and ")
 _ONE_IN_BRACKETS = re.compile(r"\((-?\d+)\)(?= ?/)|(?<=/)\((-?\d+)\)")
 
 
@@ -124,6 +126,8 @@ def _before(text: str, start: int) -> tuple[int, bool, bool]:
     place, money = start, False
     while place and (text[place - 1] in CURRENCY or (money and text[place - 1] == " ")):
         place, money = place - 1, True
+    if word := _MINUS.search(text, max(0, place - 14), place):
+        return word.start(1), True, money
     if place and text[place - 1] == "-":
         head = text[: place - 1].rstrip(" ") if place > 1 else ""
         spaced = len(head) < place - 1
@@ -178,7 +182,7 @@ def _continued(
         return value, percent.end()
     if scale := _SCALE.match(text, end):
         return value * 10 ** _SCALES[scale[1].lower()], scale.end()
-    if kilo := _KILO.match(text, end):
+    if (money or len(run) > 1) and (kilo := _KILO.match(text, end)):
         return value * 1000, kilo.end()
     if money and (scale := _MONEY_SCALE.match(text, end)):
         return value * 10 ** _MONEY_SCALES[scale[1].lower()], scale.end()

@@ -23,6 +23,7 @@ _LETTER = re.compile(
     r"(?P<rest>[^\n]*)",
     re.IGNORECASE,
 )
+_OPENED = frozenset("([{<*$\"'`_")
 _CLOSED = set(")]}>:.,*$\"'`;!—–-=/&+。，、：；")
 # After these a lone A or b is a letter, before any other word an article.
 _FUNCTION_WORDS = frozenset(
@@ -33,7 +34,7 @@ _FUNCTION_WORDS = frozenset(
     }
 )  # fmt: skip
 _SECOND = re.compile(
-    r"[)\]*_\"'$.\s]*(?:,\s*(?:and|or)?|/|&|and\b|or\b|\+)[\s(*_\"'$\[]*(?:[Oo]ption\s+)?"
+    r"[)\]*_\"'$.\s]*(?:[,、，]\s*(?:and|or)?|/|&|and\b|or\b|\+)[\s(*_\"'$\[]*(?:[Oo]ption\s+)?"
     r"(?P<letter>[A-Z])(?![\w'’])(?P<rest>[^\n]*)"
 )
 # The labels of other scripts' lists; В and С are two letters each, and none here.
@@ -76,13 +77,14 @@ _SO = re.compile(
 _IT_IS = re.compile(r"\)?\s?(?:it is\b|[.!\n]|\Z|fits\b|works\b|remains\b|is left\b)")
 _IS = re.compile(r"(?<!\bso )\bis (?:option )?\(?\Z")  # "the exception is C." at the end of all
 _ALONE = re.compile(
-    r"^[ \t>#-]{0,4}[*_\"'`$]{0,3}[(\[]?(?P<letter>[A-Ra-r])(?:[)\]][*_.:]{0,3}"
+    r"^(?:[^\w\n(\[]|_){0,6}[(\[]?(?P<letter>[A-Ra-r])(?:[)\]][*_.:]{0,3}"
     r"|[*_\"'`$]{0,3}(?:[.:)](?=\s|\*|$)|[。、．：]|[ \t]*$))",
     re.MULTILINE,
 )
 _LABEL = re.compile(
     r"[\W_]{0,9}(?:option|choice|answer)?[\W_]{0,9}([A-Za-z]|[1-9])[\W_]{0,9}", re.IGNORECASE
 )
+_DIGIT_FIRST = re.compile(r"\W{0,4}(\d{1,2})\s?(?:[.):]\s|[—–-]\s)")
 _INLINE = re.compile(r"\((?P<letter>[A-R])\)")
 
 
@@ -108,10 +110,12 @@ def stated(text: str, choices: Sequence[str] | None) -> str | None:
     text = unicodedata.normalize("NFKC", plain(text))
     if _NOT.match(text):
         return None
-    letter = _letter(text, choices)
-    if letter is not None:
-        return letter
-    return by_text(text, choices) or _by_number(text, choices)
+    letter, rest = _letter(text, choices)
+    named = by_text(text, choices)
+    if letter is None:
+        return named or _by_number(text, choices)
+    # "(B) zinc", and zinc is D; "C", where that is the text of A.
+    return letter if {named, by_text(rest.lstrip(" .:)]*-"), choices)} <= {None, letter} else None
 
 
 def alone(text: str, choices: Sequence[str] | None) -> str | None:
@@ -124,6 +128,8 @@ def alone(text: str, choices: Sequence[str] | None) -> str | None:
     letters = letters or [m["letter"] for m in _INLINE.finditer(text)]
     if letters:  # several are the list of the options, gone through
         return _allowed(letters[0], choices) if len(set(letters)) == 1 else None
+    if choices and (digit := _DIGIT_FIRST.match(text)):
+        return _by_number(digit[1], choices)
     return by_text(line, choices) or _mentioned_text(text, choices)
 
 
@@ -160,43 +166,44 @@ def _squeezed(text: str | None) -> str:
 
 
 def _mentioned_text(text: str, choices: Sequence[str] | None) -> str | None:
-    """The letter of the one choice whose text stands in a text that denies nothing."""
+    """The letter of the one choice that a text ends with which names no other, and denies none."""
     said = f" {folded(text)} "
     found = {}
     for place, choice in enumerate(choices or ()):
         if (wanted := folded(choice)) and f" {wanted} " in said:
-            found[chr(ord("A") + place)] = said.replace(f" {wanted} ", " ")
+            found[chr(ord("A") + place)] = said.removesuffix(f" {wanted} ")
     if len(found) != 1:
         return None
     ((letter, rest),) = found.items()
-    return None if _DENIES.search(rest) else letter
+    return None if rest == said or _DENIES.search(f"{rest} ") else letter
 
 
-def _letter(text: str, choices: Sequence[str] | None) -> str | None:
+def _letter(text: str, choices: Sequence[str] | None) -> tuple[str | None, str]:
+    """The letter that a statement begins with, None where it has none or two, and what follows."""
     match = _LETTER.match(text if text.isascii() else text.translate(_LABELS))
     if match is None:
-        return None
+        return None, ""
     letter, rest = match["letter"], match["rest"]
-    opened = text[match.start("letter") - 1 : match.start("letter")] in set("([{<*$\"'`_")
-    if rest[:1] not in _CLOSED and rest.strip() and not opened:
-        word = re.match(r"\s+([^\W\d_]+)", rest)
-        if (letter in "AI" or letter.islower()) and word and word[1] not in _FUNCTION_WORDS:
-            return None
-    if letter in "Ii" and not opened and rest.strip(" .*)]"):
-        return None
-    if letter.islower() and rest[:1] == "," and not opened:
-        return None
-    if _DENIED.match(rest):
-        return None
+    opened = text[match.start("letter") - 1 : match.start("letter")] in _OPENED
+    if (not opened and _is_word(letter, rest)) or _DENIED.match(rest):
+        return None, ""
     second = _SECOND.match(rest)
     if second and second["letter"] != letter.upper():
         article = second["letter"] in "AI" and re.match(r"\s+[a-z]", second["rest"])
         if not article and not _DENIED.match(second["rest"]):
-            return None
-    named = by_text(rest.lstrip(" .:)]*-"), choices)
-    if named is not None and named != letter.upper():
-        return None  # "(B) zinc", and zinc is D
-    return _allowed(letter, choices)
+            return None, ""
+    return _allowed(letter, choices), rest
+
+
+def _is_word(letter: str, rest: str) -> bool:
+    """Whether it is the article or the pronoun: "A train", "I think", "a, b"."""
+    if rest[:1] not in _CLOSED and rest.strip():
+        word = re.match(r"\s+([^\W\d_]+)", rest)
+        if (letter in "AI" or letter.islower()) and word and word[1] not in _FUNCTION_WORDS:
+            return True
+    if letter in "Ii" and rest.strip(" .*)]"):
+        return True
+    return letter.islower() and rest[:1] == ","
 
 
 def _by_number(text: str, choices: Sequence[str] | None) -> str | None:

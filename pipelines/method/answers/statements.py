@@ -18,7 +18,8 @@ _MOST_STATEMENTS = 20  # of a kind, the last ones
 
 @dataclass(frozen=True, slots=True, order=True)
 class Statement:
-    """What is said to be the answer. exact: it is that and nothing else, as in a box."""
+    """What is said to be the answer. exact: it is that and nothing else, as in a box; with no text
+    it was cut off or taken back, and the response has no answer."""
 
     place: int
     text: str
@@ -91,10 +92,15 @@ _CORRECTIONS = (
     "on second look", "my mistake", "let me correct",
 )  # fmt: skip
 _CORRECTED = re.compile(
-    r"[^\n]{0,160}?\b(?:(?:it|that|this|which)(?:'s|’s|\ is|\ should\ be|\ must\ be|\ has\ to\ be)|"
+    r"[:：]\s{1,3}|[^\n]{0,160}?\b(?:(?:it|that|this|which)"
+    r"(?:'s|’s|\ is|\ should\ be|\ must\ be|\ has\ to\ be)|"
     r"should\ be|must\ be|makes?\ (?:it|that)|"
     r"(?:I|we)\ (?:now\ |really\ |actually\ )?(?:get|have|mean))\s{1,3}",
     re.IGNORECASE | re.VERBOSE,
+)
+_TAKEN_BACK = re.compile(
+    r"[^.\n]{0,40}?\s(?:but|which|yet)\s(?:(?:that|this|it)\s)?(?:is|was|seems|cannot be)\s"
+    r"(?:wrong|incorrect|not right|not correct|a mistake|mistaken|impossible)\b"
 )
 _INSTEAD = re.compile(
     r"\s[^.\n;]{1,60}?[;,.]?\s(?:but|it is|it's|it’s|rather|instead)\s{1,3}", re.IGNORECASE
@@ -114,10 +120,16 @@ _REFUSAL = re.compile(  # of lower-case text
     r"(?:i|we) (?:cannot|can't|can’t|could not|couldn't) "
     r"(?:say|tell|answer|determine|help|provide)\b)"
 )
+# "The text does not say", in some languages.
 _IMPOSSIBLE = re.compile(
     r"\b(?:cannot|can't|can’t|can not|could not|impossible to|not possible to|unable to)\s"
     r"(?:be\s)?(?:determine|answer|know|tell|say|infer|calculate|compute|identif|establish)"
     r"|\b(?:not enough|insufficient|no|need more) (?:information|data|details|context)\b"
+    r"|\b(?:does not|doesn't|doesn’t|do not|don't|don’t) "
+    r"(?:say|mention|state|specify|tell|provide)\b"
+    r"|\b(?:is|are|was|were) not (?:mentioned|stated|given|specified|provided|known)\b"
+    r"|\bleider (?:nicht|nichts|keine)\b|\bweiß (?:es |ich )?nicht\b|\bno (?:lo )?sé\b"
+    r"|\bne sais pas\b|не знаю|不知道|无法确定|わかりません|모르겠"
 )
 
 
@@ -205,6 +217,8 @@ def _following(text: str, place: int, match: re.Match[str] | None) -> Statement 
     start = skipped.end()
     if _BOX.match(text, start):
         return None  # it is a statement itself
+    if _TAKEN_BACK.match(text, start):
+        return Statement(place, "", exact=True)
     return Statement(place, head(text[start : start + _MOST + 1], _MOST))
 
 
@@ -214,5 +228,5 @@ def _boxes(text: str) -> Iterator[Statement]:
             yield Statement(match.start(), match[1], exact=True)
         else:  # one that never closes was cut, and is not read
             end = braced(text, match.end() - 1)
-            inside = text[match.end() : end - 1] if end else text[match.start() :][:_MOST]
+            inside = text[match.end() : end - 1] if end else ""
             yield Statement(match.start(), inside, exact=True)
