@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 
+from pipelines.method.answers.denial import refuses
 from pipelines.method.answers.folding import folded
 from pipelines.method.answers.latex import plain
-from pipelines.method.answers.statements import refuses
 
 # Ends of a sentence: not after an initial, an abbreviation or within a number.
 _STOP = re.compile(r"\n|[;!?。！？؟।]|\.(?=\s|$|[\"'”’)*_])")
 _NOT = re.compile(r"\W*(?:not|neither)\b", re.IGNORECASE)
+_BEGINS = re.compile(r"\s+(?:It|The|This|That|He|She|They|Its|In)\s")
 _ABBREVIATION = re.compile(
     r"(?:(?<![\w'’])(?:[^\W\d_]|St|Ste|Mt|Ft|Dr|Mr|Mrs|Ms|Jr|Sr|Prof|Gen|Col|Sgt|Capt|Lt|Rev|Hon|"
     r"Gov|Sen|Rep|vs|approx|ca|Co|Corp|Inc|Ltd|Bros|Ave|Blvd|Jan|Feb|Mar|Apr|Aug|Sept?|Oct|Nov|Dec)"
@@ -38,7 +39,9 @@ _DONE_BY = re.compile(
     r"June|July|August|September|October|November|December)"
 )
 _YES_OR_NO = re.compile(r"[*_\"']{0,3}(yes|no|true|false)\b[*_\"']{0,3}[,.;:!—-]", re.IGNORECASE)
-_THEN = re.compile(r"(?<=\w)\s+in\s+\d{3,4}\Z|\s+(?:who|that)\s.*")
+_THEN = re.compile(r"(?<=\w)\s+in\s+\d{3,4}\Z|\s+(?:who|that)\s.*|\s+and\s+\w+ed\b.*")
+_PRONOUN = re.compile(r"\b(?:it|this|that)\Z", re.IGNORECASE)
+_IT_IS = re.compile(r"\b([Ii]t)['’]s (?=[A-Z\"“*])")
 # "The capital of X", not "The Hague".
 _SUBJECT = re.compile(
     r"(?i:its|his|her|their|our|this|that|it|he|she|they|there|here|what|so|and|in|of|on|for)\b"
@@ -89,7 +92,7 @@ def finished(text: str) -> str:
 
 
 def named(text: str) -> str | None:
-    """What a text that states nothing names: Y of "The capital of X is Y.", or a short one's all."""
+    """What a text that states nothing names: Y of "The capital of X is Y.", or itself."""
     text = _expanded(plain(text))
     if refuses(text):
         return None
@@ -122,7 +125,7 @@ def _stops(text: str) -> Iterator[int]:
         short = match[0] == "." and _ABBREVIATION.search(
             text, max(0, match.start() - 12), match.start()
         )
-        if not (short and text[place:].strip(_WRAP + ".)")):
+        if not short or _BEGINS.match(text, place) or not text[place:].strip(_WRAP + ".)"):
             yield place
 
 
@@ -144,8 +147,10 @@ def _complement(sentence: str, *, whatever: bool) -> str | None:
         return subject
     if done := _DONE_BY.match(rest):
         return _THEN.sub("", rest[done.end() :])
-    if re.fullmatch(r"it", subject, re.IGNORECASE):
+    if _PRONOUN.search(subject):
         rest = _THEN.sub("", rest)
+        if rest[:1].islower() and not whatever:
+            return None  # "it is late"
     rest = _KIND_OF.sub("", rest, count=1)
     return rest if whatever or not _DESCRIPTION.match(rest) else None
 
@@ -157,6 +162,7 @@ def _phrase(text: str) -> str | None:
 
 
 def _expanded(text: str) -> str:
+    text = _IT_IS.sub(r"\1 is ", text)
     return _ACRONYM.sub(_in_full, text) if "(" in text else text
 
 
