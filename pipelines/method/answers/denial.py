@@ -35,12 +35,20 @@ _IMPOSSIBLE = re.compile(
     r"|\bleider (?:nicht|nichts|keine)\b|\bweiß (?:es |ich )?nicht\b|\bno (?:lo )?sé\b"
     r"|\bne sais pas\b|не знаю|不知道|无法确定|わかりません|모르겠"
 )
+_HINTS = (
+    "no", "n't", "imposs", "unable", "suffic", "more", "sais", "leider",
+    "’t", "ß", "не", "不", "无", "せん", "모르",
+)  # fmt: skip
 
 
 def refuses(text: str) -> bool:
     """Whether a text says that it has no answer."""
     low = text[:300].lower()
-    return bool(_REFUSAL.match(low) or _IMPOSSIBLE.search(low))
+    if _REFUSAL.match(low):
+        return True
+    # A search takes time, and most texts have none of these.
+    hints = _HINTS[:8] if low.isascii() else _HINTS
+    return any(hint in low for hint in hints) and _IMPOSSIBLE.search(low) is not None
 
 
 def denied_after(before: str) -> bool:

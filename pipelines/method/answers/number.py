@@ -54,6 +54,7 @@ _SIDE_BY_SIDE = re.compile(
 # "x = 3 or x = 4"
 _SEVERAL = re.compile(r"=[^=]{0,40}(?:,|;|\bor\b|\band\b)\s*[^\W\d]\w{0,3}\s*=")
 _DENIED = re.compile(r",? not\b|\b(?:n['’]t|cannot be|no es|nicht|pas)\b|n['’]t\b|≠|!=|[<>≤≥]|不是")
+_MAY_DENY = re.compile(r"[≠!<>≤≥不]|no[te ]|n['’]t|nich|pas")
 _IF = re.compile(r"\bif (?:the|my|our) answer\b", re.IGNORECASE)
 # A text that breaks off in a clause of its own had more to say.
 _BROKEN_OFF = re.compile(r"[,;:]\s+(?:so|and|but|then|which|because|let|now|we)\b[^.!?。\d]*\Z")
@@ -84,9 +85,9 @@ def stated(text: str, *, exact: bool, comma: bool) -> str | None:
         if first.value and not _OPERATION.match(rest):
             return None if _ANOTHER.match(rest) else first.value
     clause = _first(_REASON, sentence)
-    if _SEVERAL.search(clause):
-        return None
     if "=" in clause:
+        if _SEVERAL.search(clause):
+            return None
         return _value(clause.partition("≈")[0].rpartition("=")[2])
     return found[-1].value if opening and _plain_end(sentence, found[-1]) else None
 
@@ -129,9 +130,10 @@ def last(text: str) -> str | None:
 def _conclusion(sentence: str) -> str | None:
     """The last number of a sentence; None where two stand side by side, as in a range, or where
     it is denied."""
-    if _IF.search(sentence) or _SEVERAL.search(sentence) or refuses(sentence):
+    several = sentence.count("=") > 1 and _SEVERAL.search(sentence)
+    if several or ("if " in sentence.lower() and _IF.search(sentence)) or refuses(sentence):
         return None
-    if denied := _DENIED.search(sentence):
+    if _MAY_DENY.search(sentence) and (denied := _DENIED.search(sentence)):
         sentence = sentence[: denied.start()]
     if "(" in sentence or "[" in sentence:
         outside = _BRACKETS.sub(" ", sentence)

@@ -51,9 +51,9 @@ _SCALES = {
     "hundred": 10**2, "thousand": 10**3, "mil": 10**3, "lakh": 10**5, "lakhs": 10**5,
     "million": 10**6, "millions": 10**6, "millionen": 10**6, "millones": 10**6, "millón": 10**6,
     "milhões": 10**6, "milioni": 10**6, "mio": 10**6, "mn": 10**6, "crore": 10**7, "crores": 10**7,
-    "billion": 10**9, "billions": 10**9, "bn": 10**9, "milliarden": 10**9, "milliards": 10**9, "mrd": 10**9,
-    "trillion": 10**12, "trillions": 10**12, "dozen": 12, "千": 10**3, "万": 10**4, "萬": 10**4,
-    "만": 10**4, "億": 10**8, "亿": 10**8, "억": 10**8,
+    "billion": 10**9, "billions": 10**9, "bn": 10**9, "milliarden": 10**9, "milliards": 10**9,
+    "mrd": 10**9, "trillion": 10**12, "trillions": 10**12, "dozen": 12,
+    "千": 10**3, "万": 10**4, "萬": 10**4, "만": 10**4, "億": 10**8, "亿": 10**8, "억": 10**8,
 }  # fmt: skip
 _SCALE = re.compile(rf"[ \u00a0-]?({'|'.join(_SCALES)})(?![A-Za-zÀ-ɏ])", re.IGNORECASE)
 _MONEY_SCALE = re.compile(r"(k|K|m|M|mn|bn|B|b|tn|T)\b")

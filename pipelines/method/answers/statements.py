@@ -97,7 +97,8 @@ _CORRECTED = re.compile(
     r"should\ be|must\ be|makes?\ (?:it|that)|(?:I|we)\ (?:now\ |really\ |actually\ )?get)\s{1,3}",
     re.IGNORECASE | re.VERBOSE,
 )
-_IF = re.compile(r"\b(?:if|whether|unless|suppose)\s(?:the\s|my\s|our\s)?\Z", re.IGNORECASE)
+# "if the answer is 5, then"
+_IF = re.compile(r"\b(?:if|whether|suppose)\s(?:the\s|my\s|our\s)?\Z", re.IGNORECASE)
 _TAKEN_BACK = re.compile(
     r"[^.\n]{0,40}?\s(?:but|which|yet)\s(?:(?:that|this|it)\s)?(?:is|was|seems|cannot be)\s"
     r"(?:wrong|incorrect|not right|not correct|a mistake|mistaken|impossible)\b"
@@ -216,8 +217,14 @@ def _following(text: str, place: int, match: re.Match[str] | None) -> Statement 
     if _BOX.match(text, start):
         return None  # it is a statement itself
     said = head(text[start : start + _MOST + 1], _MOST)
-    asked = _IF.search(text, max(0, place - 12), place)  # "if the answer is 5, then"
-    denied = asked or denied_after(match[0]) or _TAKEN_BACK.match(said)
+    before = text[max(0, place - 14) : place]
+    denied = (
+        "n't" in match[0]
+        or "not" in match[0]
+        or "n’t" in match[0]
+        or (("f " in before or "er " in before or "se " in before) and _IF.search(before))
+        or ((" but " in said or " which " in said or " yet " in said) and _TAKEN_BACK.match(said))
+    )
     return Statement(place, said, denied=bool(denied))
 
 
