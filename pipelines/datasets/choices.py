@@ -13,6 +13,7 @@ from pipelines.method.answers import canonical, extract
 from pipelines.storage.text import short
 
 LETTERS = string.ascii_uppercase
+_NESTED = 8  # labels at most that are taken off one text: "A. (A) one" has two
 # "(A) one", "A) one", "[A] one", "A. one", "1: one". A list begins at a label with `first`, and a
 # choice before one ends at `cut`.
 _LABEL = (
@@ -194,12 +195,13 @@ def _check_letters(labels: Sequence[str], shown_as: Sequence[str]) -> None:
 
 def _stripped(choices: Choices) -> Choices:
     """Without the labels that the texts themselves begin with, which become the choices' own."""
-    while True:
+    for _ in range(_NESTED):
         text = "\n".join(choices.texts)
         within = _last_list(_AT_A_LINE, text) or _last_list(_AT_A_LINE, text, digits=True)
         if within is None or len(within[0].texts) != len(choices.texts):
-            return choices
+            break
         choices = Choices(within[0].texts, choices.labels or within[0].labels)
+    return choices
 
 
 def _unpacked(text: str) -> Any:

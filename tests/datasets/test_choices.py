@@ -214,8 +214,21 @@ def test_a_letter_without_known_choices_is_one_that_answers_are_read_as():
             unlisted(number)
 
 
-def test_a_list_of_thousands_of_lines_is_read_at_once():
-    text = "\n" * 20_000 + "A. one\n" * 5_000 + "B. two\n" + "(" * 20_000
+@pytest.mark.parametrize(
+    ("text", "choices"),
+    [
+        ("\n" * 20_000 + "A. one\n" * 5_000 + "B. two\n" + "(" * 20_000, ("one", "two")),
+        ("? " * 20_000 + "? (A) one (B) two " * 5_000, ("one", "two")),
+        ("?" + " " * 20_000 + "Options: " * 5_000, None),
+        (
+            "A. " * 5_000 + "one\n" + "B. " * 5_000 + "two",
+            ("A. " * 4_991 + "one", "B. " * 4_991 + "two"),
+        ),
+    ],
+    ids=["lines", "inline", "headings", "labels"],
+)
+def test_a_long_text_is_read_at_once(text, choices):
     start = time.perf_counter()
-    assert choices_of(text) == ("one", "two")
+    found = choices_of(text)
     assert time.perf_counter() - start < 1.0
+    assert found == choices
