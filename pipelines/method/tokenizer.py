@@ -56,13 +56,48 @@ def no_tokenizer(directory: Path, source: str) -> str:
     return f"{source} has no tokenizer.json"
 
 
-def end_ids(model_dir: str | Path) -> frozenset[int]:
-    """The ids that end a response by generation_config.json and config.json; maybe none."""
-    found: set[int] = set()
+def end_ids(model_dir: str | Path, tokenizer: Any) -> frozenset[int]:
+    """The ids that end a response by the model's files (`named_ends`); maybe none.
+
+    Those that are no added tokens of the tokenizer are left out: they are text, and stand there
+    because a default was written that nobody set (2, of Llama's config class).
+    """
+    directory = Path(model_dir)
+    return named_ends(directory, str(directory)) & set(tokenizer.added_tokens_decoder)
+
+
+def named_ends(directory: Path, source: str) -> frozenset[int]:
+    """What generation_config.json names as ends or, where it names none, config.json.
+
+    ValueError names the file where it is not as it should be.
+    """
     for name in ("generation_config.json", "config.json"):
-        file = Path(model_dir) / name
-        settings = json.loads(file.read_text()) if file.is_file() else {}
+        settings = read_settings(directory, name, source)
+        found: set[int] = set()
         for part in (settings, settings.get("text_config") or {}):  # of a model that sees, too
-            ids = part.get("eos_token_id")
-            found.update(ids if isinstance(ids, list) else [] if ids is None else [ids])
-    return frozenset(found)
+            ids = part.get("eos_token_id") if isinstance(part, dict) else part
+            ids = ids if isinstance(ids, list) else [] if ids is None else [ids]
+            if not all(type(one) is int and one >= 0 for one in ids):
+                raise ValueError(
+                    f"model.source: {source}/{name}: eos_token_id is neither a token's id nor a "
+                    "list of such"
+                )
+            found.update(ids)
+        if found:
+            return frozenset(found)
+    return frozenset()
+
+
+def read_settings(directory: Path, name: str, source: str) -> dict[str, Any]:
+    """A JSON object that may lie in a model's directory; empty where it does not.
+
+    ValueError names the file where it holds something else.
+    """
+    file = directory / name
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"model.source: {source}/{name} cannot be read ({error})") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"model.source: {source}/{name} cannot be read (it holds no JSON object)")
+    return settings

@@ -21,7 +21,7 @@ from pipelines.method.formulas import parses
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import Result
 from pipelines.storage.location import Location
-from pipelines.storage.models import fetch, tokenizer_file
+from pipelines.storage.models import fetch, tokenizer_here
 from pipelines.storage.schemas import QUERIES
 
 ROLES = ("train", "calibration", "test")
@@ -44,10 +44,7 @@ def check(config: Config) -> None:
     this machine: transformers, which `run` renders whole prompts with, takes seconds to import.
     """
     rows = read(config)
-    if (file := tokenizer_file(config.model.source)) is not None:
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(file))
+    if (tokenizer := tokenizer_here(config.model.source)) is not None:
         encoded = tokenizer.encode_batch([row["question"] for row in rows])
         room = config.engine.max_model_len - config.sampling.max_tokens
         _check_lengths(rows, [len(one.ids) for one in encoded], room)
