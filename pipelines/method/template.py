@@ -122,7 +122,8 @@ def confidence_turn(tokenizer: Any, chat: Chat, question: str | None = None) -> 
 
     The reply is the model's answer, not a thought: where the template has a switch that turns
     thinking off, it is off from the response on; a think block that is open nonetheless is
-    closed once, in the template's spelling. question: by default the paper's, in its wording for
+    closed once, as the template closes one before a reply that is there or, where it shows none
+    there, with the closing mark, on a line of its own where the opening mark is. question: by default the paper's, in its wording for
     models whose template has a think block before a reply, or has one when it is asked to.
     Raises ValueError where the template renders no such conversation, or does not tell where a
     reply stands.
@@ -130,7 +131,7 @@ def confidence_turn(tokenizer: Any, chat: Chat, question: str | None = None) -> 
     asked = (question or QUESTION).strip()
     plain = _after_response(tokenizer, chat, asked)
     off = dict(_changes(tokenizer, chat, asked, plain, _OFF))
-    switches = [{name: _OFF[name]} for name, text in off.items() if text == _closed(text)]
+    switches = [{name: _OFF[name]} for name, text in off.items() if not _open(_after(text, asked))]
     turn = _turn(tokenizer, chat, asked, [*switches, {}])
     if question is None:
         seen = [plain, turn.text, *off.values()]
@@ -143,7 +144,7 @@ def confidence_turn(tokenizer: Any, chat: Chat, question: str | None = None) -> 
 def open_thought(tokenizer: Any, chat: Chat) -> str:
     """The think block that the generation prompt leaves open, from its mark on; mostly none."""
     prompt = _after(render(tokenizer, chat, [_RESPONSE], prompt=True), _RESPONSE)
-    return "" if _closed(prompt) == prompt else prompt[_block(prompt, 0) :]
+    return prompt[_block(prompt, 0) :] if _open(prompt) else ""
 
 
 def _changes(
@@ -196,17 +197,24 @@ def _place(prompt: str, before: str, question: str) -> tuple[str, str] | None:
     prompt: up to the end of the generation prompt. before: what the template puts before a reply
     that is there already.
     """
-    if before.startswith(prompt):
-        return _closed(before), _MARK.split(before[len(prompt) :])[-1]
-    # A reply that is there has no think block, or another one than the generation prompt opens.
     start = len(prompt) - len(_after(prompt, question))
+    if before.startswith(prompt):
+        return before + _close(before[start:]), _MARK.split(before[len(prompt) :])[-1]
+    # A reply that is there has no think block, or another one than the generation prompt opens.
     if (block := _block(prompt, start)) is None:
         return (prompt, "") if before.rstrip() == prompt.rstrip() else None
     if not before.startswith(prompt[:block]):
         return None
     header = _MARK.split(before[block:])[-1]
-    header = header if header.strip() else ""
-    return _closed(prompt) + header, header
+    if not _open(prompt[start:]):
+        # A line end before a reply is a part of what it follows, unless one is there already.
+        header = header if header.strip() or not prompt[-1:].isspace() else ""
+        return prompt + header, header
+    marks = _MARK.findall(before, block)
+    if marks and marks[-1] not in _BLOCKS:
+        return before, header
+    header = header if header.strip() else ""  # a line end, where the closing brings its own
+    return prompt + _close(prompt[start:]) + header, header
 
 
 def _after(text: str, question: str) -> str:
@@ -221,11 +229,16 @@ def _block(text: str, start: int) -> int | None:
     return (opens or marks)[-1].start() if marks else None
 
 
-def _closed(text: str) -> str:
-    """The text with the think block closed that is open at its end, as it was opened: on a line
-    of its own or not."""
+def _open(text: str) -> bool:
+    """Whether a think block is open at the end."""
     marks = _MARK.findall(text)
-    if not marks or marks[-1] not in _BLOCKS:
-        return text
-    close = _BLOCKS[marks[-1]]
-    return text + (f"\n{close}\n\n" if text.endswith("\n") else close)
+    return bool(marks) and marks[-1] in _BLOCKS
+
+
+def _close(text: str) -> str:
+    """What closes the think block that is open at the end: on a line of its own where the opening
+    is. Nothing where none is open."""
+    if not _open(text):
+        return ""
+    close = _BLOCKS[_MARK.findall(text)[-1]]
+    return f"\n{close}\n\n" if text.endswith("\n") else close

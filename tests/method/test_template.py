@@ -96,6 +96,20 @@ CAUSES = {
         True,
         "<SPECIAL_12>",
     ),
+    # One that the template closes another way before a reply that is there.
+    "spelled": (
+        IM,
+        "<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n<think> </think>",
+        True,
+        "<|im_end|>",
+    ),
+    # A line end before a reply, after a block that is closed by itself.
+    "line": (
+        ["<|user|>", "<|assistant|>", "<|end|>"],
+        "<|end|><|user|>\nQ<|end|><|assistant|><think></think>\n",
+        True,
+        "<|end|>",
+    ),
     # "</think>" and a variable `thinking`, and no thoughts (Granite 3.3, LFM2.5).
     "mentions": (
         IM,
@@ -125,6 +139,18 @@ def test_ones_own_question_is_asked_of_all(tmp_path):
     tokenizer = with_template(tmp_path, "switch_open", IM)
     prompts = Prompts.from_tokenizer(tokenizer, " Right? ")
     assert "user\nRight?<|im_end|>" in tokenizer.decode(prompts.turn_ids)
+
+
+@pytest.mark.parametrize("name", CAUSES)
+@pytest.mark.parametrize("mark", ["<think>", "[THINK]"])
+def test_a_question_that_names_a_mark(tmp_path, name, mark):
+    """It opens and closes no block: the turn is that of any other question."""
+    tokenizer = with_template(tmp_path, name, CAUSES[name][0])
+    plain, marked = (
+        tokenizer.decode(Prompts.from_tokenizer(tokenizer, asked).turn_ids)
+        for asked in ("Right?", f"Right, without {mark}?")
+    )
+    assert marked == plain.replace("Right?", f"Right, without {mark}?")
 
 
 def test_sampling_thinks_unless_the_config_says_otherwise(tmp_path):
