@@ -20,11 +20,13 @@ from pipelines.method.template import (
     THOUGHTS,
     Chat,
     Turn,
+    check_chat,
     confidence_turn,
     open_thought,
     render,
+    shows,
 )
-from pipelines.method.tokenizer import end_ids, load_tokenizer
+from pipelines.method.tokenizer import SETTINGS, end_ids, load_tokenizer, read_settings
 
 ConfidenceKind = Literal["yes", "yes_top20", "yes_no"]
 
@@ -59,7 +61,7 @@ class Prompts:
         models that think. ends: end tokens beside the tokenizer's and the template's. Raises
         ValueError where the tokenizer has no chat template, no single token for Yes or No after
         the turn, or a template that closes an assistant's message with plain text (then no token
-        boundary ends a response), or that `confidence_turn` refuses.
+        boundary ends a response), or that `check_chat` or `confidence_turn` refuses.
         """
         if not getattr(tokenizer, "chat_template", None):
             raise ValueError(
@@ -67,6 +69,7 @@ class Prompts:
                 "use an instruction-tuned model"
             )
         turn = confidence_turn(tokenizer, chat, question)
+        check_chat(tokenizer, chat)
         end = _end_id(tokenizer, turn)
         turn_ids, yes_id, no_id = _reply(tokenizer, turn)
         return cls(
@@ -83,8 +86,17 @@ class Prompts:
     def load(
         cls, model_dir: str | Path, question: str | None = None, chat: Chat = PLAIN
     ) -> "Prompts":
-        """The same from a model's directory."""
+        """The same from a model's directory. ValueError also where the template puts a token
+        that the directory does not name: the default of a class, which is not asked."""
         tokenizer = load_tokenizer(model_dir)
+        named = read_settings(Path(model_dir), SETTINGS, str(model_dir))
+        for name in ("bos_token", "eos_token"):
+            missing = getattr(tokenizer, name) is None and name not in named
+            if missing and shows(tokenizer, chat, name):
+                raise ValueError(
+                    f"model.source: the chat template in {model_dir} has {name} in it, which "
+                    f"{SETTINGS} does not name; write it there (null for none)"
+                )
         return cls.from_tokenizer(tokenizer, question, chat, end_ids(model_dir, tokenizer))
 
     def sampling_text(self, question: str) -> str:

@@ -6,7 +6,7 @@ prompt after the question, and the same conversation with a reply in it.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import cycle
 from typing import Any, NamedTuple
@@ -45,16 +45,16 @@ _OFF = {
 }
 _ON = {"enable_thinking": True, "thinking": True, "reasoning": True}
 
-# What a rendering sets itself.
+# What a rendering sets itself, and what transformers takes for its own settings.
 RESERVED = {
-    "messages",
-    "conversation",
-    "chat_template",
-    "tokenize",
-    "add_generation_prompt",
-    "continue_final_message",
-    "strftime_now",
-}
+    "add_generation_prompt", "chat_template", "continue_final_message", "conversation",
+    "conversations", "documents", "max_length", "messages", "padding", "return_dict",
+    "return_assistant_tokens_mask", "return_tensors", "self", "strftime_now", "tokenize",
+    "tokenizer_kwargs", "tools", "truncation",
+}  # fmt: skip
+
+# Values of which one changes what a template renders that reads a variable.
+_PROBES = (False, True, 0, 1, "none", "high", _REPLY)
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,9 @@ def confidence_turn(tokenizer: Any, chat: Chat, question: str | None = None) -> 
     The reply is the model's answer, not a thought: where the template has a switch that turns
     thinking off, it is off from the response on; a think block that is open nonetheless is
     closed once, as the template closes one before a reply that is there or, where it shows none
-    there, with the closing mark, on a line of its own where the opening mark is. question: by default the paper's, in its wording for
-    models whose template has a think block before a reply, or has one when it is asked to.
+    there, with the closing mark, on a line of its own where the opening mark is. question: by
+    default the paper's, in its wording for models whose template has a think block before a reply,
+    or has one when it is asked to.
     Raises ValueError where the template renders no such conversation, or does not tell where a
     reply stands.
     """
@@ -145,6 +146,42 @@ def open_thought(tokenizer: Any, chat: Chat) -> str:
     """The think block that the generation prompt leaves open, from its mark on; mostly none."""
     prompt = _after(render(tokenizer, chat, [_RESPONSE], prompt=True), _RESPONSE)
     return prompt[_block(prompt, 0) :] if _open(prompt) else ""
+
+
+def check_chat(tokenizer: Any, chat: Chat) -> None:
+    """ValueError where a variable, or the system prompt, changes nothing whatever it is: it would
+    make another run of the same."""
+    of = f"the chat template of {tokenizer.name_or_path!r}"
+    if chat.system is not None:
+        marked = render(tokenizer, replace(chat, system=_REPLY), ["?"], prompt=True)
+        if _REPLY not in marked:
+            raise ValueError(f"model.system: {of} shows no system prompt; leave it out")
+    for name, value in chat.variables.items():
+        others = {key: one for key, one in chat.variables.items() if key != name}
+        without = replace(chat, variables=others)
+        plain = _renderings(tokenizer, without)
+        probes = ({name: probe} for probe in (value, *_PROBES))
+        if all(_renderings(tokenizer, without, **probe) == plain for probe in probes):
+            raise ValueError(f"model.template.{name}: it changes nothing in {of}; leave it out")
+
+
+def shows(tokenizer: Any, chat: Chat, name: str) -> bool:
+    """Whether what is rendered has a variable's value in it."""
+    mark = "\u2402VALUE\u2403"
+    return any(mark in text for text in _renderings(tokenizer, chat, **{name: mark}))
+
+
+def _renderings(tokenizer: Any, chat: Chat, **more: Any) -> list[str]:
+    """All kinds of conversations that are rendered; none where the template fails."""
+    said = ["?", _RESPONSE, "?", _REPLY]
+    try:
+        return [
+            render(tokenizer, chat, said[:1], prompt=True, **more),
+            render(tokenizer, chat, said[:3], prompt=True, **more),
+            render(tokenizer, chat, said, prompt=False, **more),
+        ]
+    except ValueError:
+        return []
 
 
 def _changes(

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from pipelines.method.tokenizer import (
     PROBE,
+    SETTINGS,
+    TOKENIZER,
     check_text,
     named_ends,
     no_tokenizer,
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 BUILTIN = ("smollm2-135m",)
-TOKENIZER, SETTINGS = "tokenizer.json", "tokenizer_config.json"
 
 
 def check(source: str) -> None:

@@ -1,12 +1,13 @@
 """Where a template puts the reply to the confidence question; one small template a cause."""
 
+import inspect
 from datetime import date
 
 import pytest
 from tokenizing import with_template
 
 from pipelines.method.prompts import Prompts
-from pipelines.method.template import QUESTION, REASONING_QUESTION, Chat
+from pipelines.method.template import QUESTION, REASONING_QUESTION, RESERVED, Chat
 
 IM = ["<|im_start|>", "<|im_end|>"]
 # template: its special tokens; the turn, with Q for the question; whether it is the question of a
@@ -170,6 +171,38 @@ def test_a_system_prompt_stands_first(tmp_path):
     text = prompts.sampling_text("2 + 2?")
     assert text.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n2 + 2?")
     assert prompts.turn_ids == Prompts.from_tokenizer(tokenizer).turn_ids
+
+
+def test_a_variable_that_the_template_does_not_read(tmp_path):
+    tokenizer = with_template(tmp_path, "switch_effort", CAUSES["switch_effort"][0])
+    for value in ("none", "high", None, [1]):
+        Prompts.from_tokenizer(tokenizer, chat=Chat({"reasoning_effort": value}))
+    said = r"^model.template.effort: it changes nothing in the chat template of 'switch_effort'"
+    for value in (True, "none", None):
+        with pytest.raises(ValueError, match=said):
+            Prompts.from_tokenizer(
+                tokenizer, chat=Chat({"reasoning_effort": "none", "effort": value})
+            )
+
+
+def test_a_system_prompt_that_the_template_does_not_show(tmp_path):
+    tokenizer = with_template(tmp_path, "inside", CAUSES["inside"][0])
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "for m in messages", "for m in messages if m.role != 'system'"
+    )
+    Prompts.from_tokenizer(tokenizer)
+    said = "^model.system: the chat template of 'inside' shows no system prompt"
+    with pytest.raises(ValueError, match=said):
+        Prompts.from_tokenizer(tokenizer, chat=Chat(system="Be brief."))
+
+
+def test_what_transformers_takes_for_its_own_is_no_variable():
+    from transformers import PreTrainedTokenizerFast
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    for function in (PreTrainedTokenizerFast.apply_chat_template, render_jinja_template):
+        names = inspect.signature(function).parameters
+        assert set(names) - {"kwargs"} <= RESERVED
 
 
 def test_every_day_renders_the_same(tmp_path):

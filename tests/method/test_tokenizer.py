@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from tokenizing import byte_level, sentencepiece, template, write
 
 from pipelines.method.prompts import Prompts
@@ -50,6 +50,55 @@ def test_files_that_transformers_cannot_read(tmp_path):
     write(tmp_path, byte_level(), None, eos_token=["not", "one"])
     with pytest.raises(ValueError, match=r"^model.source: the tokenizer in .* cannot be read \("):
         load_tokenizer(tmp_path)
+
+
+LLAMA = r"\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+"
+MISTRAL = LLAMA.replace("{1,3}", "")
+
+
+@pytest.mark.parametrize(
+    ("family", "pattern", "told"),
+    [("mistral3", LLAMA, 1), ("mistral3", MISTRAL, 0), ("llama", LLAMA, 0)],
+)
+def test_a_split_that_is_not_mistrals_is_told(tmp_path, monkeypatch, caplog, family, pattern, told):
+    """In one line, and only where it is so: transformers warns of each large vocabulary."""
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    words = [*sorted(alphabet), *(f"w{i}" for i in range(131_072 - len(alphabet)))]
+    made = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, []))
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    made.decoder = decoders.ByteLevel()
+    where = write(tmp_path, made.to_str(), None)
+    (where / "config.json").write_text(json.dumps({"model_type": family}))
+    warned = []
+    logger = "transformers.tokenization_utils_tokenizers.logger.warning"
+    monkeypatch.setattr(logger, lambda *told: warned.append(told))
+    load_tokenizer(where)
+    lines = [one for one in caplog.messages if "splits texts as Llama 3's does" in one]
+    assert (len(lines), warned) == (told, [])
+    assert not any("\n" in one for one in lines)
+
+
+@pytest.mark.parametrize("name", ["bos_token", "eos_token"])
+def test_a_token_of_the_template_that_is_named_nowhere(tmp_path, name):
+    """transformers would leave it out: the default of a class that is not asked."""
+    marks = ("<s>", "</s>")
+    text = "{{ bos_token }}" + template("mentions").replace("'<|im_end|>\\n'", "eos_token")
+    named = {"bos_token": "<s>", "eos_token": "</s>"}
+    model = write(tmp_path, byte_level(special=(*SPECIAL, *marks)), text, **named)
+    assert Prompts.load(model).sampling_text("?").startswith("<s>")
+    del named[name]
+    (model / "tokenizer_config.json").write_text(json.dumps(named))
+    said = rf"^model.source: the chat template in .* has {name} in it, which tokenizer_config.json"
+    with pytest.raises(ValueError, match=said):
+        Prompts.load(model)
+    if name == "bos_token":
+        (model / "tokenizer_config.json").write_text(json.dumps({**named, name: None}))
+        assert Prompts.load(model).sampling_text("?").startswith("<|im_start|>user")
 
 
 ENDS = ("<a>", "<b>", "<c>")
