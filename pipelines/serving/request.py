@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -52,9 +51,12 @@ class Request(BaseModel):
         return self.question if choices is None else shown(self.question, choices), choices
 
 
-def refuse(_: Any, error: RequestValidationError) -> JSONResponse:
-    """Status 422 with one line that names the fields. FastAPI's own would hold the request again,
-    of which not all can be sent: NaN, and halves of characters."""
+async def refuse(_: Any, error: Any) -> JSONResponse:
+    """To a RequestValidationError: status 422 with one line that names the fields.
+
+    FastAPI's own would hold the request again, of which not all can be sent: NaN, and halves of
+    characters.
+    """
     lines = []
     for one in error.errors():
         field = ".".join(str(part) for part in one["loc"][1:])  # without "body"
