@@ -22,7 +22,7 @@ def near_zero(mean: float, responses: int) -> str | None:
         f"confidence: the reply to the confidence turn starts with Yes or No with a probability of "
         f"{mean:.1e} (mean of {responses:,} responses, {LEAST} is the least), so P(True) is noise; "
         "look at how a reply starts in the chat template of model.source, and at "
-        "confidence.question, then run again on another root"
+        "confidence.question"
     )
 
 

@@ -21,20 +21,22 @@ from pipelines.method.formulas import parses
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import Result
 from pipelines.storage.location import Location
-from pipelines.storage.models import fetch, tokenizer_here
+from pipelines.storage.models import fetch, files_hash, tokenizer_here
 from pipelines.storage.schemas import QUERIES
 
 ROLES = ("train", "calibration", "test")
 
 
 def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
-    data = {role: [_identity(entry) for entry in _entries(config, role)] for role in roles}
-    return {"data": data, "seed": config.seed, "model": config.model.model_dump(mode="json")}
-
-
-def _identity(entry: DatasetConfig) -> dict[str, Any]:
-    """An entry's keys; `choices` mean nothing but to options, so that old roots stay done."""
-    return entry.model_dump(mode="json", exclude=None if entry.kind == "option" else {"choices"})
+    return {
+        "data": {
+            role: [entry.model_dump(mode="json") for entry in _entries(config, role)]
+            for role in roles
+        },
+        "seed": config.seed,
+        "model": config.model.model_dump(mode="json"),
+        "model_files": files_hash(config.model.source),
+    }
 
 
 def check(config: Config) -> None:

@@ -117,6 +117,26 @@ def tokenizer_here(source: str) -> "Tokenizer | None":
     return _open_tokenizer(file) if file.is_file() else None
 
 
+def files_hash(source: str) -> str | None:
+    """Of what a directory's conversations are made of, which may be edited in place; None of other
+    sources, which are known by their names alone."""
+    directory = Path(source).expanduser()
+    if "://" in source or source.startswith("builtin:") or not directory.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for name in (
+        TOKENIZER,
+        SETTINGS,
+        "special_tokens_map.json",
+        "chat_template.jinja",
+        "generation_config.json",
+        "config.json",
+    ):
+        content = (directory / name).read_bytes() if (directory / name).is_file() else b""
+        digest.update(f"{name} {len(content)} ".encode() + content)
+    return digest.hexdigest()
+
+
 def check_modules(source: str, names: Sequence[str]) -> None:
     """ValueError where the weights are on this machine and have no module of one of the names."""
     from safetensors import safe_open

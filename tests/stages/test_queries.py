@@ -203,6 +203,21 @@ def test_what_prompts_are_rendered_with_is_a_part_of_them(tmp_path, name, change
     assert [has in one for one in prompts] == [False, True]
 
 
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "config.json"]
+)
+def test_a_models_files_that_are_edited_in_place_make_other_queries(tmp_path, name):
+    source = write(tmp_path, byte_level(), template("mentions"))
+    made = config([{"name": "capitals"}], model={"source": str(source)})
+    before = queries.spec(made, ("train",))
+    assert queries.spec(made, ("train",)) == before
+    (source / name).write_text((source / name).read_text() + " ")
+    assert queries.spec(made, ("train",)) != before
+    canonical_json(before)
+    builtin = queries.spec(config([{"name": "capitals"}]), ("train",))
+    assert builtin["model_files"] is None, "known by its name, wherever it lies"
+
+
 def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):
     file = tmp_path / "own.jsonl"
     file.write_text(
