@@ -44,8 +44,8 @@ class Prompts:
     yes_id: int
     no_id: int
     end_ids: frozenset[int]
-    chat: Chat = PLAIN
-    thought: str = ""
+    chat: Chat
+    thought: str
 
     @classmethod
     def from_tokenizer(

@@ -17,8 +17,9 @@ REASONING_QUESTION = "Directly answer the question by Yes or No: Is the answer c
 # They stand for a response and for the reply to a question while a template renders.
 _RESPONSE, _REPLY = "\u2402RESPONSE\u2403", "\u2402REPLY\u2403"
 
-# What opens a think block, and what closes it, in the spellings of published models.
-_BLOCKS = {
+# What opens a think block, and what closes it, in the spellings of published models. An answer is
+# looked for after them (answers/said.py).
+BLOCKS = {
     "<think>": "</think>",
     "<thinking>": "</thinking>",
     "<thought>": "</thought>",
@@ -30,10 +31,10 @@ _BLOCKS = {
     "<|begin_of_thought|>": "<|end_of_thought|>",
     "<|channel>thought": "<channel|>",
 }
-_MARK = re.compile("|".join(map(re.escape, [*_BLOCKS, *_BLOCKS.values()])))
+_MARK = re.compile("|".join(map(re.escape, [*BLOCKS, *BLOCKS.values()])))
 
 # Tokens that make up such marks: without them a thought reads as an answer.
-THOUGHTS = {*_BLOCKS, *_BLOCKS.values(), "<|channel>", "<|channel|>", "<|message|>"}
+THOUGHTS = {*BLOCKS, *BLOCKS.values(), "<|channel>", "<|channel|>", "<|message|>"}
 
 # Variables by which published templates turn thinking off, and on.
 _OFF = {
@@ -248,7 +249,7 @@ def _place(prompt: str, before: str, question: str) -> tuple[str, str] | None:
         header = header if header.strip() or not prompt[-1:].isspace() else ""
         return prompt + header, header
     marks = _MARK.findall(before, block)
-    if marks and marks[-1] not in _BLOCKS:
+    if marks and marks[-1] not in BLOCKS:
         return before, header
     header = header if header.strip() else ""  # a line end, where the closing brings its own
     return prompt + _close(prompt[start:]) + header, header
@@ -262,14 +263,14 @@ def _after(text: str, question: str) -> str:
 def _block(text: str, start: int) -> int | None:
     """Where the last think block from `start` on begins; None where there is none."""
     marks = list(_MARK.finditer(text, start))
-    opens = [mark for mark in marks if mark[0] in _BLOCKS]
+    opens = [mark for mark in marks if mark[0] in BLOCKS]
     return (opens or marks)[-1].start() if marks else None
 
 
 def _open(text: str) -> bool:
     """Whether a think block is open at the end."""
     marks = _MARK.findall(text)
-    return bool(marks) and marks[-1] in _BLOCKS
+    return bool(marks) and marks[-1] in BLOCKS
 
 
 def _close(text: str) -> str:
@@ -277,5 +278,5 @@ def _close(text: str) -> str:
     is. Nothing where none is open."""
     if not _open(text):
         return ""
-    close = _BLOCKS[_MARK.findall(text)[-1]]
+    close = BLOCKS[_MARK.findall(text)[-1]]
     return f"\n{close}\n\n" if text.endswith("\n") else close

@@ -6,8 +6,9 @@ from datetime import date
 import pytest
 from tokenizing import with_template
 
+from pipelines.method.answers import extract
 from pipelines.method.prompts import Prompts
-from pipelines.method.template import QUESTION, REASONING_QUESTION, RESERVED, Chat
+from pipelines.method.template import BLOCKS, QUESTION, REASONING_QUESTION, RESERVED, Chat
 
 IM = ["<|im_start|>", "<|im_end|>"]
 # template: its special tokens; the turn, with Q for the question; whether it is the question of a
@@ -258,3 +259,10 @@ def test_a_response_shows_where_its_thoughts_end(tmp_path, name, special, writte
     tokenizer = with_template(tmp_path, name, special)
     ids = tokenizer.encode(written, add_special_tokens=False)
     assert Prompts.from_tokenizer(tokenizer).response_text(ids) == read
+
+
+@pytest.mark.parametrize(("opening", "closing"), BLOCKS.items())
+def test_an_answer_is_looked_for_after_each_kind_of_thought(opening, closing):
+    for text in (f"{opening}\nAnswer: 3\n{closing}\n\nAnswer: 4", f"Answer: 3{closing}Answer: 4"):
+        assert extract(text, "number") == "4"
+    assert extract(f"{opening}\nAnswer: 3", "number") is None
