@@ -2,6 +2,8 @@
 
 data/answers.jsonl has a case a line: what is checked, the input, what it should be, and the report
 it is after (repository and number, or file). Where a reading can be argued, `note` says why.
+data/misreadings.jsonl has what is denied, doubted, listed or said by the way, and the readings that
+are allowed of it: mostly none.
 """
 
 import json
@@ -19,6 +21,7 @@ from pipelines.method.answers import canonical, extract, is_correct
 from pipelines.method.formulas import Classes
 
 CASES = [json.loads(line) for line in (ROOT / "tests" / "data" / "answers.jsonl").open()]
+MISREADINGS = [json.loads(line) for line in (ROOT / "tests/data/misreadings.jsonl").open()]
 KINDS = ("number", "option", "text")
 
 
@@ -188,6 +191,35 @@ def test_a_hostile_text_takes_no_longer_than_its_length(parts, kind):
         return time.process_time() - start
 
     assert min(seconds() for _ in range(3)) < 0.05
+
+
+@pytest.mark.parametrize("case", MISREADINGS, ids=lambda case: case["input"][:40])
+def test_no_vote_for_what_is_not_stated(case):
+    if case["check"] == "canonical":
+        assert canonical(case["input"], case["kind"]) in case["allowed"]
+    else:
+        assert read(case, case["input"]) in case["allowed"]
+
+
+@given(st.integers(2, 10**6), st.integers(2, 10**6))
+def test_two_numbers_are_none(one, other):
+    for form in (
+        "({}, {})",
+        "{} or {}",
+        "{} and {}",
+        "{} : {}",
+        "{} + {}",
+        "[{}; {}]",
+        "{{{}, {}}}",
+    ):
+        assert canonical(form.format(one, other), "number") is None
+        assert extract(f"Answer: {form.format(one, other)}", "number") is None
+
+
+@given(st.integers(2, 10**6))
+def test_a_denied_number_is_none(value):
+    for form in ("The answer is not {}.", "The answer isn't {}.", "It cannot be {}.", "x ≠ {}"):
+        assert extract(form.format(value), "number") is None
 
 
 def test_the_cases_have_sources():

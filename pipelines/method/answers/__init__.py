@@ -18,6 +18,7 @@ from typing import Literal
 
 from pipelines.method import formulas
 from pipelines.method.answers import formula, number, option, phrase, said, statements
+from pipelines.method.answers.denial import refuses
 from pipelines.method.answers.folding import folded
 from pipelines.method.answers.quantity import whole
 
@@ -48,25 +49,32 @@ def extract(
 
 
 def _read(text: str, kind: Kind, cut: bool, choices: Sequence[str] | None) -> str | None:
+    if cut:  # a word or a number that the cut went through may be the beginning of any other
+        finished = {"number": number.finished, "text": phrase.finished, "math": formula.finished}
+        text = finished.get(kind, str)(text)
     found = statements.find(text)
     if kind == "option":
         found = sorted([*found, *option.chosen(text)])
+    elif kind == "number":
+        found = [*number.bare(text), *found]
     for one in reversed(found):
-        if statements.refuses(one.text[:100]):
-            return None
+        if one.denied:
+            continue
         if (answer := _stated(one, kind, choices)) is not None:
             return answer
-    if any(_is_one(one.text, kind) for one in found):
+        if (one.exact and not one.text) or refuses(one.text.partition("\n")[0][:100]):
+            return None
+    if any(one.denied or _is_one(one.text, kind) for one in found):
         return None  # it states something, and not what can be read
     if kind == "text":
-        return phrase.named(text, cut=cut)
+        return phrase.named(text)
     if cut:
         return None
     if kind == "option":
         return option.alone(text, choices)
     if kind == "math":
         return formula.last(text)
-    return None if statements.refuses(text) else number.last(text)
+    return number.last(text)
 
 
 def canonical(answer: str, kind: Kind) -> str | None:
@@ -77,11 +85,9 @@ def canonical(answer: str, kind: Kind) -> str | None:
     """
     if kind == "text":
         return folded(answer)
-    if kind == "option":
-        return option.label(answer)
     if kind == "math":
-        return formulas.clean(answer)
-    value = whole(answer)
+        return extract(answer, kind) if statements.find(answer) else formulas.clean(answer)
+    value = option.label(answer) if kind == "option" else whole(answer)
     if value is None and statements.find(answer):
         value = extract(answer, kind)
     return value
@@ -105,7 +111,7 @@ def _accepted(reference: str, kind: Kind) -> frozenset[str]:
 
 def _stated(one: statements.Statement, kind: Kind, choices: Sequence[str] | None) -> str | None:
     if kind == "number":
-        return number.stated(one.text, exact=one.exact)
+        return number.stated(one.text, exact=one.exact, comma=one.comma)
     if kind == "option":
         return option.stated(one.text, choices)
     if kind == "math":

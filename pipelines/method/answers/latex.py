@@ -26,10 +26,15 @@ _SPACES = {
     "\\,": "\u2009", "\\;": " ", "\\:": " ", "\\ ": " ", "\\!": "", "\\quad": " ", "\\qquad": " ",
     "\\\\": "\n", "\\(": "", "\\)": "", "\\[": "", "\\]": "", "\\left": "", "\\right": "",
     "\\displaystyle": "", "\\textstyle": "", "\\big": "", "\\Big": "", "\\bigl": "", "\\bigr": "",
-    "\\limits": "", "\\phantom": "", "\\newline": "\n", "\\par": "\n", "\\hline": "",
+    "\\limits": "", "\\newline": "\n", "\\par": "\n", "\\hline": "",
     "\\mathopen": "", "\\mathclose": "", "\\-": "", "\\/": "", "\\thinspace": "\u2009",
 }  # fmt: skip
 _SIMPLE = re.compile(r"\s*-?[\d.,]+\s*")
+# These take what is not read.
+_HIDDEN = {
+    "\\phantom", "\\hphantom", "\\vphantom", "\\hspace", "\\vspace", "\\label", "\\tag",
+    "\\color", "\\textcolor",
+}  # fmt: skip
 _MARKS = re.compile(r"(?<![A-Za-z\\])\$")
 _DEPTH = 30
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-zA-Z*]{1,20}\}|(?<!\\)&(?==)")
@@ -83,6 +88,8 @@ class _Reader:
                 parts.append(f"{apart}{_grouped(over)}/{_grouped(under)}")
             elif token == "\\sqrt":
                 parts.append(f"√{_grouped(self._argument())}")
+            elif token in _HIDDEN:
+                self._argument()
             elif token in _WRAPPERS:
                 parts.append(self._argument())
             elif token[0] == "\\":

@@ -1,28 +1,37 @@
 """Kind `number`: the number that a response states, else the last one that it names."""
 
 import re
+from collections.abc import Iterator
 from fractions import Fraction
 
+from pipelines.method.answers.denial import begins_denied, refuses
 from pipelines.method.answers.numerals import Found, numbers, prepared
 from pipelines.method.answers.quantity import CODE, whole, words
 from pipelines.method.answers.said import tail
+from pipelines.method.answers.statements import Statement
 
 _SENTENCE = re.compile(r"\n|[;!?。！？؟।]|\.(?!\d)")
 _REASON = re.compile(
     r"[,\s(]\s*(?:because|since|as|for|pues|porque|parce|weil|denn|given|where|which|so)\b"
 )
-_LIST_ITEM = re.compile(r"\(?\d{1,2}[.)]\s+\S*[^\W\d]")
-_NOT = re.compile(r"\W*(?:not|neither|never|unknown|unclear)\b", re.IGNORECASE)
-_OPERATION = re.compile(r"\s*(?:[*×·⋅÷^±/=√]|[+-](?=\s*[\w(.$€£√])|x(?=\s*\d))")
+_STEPS = re.compile(r"\(?1[.)]\s[^\n]*\n\s*\(?2[.)]\s")  # what follows is a list
+_OPERATION = re.compile(
+    r"\s*(?:[*×·⋅÷^±/=√]|[+-](?=\s*[\w(.$€£√])|x(?=\s*\d)|(?:plus|minus|times|divided|multiplied|over|"
+    r"mod|squared|cubed|factorial|remainder)\b|:\s?\d|%?\s?(?:of|in)\s[$€£]?\d)"
+)
 # "3 or 4", "10, 20", "3-5": more than one number is none.
 _ANOTHER = re.compile(
     r"\s*(?:[^\W\d_]+\s*)?(?:,|and|or|&|to|through|und|oder|y|o|et|ou)\s*(?:or|and)?\s*"
-    r"[$€£]?-?\d",
+    r"[$€£]?-?\d|\s+\d"
+    r"|\s*(?:h|hours?|min|minutes?|days?|weeks?|months?|years?|feet|foot|ft|pounds?|lbs?|dollars?|"
+    r"meters?|metres?|km)\b,?\s*(?:and\s*)?\d",
     re.IGNORECASE,
 )
+_LISTED = re.compile(r";\s*[$€£]?-?\d")
 _BOUND = re.compile(
     r"\b(?:(?:more|less|fewer|greater|larger|smaller|higher|lower) than|at least|at most|over|"
-    r"under|up to|between|from|above|below|no more than)\s*[$€£]?\Z",
+    r"under|up to|between|from|above|below|no more than|half of|twice|double|triple|third of|"
+    r"quarter of)\s*[$€£]?\Z",
     re.IGNORECASE,
 )
 _TAIL = 600  # characters in which the last sentence with a number is looked for
@@ -36,25 +45,35 @@ _BRACKETS = re.compile(r"\([^()\n]*\)|\[[^\[\]\n]*\]")
 # What a number is compared with is not the answer.
 _BESIDE = re.compile(
     r"\b(?:out of|to reach|instead of|rather than|compared (?:to|with)|more than|less than|"
-    r"fewer than)\b|±"
+    r"fewer than|(?:in|since|by) (?:1[5-9]|20)\d\d)\b|±"
 )
 # "between 10 and 12", "3 hours and 20 minutes", "3 or 4"
-_SIDE_BY_SIDE = re.compile(r"(?:\s+[^\W\d_]+){0,2}\s+(?:and|or|to|und|y|et|bis)\s+")
+_SIDE_BY_SIDE = re.compile(
+    r"(?:\s+[^\W\d_]+){0,2}\s+(?:and|or|to|in|und|y|et|bis)\s+(?:[^\W\d]\w{0,3}\s*=\s*)?|\s*:\s*"
+)
+# "x = 3 or x = 4"
+_SEVERAL = re.compile(r"=[^=]{0,40}(?:,|;|\bor\b|\band\b)\s*[^\W\d]\w{0,3}\s*=")
+_DENIED = re.compile(r",? not\b|\b(?:n['’]t|cannot be|no es|nicht|pas)\b|n['’]t\b|≠|!=|[<>≤≥]|不是")
+_MAY_DENY = re.compile(r"[≠!<>≤≥不]|no[te ]|n['’]t|nich|pas")
+_IF = re.compile(r"\bif (?:the|my|our) answer\b", re.IGNORECASE)
 # A text that breaks off in a clause of its own had more to say.
 _BROKEN_OFF = re.compile(r"[,;:]\s+(?:so|and|but|then|which|because|let|now|we)\b[^.!?。\d]*\Z")
 
 
-def stated(text: str, *, exact: bool) -> str | None:
+def stated(text: str, *, exact: bool, comma: bool) -> str | None:
     """The number of a statement; None where it is none, or more than one."""
     if exact:
-        return None if "\\boxed{" in text else whole(text)
+        return whole(text)
     text = prepared(text).strip(" \t\n*_\"'`“‘«")
-    if _NOT.match(text) or _LIST_ITEM.match(text):
+    if begins_denied(text) or _STEPS.match(text):
         return None
-    sentence = _first(_SENTENCE, text).strip("*_ ")
-    if (value := whole(sentence)) is not None:
+    sentence = _first(_SENTENCE, text)
+    if _LISTED.match(text, len(sentence)):
+        return None
+    sentence = sentence.strip("*_ ")
+    if (value := whole(sentence, comma=comma)) is not None:
         return value
-    found = list(numbers(sentence, alone=False))
+    found = list(numbers(sentence, alone=False, comma=comma))
     if not found:
         return words(sentence)
     first = found[0]
@@ -67,14 +86,29 @@ def stated(text: str, *, exact: bool) -> str | None:
             return None if _ANOTHER.match(rest) else first.value
     clause = _first(_REASON, sentence)
     if "=" in clause:
+        if _SEVERAL.search(clause):
+            return None
         return _value(clause.partition("≈")[0].rpartition("=")[2])
     return found[-1].value if opening and _plain_end(sentence, found[-1]) else None
+
+
+def bare(text: str) -> Iterator[Statement]:
+    """A first line that is a number and nothing else, before an explanation."""
+    line, more, _ = text.partition("\n")
+    if more and "=" not in line and whole(line) is not None:
+        yield Statement(0, line, exact=True)
 
 
 def mentioned(text: str) -> bool:
     """Whether a statement that could not be read has a number in it, and more than that."""
     text = prepared(text).strip(" \t\n*_\"'`“‘«")
-    return not _LIST_ITEM.match(text) and any(c.isdigit() for c in _first(_SENTENCE, text))
+    return not _STEPS.match(text) and any(c.isdigit() for c in _first(_SENTENCE, text))
+
+
+def finished(text: str) -> str:
+    """A text that was cut, without the number that it may be cut within."""
+    words, *last = text.rsplit(maxsplit=1)
+    return words if last and any(c.isdigit() for c in last[0]) else text
 
 
 def last(text: str) -> str | None:
@@ -94,7 +128,13 @@ def last(text: str) -> str | None:
 
 
 def _conclusion(sentence: str) -> str | None:
-    """The last number of a sentence; None where two stand side by side, as in a range."""
+    """The last number of a sentence; None where two stand side by side, as in a range, or where
+    it is denied."""
+    several = sentence.count("=") > 1 and _SEVERAL.search(sentence)
+    if several or ("if " in sentence.lower() and _IF.search(sentence)) or refuses(sentence):
+        return None
+    if _MAY_DENY.search(sentence) and (denied := _DENIED.search(sentence)):
+        sentence = sentence[: denied.start()]
     if "(" in sentence or "[" in sentence:
         outside = _BRACKETS.sub(" ", sentence)
         sentence = outside if _DIGIT.search(outside) else sentence

@@ -32,7 +32,7 @@ _FORMS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
         (r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", ",", "."),
         (r"\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?", ",", "."),  # lakhs
         (r"\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?|\d{1,3}(?:\.\d{3})+,\d+", ".", ","),
-        (r"\d+,\d{1,2}|0,\d+|\d{4,},\d+", "", ","),
+        (r"0,\d+|\d{4,},\d+", "", ","),
         (r"\d{1,3}(?:['’]\d{3})+(?:\.\d+)?", "'’", "."),
         (r"\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?:\.\d+)?", " \u00a0\u2009\u202f", "."),
         (r"\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+,\d+", " \u00a0\u2009\u202f", ","),
@@ -48,17 +48,33 @@ _POWER = re.compile(r" ?(?:\^|\*\*) ?[({]?([+-]?\d{1,9})[)}]?(?![.\d])")
 _SUPERSCRIPT = re.compile(r"(?<=\d)[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _PERCENT = re.compile(r" ?(?:%|％|٪|per ?cent\b|pct\b)")
 _SCALES = {
-    "hundred": 2, "thousand": 3, "lakh": 5, "lakhs": 5, "million": 6, "millions": 6, "crore": 7,
-    "crores": 7, "billion": 9, "billions": 9, "trillion": 12, "trillions": 12,
+    "hundred": 10**2, "thousand": 10**3, "mil": 10**3, "lakh": 10**5, "lakhs": 10**5,
+    "million": 10**6, "millions": 10**6, "millionen": 10**6, "millones": 10**6, "millón": 10**6,
+    "milhões": 10**6, "milioni": 10**6, "mio": 10**6, "mn": 10**6, "crore": 10**7, "crores": 10**7,
+    "billion": 10**9, "billions": 10**9, "bn": 10**9, "milliarden": 10**9, "milliards": 10**9,
+    "mrd": 10**9, "trillion": 10**12, "trillions": 10**12, "dozen": 12,
+    "千": 10**3, "万": 10**4, "萬": 10**4, "만": 10**4, "億": 10**8, "亿": 10**8, "억": 10**8,
 }  # fmt: skip
-_SCALE = re.compile(rf"[ \u00a0-]?({'|'.join(_SCALES)})\b", re.IGNORECASE)
+_SCALE = re.compile(rf"[ \u00a0-]?({'|'.join(_SCALES)})(?![A-Za-zÀ-ɏ])", re.IGNORECASE)
 _MONEY_SCALE = re.compile(r"(k|K|m|M|mn|bn|B|b|tn|T)\b")
 _KILO = re.compile(r"k\b(?!\s?[/·])")
 _MONEY_SCALES = {"k": 3, "m": 6, "mn": 6, "bn": 9, "b": 9, "tn": 12, "t": 12}
 # A factor right after it makes a number an expression: 4√2, 2π, 3x, 2(5).
-_FACTOR = re.compile(r" ?[√π∞]|\(|[xyzntkabcij](?![A-Za-z'’])| ?\\")
+# So does a letter that may be a million or a metre, and a thousandth.
+_FACTOR = re.compile(
+    r" ?[√π∞‰]|\(|[xyzntkabceijKMBT](?![A-Za-z'’])| ?\\| ?(?:pi|sqrt|log|ln|sin|cos|tan|[ap]\.?m)\b"
+)
+_MINUS = re.compile(r"(?:\A|[^\w\s]\s?|\b(?:is|to|was)\s)((?:negative|minus) )\Z", re.IGNORECASE)
+_EITHER = re.compile(r"\d{1,3}[.,]\d{3}")
+_COMMA = re.compile(r"\d+,\d{1,2}")
+_MEASURE = re.compile(
+    rf"\s?(?:[{CURRENCY}%°]|(?:euros?|zł|kr|Kč|Ft|lei|kg|km|cm|mm|m|l|g|percent)\b)"
+)
+_TIME = re.compile(r" ?: ?\d")
 # Where none of these follows, the digits are all of the number.
-_GOES_ON = re.compile(rf"[ \u00a0-]?[/⁄×⋅·*^%％٪√π∞(\\{_VULGAR}\d]|[ \u00a0-]?[A-Za-z]| and ")
+_GOES_ON = re.compile(
+    rf"[ \u00a0-]?[千万萬만億亿억/⁄×⋅·*^%％٪‰√π∞(\\{_VULGAR}\d]|[ \u00a0-]?[A-Za-z]| and "
+)
 _ONE_IN_BRACKETS = re.compile(r"\((-?\d+)\)(?= ?/)|(?<=/)\((-?\d+)\)")
 
 
@@ -86,19 +102,20 @@ def prepared(text: str) -> str:
     )
 
 
-def numbers(text: str, *, alone: bool) -> Iterator[Found]:
+def numbers(text: str, *, alone: bool, comma: bool = False) -> Iterator[Found]:
     """All numbers of a prepared text, in order.
 
-    alone: the text states one number and no sentence, so that "12 345" is one.
+    alone: the text states one number and no sentence, so that "12 345" is one. comma: its language
+    writes 3,14 for what others write 3.14, so that 1.500 and 1,500 may be either.
     """
     place = 0
     while match := _RUN.search(text, place):
-        found = _number(text, match, alone)
+        found = _number(text, match, alone, comma)
         place = max(found.end, match.end())
         yield found
 
 
-def _number(text: str, match: re.Match[str], alone: bool) -> Found:
+def _number(text: str, match: re.Match[str], alone: bool, comma: bool) -> Found:
     run, start, end = match[0], match.start(), match.end()
     sign_at, negative, money = _before(text, start)
     if run in _VULGAR:
@@ -109,8 +126,10 @@ def _number(text: str, match: re.Match[str], alone: bool) -> Found:
         run, end = run + threes[0], threes.end()
     if len(run) > MOST_DIGITS:
         return Found(sign_at, end, None)
-    value = _plain_value(run)
-    if value is None or (text[end : end + 1] == ":" and text[end + 1 : end + 2].isdigit()):
+    value = None if comma and _EITHER.fullmatch(run) else _plain_value(run)
+    if value is None and (comma or money or _MEASURE.match(text, end)):
+        value = _decimal_comma(run)
+    if value is None or _TIME.match(text, end):
         return Found(sign_at, end, None)  # a list, a version, a time
     if _GOES_ON.match(text, end):
         value, end = _continued(text, end, value, run, money)
@@ -124,6 +143,8 @@ def _before(text: str, start: int) -> tuple[int, bool, bool]:
     place, money = start, False
     while place and (text[place - 1] in CURRENCY or (money and text[place - 1] == " ")):
         place, money = place - 1, True
+    if word := _MINUS.search(text, max(0, place - 14), place):
+        return word.start(1), True, money
     if place and text[place - 1] == "-":
         head = text[: place - 1].rstrip(" ") if place > 1 else ""
         spaced = len(head) < place - 1
@@ -146,6 +167,11 @@ def _plain_value(run: str) -> Fraction | int | None:
             run = run.replace(point, ".")
             return Fraction(f"0{run}" if run[0] == "." else run)
     return None
+
+
+def _decimal_comma(run: str) -> Fraction | None:
+    """3,14, which elsewhere may be a list of two."""
+    return Fraction(run.replace(",", ".")) if _COMMA.fullmatch(run) else None
 
 
 def _continued(
@@ -177,8 +203,11 @@ def _continued(
     if percent := _PERCENT.match(text, end):
         return value, percent.end()
     if scale := _SCALE.match(text, end):
-        return value * 10 ** _SCALES[scale[1].lower()], scale.end()
-    if kilo := _KILO.match(text, end):
+        while scale:  # "5 hundred thousand"
+            value, end = value * _SCALES[scale[1].lower()], scale.end()
+            scale = _SCALE.match(text, end)
+        return value, end
+    if (money or len(run) > 1) and (kilo := _KILO.match(text, end)):
         return value * 1000, kilo.end()
     if money and (scale := _MONEY_SCALE.match(text, end)):
         return value * 10 ** _MONEY_SCALES[scale[1].lower()], scale.end()

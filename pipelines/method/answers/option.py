@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from pipelines.method.answers import phrase
+from pipelines.method.answers.denial import begins_denied, denied_after
 from pipelines.method.answers.folding import folded
 from pipelines.method.answers.latex import plain
 from pipelines.method.answers.statements import Statement
@@ -23,6 +24,7 @@ _LETTER = re.compile(
     r"(?P<rest>[^\n]*)",
     re.IGNORECASE,
 )
+_OPENED = frozenset("([{<*$\"'`_")
 _CLOSED = set(")]}>:.,*$\"'`;!—–-=/&+。，、：；")
 # After these a lone A or b is a letter, before any other word an article.
 _FUNCTION_WORDS = frozenset(
@@ -33,17 +35,23 @@ _FUNCTION_WORDS = frozenset(
     }
 )  # fmt: skip
 _SECOND = re.compile(
-    r"[)\]*_\"'$.\s]*(?:,\s*(?:and|or)?|/|&|and\b|or\b|\+)[\s(*_\"'$\[]*(?:[Oo]ption\s+)?"
+    r"[)\]*_\"'$.\s]*(?:[,、，;>]\s*(?:and|or)?|/|&|and\b|or\b|vs\b\.?|\+|(?<=\s))[\s(*_\"'$\[]*"
+    r"(?:[Oo]ption\s+)?"
     r"(?P<letter>[A-Z])(?![\w'’])(?P<rest>[^\n]*)"
 )
 # The labels of other scripts' lists; В and С are two letters each, and none here.
 _LABELS = str.maketrans("АБГДأابجد", "ABDEAABCD")
 _DENIED = re.compile(
-    r"[\s*_\"'`$)\]]*(?:(?:is|was|are|would|does|seems|can|cannot|isn't|doesn't)\s*)?"
+    r"[\s*_\"'`$)\]]*(?:(?:that|which)\s)?"
+    r"(?:(?:is|was|are|would|does|seems|can|cannot|isn't|doesn't)\s*)?"
+    r"(?:(?:be|most|very|likely|probably|clearly)\s){0,2}"
     r"(?:not|n't|wrong|incorrect|false|fails|out\b|isn't|doesn't|cannot)"
 )
-_DENIES = re.compile(r" (?:not|no|never|neither|nor|isn t|wasn t|cannot|except) ")
-_NOT = re.compile(r"\W*(?:not|neither|never)\b", re.IGNORECASE)
+_DENIES = re.compile(
+    r" (?:not|no|never|neither|nor|\w*n t|can t|cannot|except|but|unlike|without|wrong|false|"
+    r"doubt|why|rules? out|ruled out|exclude[sd]?|eliminate[sd]?|lacks?|"
+    r"options?|choices?|are|is it|was it) "
+)
 _DIGIT = re.compile(r"[\W_]*(?:option|choice|number|no\.?)?[\W_]*(?P<digit>\d{1,2})[\W_]*", re.I)
 _ORDINAL = re.compile(
     r"\W*(?:the\s+)?(first|second|third|fourth|fifth|last)\s+(?:option|choice|one|answer)\b", re.I
@@ -54,10 +62,10 @@ _ISOLATED = re.compile(rf"(?<![0-9A-Za-zÀ-ɏ_'’])[A-R]{_END}")
 # "Option C is right", "B is the best answer"
 _RIGHT = re.compile(
     r"[)\"'*_]{0,3}\s(?:is|seems|looks|appears|must be|would be)\s(?:to be\s)?"
-    r"(?:(?:clearly|definitely|the|most|indeed|probably|likely|our|my)\s){0,3}"
-    r"(?:correct|right|true\b|best|appropriate|accurate|answer|suitable|likely)"
+    r"(?:(?:clearly|definitely|indeed|probably|the|our|my|most|best|only|correct|right)\s){0,4}"
+    r"(?:correct|right|best|accurate|answer|choice|option|one)"
+    r"(?=\s?(?:[.,;:!)*\n]|\Z|because\b|since\b|as\b|for\b|here\b))(?!,? (?:and|but|[A-R] is))"
 )
-_DOUBTED = re.compile(r"\b(?:not|if|whether|why)\W{0,2}(?:option\s)?\(?\Z")
 # "I would go with B", "it is surely C", "故选 B"
 _CHOOSES = (
     r"\b(?:go(?:ing)? (?:with|for)|choose|chose|pick(?:ed)?|select(?:ed)?|opt for|settle on|"
@@ -70,19 +78,21 @@ _CHOSEN = re.compile(
 _NTH_CHOSEN = re.compile(rf"{_CHOOSES}(the (?:first|second|third|fourth|fifth|last) \w+)")
 # "so C it is", "eliminates B, so C.", "only D fits"
 _SO = re.compile(
-    r"\b(?:so|thus|hence|therefore|leaving|leaves(?: us with)?|only)[\s,]{1,2}(?:option\s)?\(?\Z",
+    r"\b(?:(?:so|thus|hence|therefore|leaving|leaves(?: us with)?|only)[\s,]{1,2}|"
+    r"(?:no|actually|wait|rather|correction|instead)[,:]\s)(?:option\s)?\(?\Z",
     re.IGNORECASE,
 )
 _IT_IS = re.compile(r"\)?\s?(?:it is\b|[.!\n]|\Z|fits\b|works\b|remains\b|is left\b)")
 _IS = re.compile(r"(?<!\bso )\bis (?:option )?\(?\Z")  # "the exception is C." at the end of all
 _ALONE = re.compile(
-    r"^[ \t>#-]{0,4}[*_\"'`$]{0,3}[(\[]?(?P<letter>[A-Ra-r])(?:[)\]][*_.:]{0,3}"
+    r"^(?:[^\w\n(\[]|_){0,6}[(\[]?(?P<letter>[A-Ra-r])(?:[)\]][*_.:]{0,3}"
     r"|[*_\"'`$]{0,3}(?:[.:)](?=\s|\*|$)|[。、．：]|[ \t]*$))",
     re.MULTILINE,
 )
 _LABEL = re.compile(
     r"[\W_]{0,9}(?:option|choice|answer)?[\W_]{0,9}([A-Za-z]|[1-9])[\W_]{0,9}", re.IGNORECASE
 )
+_DIGIT_FIRST = re.compile(r"\W{0,4}(\d{1,2})\s?(?:[.):]\s|[—–-]\s)")
 _INLINE = re.compile(r"\((?P<letter>[A-R])\)")
 
 
@@ -90,10 +100,12 @@ def chosen(text: str) -> Iterator[Statement]:
     """The statements that only options have: "option C is right", "so C it is"."""
     for match in list(_ISOLATED.finditer(text))[-_MOST:]:
         place, end = match.span()
-        before = text[max(0, place - 40) : place]
+        before = text[max(0, place - 60) : place]
+        if _DENIED.match(text, end):
+            continue
         if (
-            (_RIGHT.match(text, end) and not _DOUBTED.search(before))
-            or _CHOSEN.search(before)
+            (_RIGHT.match(text, end) and not denied_after(before))
+            or ((found := _CHOSEN.search(before)) and not denied_after(before[: found.start()]))
             or (_SO.search(before) and _IT_IS.match(text, end))
             or (match[0] not in "AI" and not text[end:].strip(".!*)\n ") and _IS.search(before))
         ):
@@ -106,12 +118,14 @@ def chosen(text: str) -> Iterator[Statement]:
 def stated(text: str, choices: Sequence[str] | None) -> str | None:
     """The letter of a statement; None where it is none, or there are two."""
     text = unicodedata.normalize("NFKC", plain(text))
-    if _NOT.match(text):
+    if begins_denied(text):
         return None
-    letter = _letter(text, choices)
-    if letter is not None:
-        return letter
-    return by_text(text, choices) or _by_number(text, choices)
+    letter, rest = _letter(text, choices)
+    named = by_text(text, choices)
+    if letter is None:
+        return named or _by_number(text, choices)
+    # "(B) zinc", and zinc is D; "C", where that is the text of A.
+    return letter if {named, by_text(rest.lstrip(" .:)]*-"), choices)} <= {None, letter} else None
 
 
 def alone(text: str, choices: Sequence[str] | None) -> str | None:
@@ -120,10 +134,13 @@ def alone(text: str, choices: Sequence[str] | None) -> str | None:
     *_, line = text.splitlines() or [""]
     if (match := _ALONE.match(line)) and not line[match.end() :].strip():
         return _allowed(match["letter"], choices)
-    letters = [m["letter"].upper() for m in _ALONE.finditer(text)]
-    letters = letters or [m["letter"] for m in _INLINE.finditer(text)]
-    if letters:  # several are the list of the options, gone through
-        return _allowed(letters[0], choices) if len(set(letters)) == 1 else None
+    places = {m["letter"].upper(): m.start() for m in _ALONE.finditer(text)}
+    places = places or {m["letter"]: m.start() for m in _INLINE.finditer(text)}
+    if places:  # several are the list of the options, gone through
+        ((letter, place),) = places.items() if len(places) == 1 else [("", 0)]
+        return stated(text[place:].lstrip(), choices) if letter else None
+    if choices and (digit := _DIGIT_FIRST.match(text)):
+        return _by_number(digit[1], choices)
     return by_text(line, choices) or _mentioned_text(text, choices)
 
 
@@ -146,7 +163,8 @@ def by_text(text: str, choices: Sequence[str] | None) -> str | None:
     """The letter of the one choice that a text is."""
     if not choices:
         return None
-    said = {_squeezed(folded(text)), _squeezed(phrase.stated(text, exact=False))} - {""}
+    stated = None if denied_after(text) else phrase.stated(text, exact=False)
+    said = {_squeezed(folded(text)), _squeezed(stated)} - {""}
     found = {
         chr(ord("A") + place)
         for place, choice in enumerate(choices)
@@ -160,43 +178,44 @@ def _squeezed(text: str | None) -> str:
 
 
 def _mentioned_text(text: str, choices: Sequence[str] | None) -> str | None:
-    """The letter of the one choice whose text stands in a text that denies nothing."""
+    """The letter of the one choice that a text ends with which names no other, and denies none."""
     said = f" {folded(text)} "
     found = {}
     for place, choice in enumerate(choices or ()):
         if (wanted := folded(choice)) and f" {wanted} " in said:
-            found[chr(ord("A") + place)] = said.replace(f" {wanted} ", " ")
-    if len(found) != 1:
+            found[chr(ord("A") + place)] = said.removesuffix(f" {wanted} ")
+    if len(found) != 1 or text.rstrip().endswith("?"):
         return None
     ((letter, rest),) = found.items()
-    return None if _DENIES.search(rest) else letter
+    return None if rest == said or _DENIES.search(f"{rest} ") else letter
 
 
-def _letter(text: str, choices: Sequence[str] | None) -> str | None:
+def _letter(text: str, choices: Sequence[str] | None) -> tuple[str | None, str]:
+    """The letter that a statement begins with, None where it has none or two, and what follows."""
     match = _LETTER.match(text if text.isascii() else text.translate(_LABELS))
     if match is None:
-        return None
+        return None, ""
     letter, rest = match["letter"], match["rest"]
-    opened = text[match.start("letter") - 1 : match.start("letter")] in set("([{<*$\"'`_")
-    if rest[:1] not in _CLOSED and rest.strip() and not opened:
-        word = re.match(r"\s+([^\W\d_]+)", rest)
-        if (letter in "AI" or letter.islower()) and word and word[1] not in _FUNCTION_WORDS:
-            return None
-    if letter in "Ii" and not opened and rest.strip(" .*)]"):
-        return None
-    if letter.islower() and rest[:1] == "," and not opened:
-        return None
-    if _DENIED.match(rest):
-        return None
+    opened = text[match.start("letter") - 1 : match.start("letter")] in _OPENED
+    if (not opened and _is_word(letter, rest)) or _DENIED.match(rest):
+        return None, ""
     second = _SECOND.match(rest)
     if second and second["letter"] != letter.upper():
         article = second["letter"] in "AI" and re.match(r"\s+[a-z]", second["rest"])
         if not article and not _DENIED.match(second["rest"]):
-            return None
-    named = by_text(rest.lstrip(" .:)]*-"), choices)
-    if named is not None and named != letter.upper():
-        return None  # "(B) zinc", and zinc is D
-    return _allowed(letter, choices)
+            return None, ""
+    return _allowed(letter, choices), rest
+
+
+def _is_word(letter: str, rest: str) -> bool:
+    """Whether it is the article or the pronoun: "A train", "I think", "a, b"."""
+    if rest[:1] not in _CLOSED and rest.strip():
+        word = re.match(r"\s+([^\W\d_]+)", rest)
+        if (letter in "AI" or letter.islower()) and word and word[1] not in _FUNCTION_WORDS:
+            return True
+    if letter in "Ii" and rest.strip(" .*)]"):
+        return True
+    return letter.islower() and rest[:1] == ","
 
 
 def _by_number(text: str, choices: Sequence[str] | None) -> str | None:

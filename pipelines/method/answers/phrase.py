@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 
+from pipelines.method.answers.denial import refuses
 from pipelines.method.answers.folding import folded
 from pipelines.method.answers.latex import plain
-from pipelines.method.answers.statements import refuses
 
 # Ends of a sentence: not after an initial, an abbreviation or within a number.
 _STOP = re.compile(r"\n|[;!?。！？؟।]|\.(?=\s|$|[\"'”’)*_])")
 _NOT = re.compile(r"\W*(?:not|neither)\b", re.IGNORECASE)
+_BEGINS = re.compile(r"\s+(?:It|The|This|That|He|She|They|Its|In)\s")
 _ABBREVIATION = re.compile(
     r"(?:(?<![\w'’])(?:[^\W\d_]|St|Ste|Mt|Ft|Dr|Mr|Mrs|Ms|Jr|Sr|Prof|Gen|Col|Sgt|Capt|Lt|Rev|Hon|"
     r"Gov|Sen|Rep|vs|approx|ca|Co|Corp|Inc|Ltd|Bros|Ave|Blvd|Jan|Feb|Mar|Apr|Aug|Sept?|Oct|Nov|Dec)"
@@ -23,6 +24,7 @@ _AFTER = re.compile(
     r"these|those|her|his|their|my|our)\b)"
     r"|\s+[(\[](?=[^)\]]{2,})|\s+[—–-]{1,2}\s+|,?\s+(?:because|since|which)\s|\*\*(?=\s)|:\s"
 )
+_CLAUSE_END = re.compile(r"[,:()—](?=\s)|\s\((?=\S)")
 _QUOTED = re.compile(r"\s*(?:\"([^\"\n]{1,200})\"|“([^”\n]{1,200})”|«([^»\n]{1,200})»)")
 _COPULA = re.compile(r"(?:です|である|だ|입니다|이다|이에요|예요|です)\Z")
 _ACRONYM = re.compile(r"(?P<short>[A-Z](?:\.?[A-Z]){1,7}\.?) \((?P<long>[A-Z][^()]{3,60})\)")
@@ -37,11 +39,13 @@ _DONE_BY = re.compile(
     r"June|July|August|September|October|November|December)"
 )
 _YES_OR_NO = re.compile(r"[*_\"']{0,3}(yes|no|true|false)\b[*_\"']{0,3}[,.;:!—-]", re.IGNORECASE)
-_THEN = re.compile(r"(?<=\w)\s+in\s+\d{3,4}\Z|\s+(?:who|that)\s.*")
+_THEN = re.compile(r"(?<=\w)\s+in\s+\d{3,4}\Z|\s+(?:who|that)\s.*|\s+and\s+\w+ed\b.*")
+_PRONOUN = re.compile(r"\b(?:it|this|that)\Z", re.IGNORECASE)
+_IT_IS = re.compile(r"\b([Ii]t)['’]s (?=[A-Z\"“*])")
+# "The capital of X", not "The Hague".
 _SUBJECT = re.compile(
-    r"(?:the|its|his|her|their|our|this|that|it|he|she|they|la|le|les|el|los|die|der|das|il|lo|l'|"
-    r"o|a|os|as|det|den|there|here|what|so|and|in|of|on|for)\b",
-    re.IGNORECASE,
+    r"(?i:its|his|her|their|our|this|that|it|he|she|they|there|here|what|so|and|in|of|on|for)\b"
+    r"|(?i:the|la|le|les|el|los|die|der|das|il|lo|l'|o|a|os|as|det|den) ?(?=[a-zß-ÿ])"
 )
 # What is said of a name, rather than a name.
 _DESCRIPTION = re.compile(
@@ -73,57 +77,56 @@ def stated(text: str, *, exact: bool) -> str | None:
     if not exact and (quoted := _QUOTED.match(text)):
         text, exact = next(part for part in quoted.groups() if part), True
     text = text.strip(_WRAP)
-    if refuses(text) or _NOT.match(text):
+    if refuses(text):
         return None
-    if exact:
+    if exact or _NOT.match(text):  # "not recommended" is one, and no name
         return folded(text)
-    sentence = _before(_AFTER, next(_sentences(text), ("", True))[0])
+    sentence = _before(_AFTER, next(_sentences(text), ""))
     return _phrase(_complement(sentence, whatever=True) or sentence)
 
 
-def named(text: str, *, cut: bool) -> str | None:
-    """What a text without a statement names: Y of "The capital of X is Y.", or all of a short one.
+def finished(text: str) -> str:
+    """A text that was cut, up to the last sentence or clause that has its end."""
+    ends = [match.end() for match in _CLAUSE_END.finditer(text)]
+    return text[: max([0, *_stops(text), *ends])]
 
-    cut: the text ended at the token limit, so that its last sentence may say anything.
-    """
+
+def named(text: str) -> str | None:
+    """What a text that states nothing names: Y of "The capital of X is Y.", or itself."""
     text = _expanded(plain(text))
     if refuses(text):
         return None
     if decided := _YES_OR_NO.match(text):
         return decided[1].lower()
     first = None
-    for sentence, ended in _sentences(text):
-        if cut and not ended:
-            break
-        if (
-            first is None
-            and len(sentence.split()) <= 3
-            and not _verb(sentence)
-            and not _LEAD_IN.match(sentence)
-        ):
-            return _phrase(sentence)  # "No. ...", "Paris. ..."
+    for sentence in _sentences(text):
+        leads_in = _LEAD_IN.match(sentence) or sentence[-1:] in (":", "：")
+        if first is None and not leads_in:
+            if len(sentence.split()) <= 3 and not _verb(sentence):
+                return _phrase(sentence)  # "No. ...", "Paris. ..."
+            first = sentence
         if (name := _complement(sentence, whatever=False)) is not None:
             return _phrase(name)
-        if first is None and not _LEAD_IN.match(sentence):
-            first = sentence
     return _phrase(_complement(first, whatever=True) or first) if first else None
 
 
-def _sentences(text: str) -> Iterator[tuple[str, bool]]:
-    """(sentence, whether it has its end) of a text, in order."""
-    start = place = 0
-    while match := _STOP.search(text, place):
+def _sentences(text: str) -> Iterator[str]:
+    start = 0
+    for end in [*_stops(text), len(text)]:
+        if sentence := text[start:end].strip().rstrip(".。!！?？;；"):
+            yield sentence
+        start = end
+
+
+def _stops(text: str) -> Iterator[int]:
+    """Where sentences end, after their full stop."""
+    for match in _STOP.finditer(text):
         place = match.end()
         short = match[0] == "." and _ABBREVIATION.search(
             text, max(0, match.start() - 12), match.start()
         )
-        if short and text[place:].strip(_WRAP + ".)"):
-            continue
-        if sentence := text[start : match.start()].strip():
-            yield sentence, True
-        start = place
-    if sentence := text[start:].strip():
-        yield sentence, False
+        if not short or _BEGINS.match(text, place) or not text[place:].strip(_WRAP + ".)"):
+            yield place
 
 
 def _verb(sentence: str) -> re.Match[str] | None:
@@ -144,8 +147,10 @@ def _complement(sentence: str, *, whatever: bool) -> str | None:
         return subject
     if done := _DONE_BY.match(rest):
         return _THEN.sub("", rest[done.end() :])
-    if re.fullmatch(r"it", subject, re.IGNORECASE):
+    if _PRONOUN.search(subject):
         rest = _THEN.sub("", rest)
+        if rest[:1].islower() and not whatever:
+            return None  # "it is late"
     rest = _KIND_OF.sub("", rest, count=1)
     return rest if whatever or not _DESCRIPTION.match(rest) else None
 
@@ -153,11 +158,11 @@ def _complement(sentence: str, *, whatever: bool) -> str | None:
 def _phrase(text: str) -> str | None:
     """A phrase without the clause that follows it."""
     text = text.strip(_WRAP)
-    text = _COPULA.sub("", _before(_AFTER, text).strip(_WRAP))
-    return None if _NOT.match(text) else folded(text)
+    return folded(_COPULA.sub("", _before(_AFTER, text).strip(_WRAP)))
 
 
 def _expanded(text: str) -> str:
+    text = _IT_IS.sub(r"\1 is ", text)
     return _ACRONYM.sub(_in_full, text) if "(" in text else text
 
 

@@ -1,5 +1,6 @@
 """What of a response is said to the reader: no thoughts, and no question of the model's own."""
 
+import html
 import re
 
 _END = 10_000  # characters at either end of a response that are read
@@ -9,9 +10,10 @@ _THOUGHTS_END = re.compile(
     rf"</(?:\w{{1,12}}:)?{_THOUGHTS}>|\[/THINK\]|<\|END_THINKING\|>|◁/think▷|<\|end_of_thought\|>"
     r"|<\|channel\|>\s{0,3}final[^<]{0,40}<\|message\|>|<\|?channel\|?>\s{0,3}final\b|<channel\|>"
 )
+# At the beginning of a line: amid one it is a word that is spoken of.
 _THOUGHTS_BEGIN = re.compile(
-    rf"<(?:\w{{1,12}}:)?{_THOUGHTS}>|\[THINK\]|<\|START_THINKING\|>|◁think▷|<\|begin_of_thought\|>"
-    r"|<\|channel\|?>\s{0,3}(?:analysis|thought|commentary)"
+    rf"(?m)^\s*+(?:<(?:\w{{1,12}}:)?{_THOUGHTS}>|\[THINK\]|<\|START_THINKING\|>|◁think▷|<\|begin_of_thought\|>"
+    r"|<\|channel\|?>\s{0,3}(?:analysis|thought|commentary))"
 )
 # The same channels where the tokenizer left their special tokens out.
 _ANALYSIS = re.compile(r"analysis(?=[^\s:,.])")
@@ -42,6 +44,8 @@ def after_thoughts(text: str) -> str | None:
 def ends(text: str) -> str:
     """The text, or of a long one what its first and last 10,000 characters say."""
     text = text.strip()
+    if "&" in text and ";" in text:
+        text = html.unescape(text)
     if "<|" in text:
         text = _SPECIAL.sub(" ", text)
     if len(text) > 2 * _END:

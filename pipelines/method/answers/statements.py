@@ -7,8 +7,9 @@ one no longer than its length.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pipelines.method.answers.denial import denied_after
 from pipelines.method.answers.latex import braced
 from pipelines.method.answers.said import head, tail
 
@@ -18,31 +19,31 @@ _MOST_STATEMENTS = 20  # of a kind, the last ones
 
 @dataclass(frozen=True, slots=True, order=True)
 class Statement:
-    """What is said to be the answer. exact: it is that and nothing else, as in a box."""
+    """What is said to be the answer.
+
+    exact: it is that and nothing else, as in a box; with no text it was cut off, and the response
+    has no answer. denied: it is said not to be the answer. comma: in a language that writes 3,14.
+    """
 
     place: int
     text: str
     exact: bool = False
+    denied: bool = False
+    comma: bool = False
 
 
 _NOUNS = (
-    "answer",
-    "choice",
-    "option",
-    "result",
-    "solution",
-    "conclusion",
-    "letter",
-    "ans:",
-    "ans =",
-)
+    "answer", "choice", "option", "result", "solution", "conclusion", "letter", "ans:", "ans =",
+)  # fmt: skip
 # Without one of these before it, only an answer is one.
 _DETERMINED = re.compile(
     r"(?<![a-z])(?:the|my|our|your|final|correct|right|best|true)[\s*_]{1,3}\Z|_\Z|(?:\A|\n)\Z",
     re.IGNORECASE,
 )
 _IS = (
-    r"(?:is|are|was|were|(?:will|would|should|must|has\ to|ought\ to|seems\ to|appears\ to|"
+    r"(?:(?:is|are|was|were)(?:n['’]t)?|"
+    r"(?:can(?:['’]t|not)|won['’]t|(?:would|could|should)n['’]t)\ be|"
+    r"(?:will|would|should|must|has\ to|ought\ to|seems\ to|appears\ to|"
     r"turns\ out\ to|might|may|could|can\ only)\ be|seems|comes\ (?:out\ )?to|equals|becomes|"
     r"remains)\b(?!\ the\ (?:one|same)\b)"
     r"(?:[\s,]+(?:therefore|thus|then|hence|simply|just|clearly|probably|likely|most\ likely|"
@@ -81,7 +82,7 @@ _ASCII_ABROAD = tuple(word for word in _ABROAD if word.isascii())
 _FOLLOWS_ABROAD = re.compile(
     r"[a-zа-яęźć]{0,4}(?:\s{1,3}[^\W\d]{2,12}){0,2}?[\s*_)\]）]{0,6}(?:[:：=]|—|–|"
     r"(?:ist|lautet|es|est|è|é|são|sont|adalah|ialah|ni|is|jest|är|er|on|là|это|является|είναι)"
-    r"(?![a-zа-я])[\s:：]{0,3}|(?:है|হল|হলো|هي|هو|คือ|は|은|는|이|[应應]?[该該]?(?:是|为|為|选|選))"
+    r"(?![a-zа-я])[\s:：]{0,3}|(?:है|হল|হলো|هي|هو|คือ|は|은|는|이|[应應]?[该該]?不?(?:是|为|為|选|選))"
     r"[\s:：]{0,3}|\s{1,3}(?=\(?[A-R][)\s]|\d))",
     re.IGNORECASE,
 )
@@ -91,10 +92,25 @@ _CORRECTIONS = (
     "on second look", "my mistake", "let me correct",
 )  # fmt: skip
 _CORRECTED = re.compile(
-    r"[^\n]{0,160}?\b(?:(?:it|that|this|which)(?:'s|’s|\ is|\ should\ be|\ must\ be|\ has\ to\ be)|"
-    r"should\ be|must\ be|makes?\ (?:it|that)|"
-    r"(?:I|we)\ (?:now\ |really\ |actually\ )?(?:get|have|mean))\s{1,3}",
+    r"[:：]\s{1,3}|[^\n]{0,160}?\b(?:"
+    r"(?:it|that)(?:'s|’s|\ is|\ should\ be|\ must\ be|\ has\ to\ be)|"
+    r"should\ be|must\ be|makes?\ (?:it|that)|(?:I|we)\ (?:now\ |really\ |actually\ )?get)\s{1,3}",
     re.IGNORECASE | re.VERBOSE,
+)
+# "if the answer is 5, then"
+_IF = re.compile(r"\b(?:if|whether|suppose)\s(?:the\s|my\s|our\s)?\Z", re.IGNORECASE)
+_TAKEN_BACK = re.compile(
+    r"[^.\n]{0,40}?\s(?:but|which|yet)\s(?:(?:that|this|it)\s)?(?:is|was|seems|cannot be)\s"
+    r"(?:wrong|incorrect|not right|not correct|a mistake|mistaken|impossible)\b"
+)
+_DENIED_NOUNS = tuple(
+    f"{noun} {verb}"
+    for noun in ("answer", "choice", "option", "result")
+    for verb in ("is not", "isn't", "isn’t")
+)
+# "It is not tin but zinc."
+_BUT = re.compile(
+    r"\s[^.\n;,]{1,60}\sbut\s(?=(?:(?!\b(?:is|are|was|were|has|have|it)\b)[^.\n;,]){1,40}(?:[.\n]|\Z))"
 )
 _INSTEAD = re.compile(
     r"\s[^.\n;]{1,60}?[;,.]?\s(?:but|it is|it's|it’s|rather|instead)\s{1,3}", re.IGNORECASE
@@ -105,26 +121,8 @@ _TAG = re.compile(
 _FINISH = re.compile(r"\bFinish\[([^\]\n]{1,200})\]")  # ReAct
 _HASHES = re.compile(r"(?m)^[ \t]{0,3}####[ \t]*+(?!(?i:step|part)\b)([^\n]{1,80})$")
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s{0,3}(?:\{|([^\s{$\\]{1,40}))")
+_BESIDE = re.compile(r"[\s$]{0,3}(?:,|;|or|and)[\s$]{0,3}")  # "\\boxed{1} or \\boxed{2}"
 _SKIPPED = re.compile(r"[\s*_:：]{0,9}\n[ \t]*[-•+][ \t]+|[\s*_:：]{0,9}")  # a list's bullet, too
-_REFUSAL = re.compile(  # of lower-case text
-    r"\W{0,9}(?:sorry\b|(?:i'm|i’m|i am|we're|we are) (?:sorry|not sure|unsure|unable|afraid)|"
-    r"not sure\b|no idea\b|unsure\b|unable to\b|no answer\b|as an ai\b|"
-    r"(?:unknown|n/?a|none|undetermined)\W{0,9}\Z|not (?:known|applicable)\b|"
-    r"(?:i|we) (?:do not|don't|don’t|have no) (?:know|have|idea)\b|"
-    r"(?:i|we) (?:cannot|can't|can’t|could not|couldn't) "
-    r"(?:say|tell|answer|determine|help|provide)\b)"
-)
-_IMPOSSIBLE = re.compile(
-    r"\b(?:cannot|can't|can’t|can not|could not|impossible to|not possible to|unable to)\s"
-    r"(?:be\s)?(?:determine|answer|know|tell|say|infer|calculate|compute|identif|establish)"
-    r"|\b(?:not enough|insufficient|no|need more) (?:information|data|details|context)\b"
-)
-
-
-def refuses(text: str) -> bool:
-    """Whether a text says that it has no answer."""
-    low = text[:300].lower()
-    return bool(_REFUSAL.match(low) or _IMPOSSIBLE.search(low))
 
 
 def find(text: str) -> list[Statement]:
@@ -135,15 +133,15 @@ def find(text: str) -> list[Statement]:
         if noun in low:
             for place in _places(low, noun):
                 found += _around(text, place, noun)
-    for words, follows in (
-        (_ASCII_ABROAD if low.isascii() else _ABROAD, _FOLLOWS_ABROAD),
-        (_CORRECTIONS, _CORRECTED),
-        ((" is not",), _INSTEAD),
-    ):
-        for word in words:
-            if word in low:
-                for place in _places(low, word):
-                    found.append(_following(text, place, follows.match(text, place + len(word))))
+    for word in _ASCII_ABROAD if low.isascii() else _ABROAD:
+        if word in low:
+            for place in _places(low, word):
+                follows = _FOLLOWS_ABROAD.match(text, place + len(word))
+                one = _following(text, place, follows)
+                if one and follows:
+                    denied = one.denied or denied_after(follows[0]) or " no " in follows[0]
+                    comma = word[0] < "\u0500"  # of Latin, Greek and Cyrillic scripts
+                    found.append(replace(one, denied=denied, comma=comma))
     if "</" in text:
         found += [Statement(m.start(), m[1]) for m in _TAG.finditer(text)]
     if "Finish[" in text:
@@ -152,7 +150,20 @@ def find(text: str) -> list[Statement]:
         found += [Statement(m.start(), m[1], exact=True) for m in _HASHES.finditer(text)]
     if "\\" in text and "box" in text:
         found += _boxes(text)
+    if " is not " in low:
+        for place in _places(low, " is not"):
+            found.append(_following(text, place, _BUT.match(text, place + len(" is not"))))
+    if found:  # a correction is one of something
+        found += _corrections(text, low)
     return sorted(one for one in found if one is not None)[-_MOST_STATEMENTS:]
+
+
+def _corrections(text: str, low: str) -> Iterator[Statement | None]:
+    for words, follows in ((_CORRECTIONS, _CORRECTED), (_DENIED_NOUNS, _INSTEAD)):
+        for word in words:
+            if word in low:
+                for place in _places(low, word):
+                    yield _following(text, place, follows.match(text, place + len(word)))
 
 
 def _lower(text: str) -> str:
@@ -205,14 +216,26 @@ def _following(text: str, place: int, match: re.Match[str] | None) -> Statement 
     start = skipped.end()
     if _BOX.match(text, start):
         return None  # it is a statement itself
-    return Statement(place, head(text[start : start + _MOST + 1], _MOST))
+    said = head(text[start : start + _MOST + 1], _MOST)
+    before = text[max(0, place - 14) : place]
+    denied = (
+        "n't" in match[0]
+        or "not" in match[0]
+        or "n’t" in match[0]
+        or (("f " in before or "er " in before or "se " in before) and _IF.search(before))
+        or ((" but " in said or " which " in said or " yet " in said) and _TAKEN_BACK.match(said))
+    )
+    return Statement(place, said, denied=bool(denied))
 
 
 def _boxes(text: str) -> Iterator[Statement]:
+    last = -_MOST
     for match in list(_BOX.finditer(text))[-_MOST_STATEMENTS:]:
+        beside = _BESIDE.fullmatch(text, last, match.start()) is not None if last >= 0 else False
         if match[1]:
-            yield Statement(match.start(), match[1], exact=True)
+            last, inside = match.end(), match[1]
         else:  # one that never closes was cut, and is not read
             end = braced(text, match.end() - 1)
-            inside = text[match.end() : end - 1] if end else text[match.start() :][:_MOST]
-            yield Statement(match.start(), inside, exact=True)
+            inside = text[match.end() : end - 1] if end else ""
+            last = end or len(text)
+        yield Statement(match.start(), "" if beside else inside, exact=True)
