@@ -27,7 +27,8 @@ class Summary:
     cut: int = 0  # at sampling.max_tokens
     tokens: int = 0
     agreement: float = 0.0
-    mass: float = 0.0
+    scored: int = 0  # responses: equal ones of a query are scored once
+    mass: float = 0.0  # of these
     datasets: Counter[str] = field(default_factory=Counter)
     confidence: Counter[int] = field(default_factory=Counter)  # by bin of P(True)
 
@@ -42,7 +43,8 @@ class Summary:
         self.cut += sum(one["finish_reason"] == "length" for one in samples)
         self.tokens += sum(one["num_tokens"] for one in samples)
         self.agreement += most / len(samples)
-        self.mass += sum(one["mass"] for one in samples)
+        self.scored += row["counters"]["scored_responses"]
+        self.mass += row["counters"]["mass"]
         self.datasets[row["dataset"]] += 1
         self.confidence.update(min(int(one["p_true"] * BINS), BINS - 1) for one in samples)
 
@@ -78,7 +80,7 @@ def label_artifact(place: Location) -> Location:
 
 
 def rows(artifact: Location) -> Iterator[dict[str, Any]]:
-    for batch in artifact.batches(columns=["dataset", "samples"]):
+    for batch in artifact.batches(columns=["dataset", "samples", "counters"]):
         yield from batch.to_pylist()
 
 
@@ -90,7 +92,7 @@ def print_summary(summary: Summary, artifact: Location) -> None:
         "samples": f"{summary.samples:,}, {summary.samples / summary.queries:g} a query",
         "tokens": f"{summary.tokens:,}, {summary.tokens / summary.samples:.1f} a sample",
         "agreement": f"{summary.agreement / summary.queries:.3f} (share of the commonest answer)",
-        "mass": f"{summary.mass / summary.samples:.3g} (of Yes and No; near 0, P(True) is noise)",
+        "mass": f"{summary.mass / summary.scored:.3g} (of Yes and No; near 0, P(True) is noise)",
         "unparsed": _share(summary.unparsed, summary.samples) + " samples without an answer",
         "failed": _share(summary.without_answer, summary.queries) + " queries without any",
         "cut": _share(summary.cut, summary.samples) + " samples ended by max_tokens",

@@ -68,9 +68,8 @@ def edt_against(
     from pipelines.engine.vllm_engine import respond_params
 
     other.ignore_eos, other.detokenize = True, False
-    ours = [
-        respond_params(SamplingConfig(max_tokens=other.max_tokens), i) for i in range(len(prompts))
-    ]
+    sampling = SamplingConfig(max_tokens=other.max_tokens)
+    ours = [respond_params(sampling, i, end_ids=()) for i in range(len(prompts))]
     for one in ours:
         one.ignore_eos = True
     return [(engine.rate(prompts, ours), engine.rate(prompts, other)) for _ in range(times)]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -28,6 +29,14 @@ def _plain(text: str) -> str:
     if (found := flaw(text)) is not None:
         raise ValueError(f"expected text without {found}")
     return text
+
+
+def _date(value: Any) -> Any:
+    """A date of its ISO text; a number is no date, though pydantic would take it for seconds."""
+    try:
+        return datetime.date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        return value  # refused as what it is
 
 
 def nearest(word: str, choices: Any) -> str:
@@ -71,7 +80,7 @@ class ModelConfig(_Section):
     template: dict[str, JsonValue] = {}  # variables of its chat template, e.g. enable_thinking
     system: Text | None = None  # a system prompt; the template's own, by default
     # what a chat template is told that asks for today
-    date: Annotated[datetime.date, Field(strict=False)] = PLAIN.date
+    date: Annotated[datetime.date, BeforeValidator(_date)] = PLAIN.date
 
     @property
     def chat(self) -> Chat:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 RESPONSES = 64  # scored ones, of some queries: one alone may be answered otherwise
-# SmolLM2-135M, which replies "The" as often, has .48, and .24 at the least of 80 responses. With
-# its turn cut before the reply, or run on past it, the mean was from 1e-11 to 5e-4.
+# SmolLM2-135M, which replies "The" as often, has about half (jobs.inspect).
 LEAST = 0.01
 
 
@@ -22,7 +21,7 @@ def near_zero(mean: float, responses: int) -> str | None:
         f"confidence: the reply to the confidence turn starts with Yes or No with a probability of "
         f"{mean:.1e} (mean of {responses:,} responses, {LEAST} is the least), so P(True) is noise; "
         "look at how a reply starts in the chat template of model.source, and at "
-        "confidence.question, then run again on another root"
+        "confidence.question"
     )
 
 

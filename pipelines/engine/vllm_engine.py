@@ -70,6 +70,9 @@ class VLLMEngine:
             if not str(error).startswith("Engine core initialization failed"):
                 raise
             raise ValueError("engine: vLLM does not start; its process says why above") from None
+        # It would end responses at what the model's files name, too, and that may be text
+        # (method/tokenizer.py).
+        self._llm.input_processor.generation_config_fields.pop("eos_token_id", None)
         # It reports an engine's end at each exit, too. An engine that fails says why in its own
         # process. Only here: an engine that starts sets all of vLLM's loggers anew.
         logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
@@ -189,9 +192,7 @@ def _part(ids: Sequence[int], params: SamplingParams) -> StreamingInput:
     return StreamingInput(tokens_input(list(ids)), params)
 
 
-def respond_params(
-    sampling: SamplingConfig, key: int, end_ids: Iterable[int] = ()
-) -> SamplingParams:
+def respond_params(sampling: SamplingConfig, key: int, end_ids: Iterable[int]) -> SamplingParams:
     return SamplingParams(
         temperature=0.0,
         max_tokens=sampling.max_tokens,

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from math import exp
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +20,13 @@ from pipelines.method.template import (
     THOUGHTS,
     Chat,
     Turn,
+    check_chat,
     confidence_turn,
     open_thought,
     render,
+    shows,
 )
-from pipelines.method.tokenizer import end_ids, load_tokenizer
+from pipelines.method.tokenizer import SETTINGS, end_ids, load_tokenizer, read_settings
 
 ConfidenceKind = Literal["yes", "yes_top20", "yes_no"]
 
@@ -41,8 +44,8 @@ class Prompts:
     yes_id: int
     no_id: int
     end_ids: frozenset[int]
-    chat: Chat = PLAIN
-    thought: str = ""
+    chat: Chat
+    thought: str
 
     @classmethod
     def from_tokenizer(
@@ -58,7 +61,7 @@ class Prompts:
         models that think. ends: end tokens beside the tokenizer's and the template's. Raises
         ValueError where the tokenizer has no chat template, no single token for Yes or No after
         the turn, or a template that closes an assistant's message with plain text (then no token
-        boundary ends a response), or that `confidence_turn` refuses.
+        boundary ends a response), or that `check_chat` or `confidence_turn` refuses.
         """
         if not getattr(tokenizer, "chat_template", None):
             raise ValueError(
@@ -66,6 +69,7 @@ class Prompts:
                 "use an instruction-tuned model"
             )
         turn = confidence_turn(tokenizer, chat, question)
+        check_chat(tokenizer, chat)
         end = _end_id(tokenizer, turn)
         turn_ids, yes_id, no_id = _reply(tokenizer, turn)
         return cls(
@@ -73,7 +77,7 @@ class Prompts:
             turn_ids=turn_ids,
             yes_id=yes_id,
             no_id=no_id,
-            end_ids=frozenset({*_as_list(end), *_as_list(tokenizer.eos_token_id), *ends}),
+            end_ids=frozenset({end, tokenizer.eos_token_id, *ends} - {None}),
             chat=chat,
             thought=open_thought(tokenizer, chat),
         )
@@ -82,9 +86,18 @@ class Prompts:
     def load(
         cls, model_dir: str | Path, question: str | None = None, chat: Chat = PLAIN
     ) -> "Prompts":
-        """The same from a model's directory."""
+        """The same from a model's directory. ValueError also where the template puts a token
+        that the directory does not name: the default of a class, which is not asked."""
         tokenizer = load_tokenizer(model_dir)
-        return cls.from_tokenizer(tokenizer, question, chat, end_ids(model_dir))
+        named = read_settings(Path(model_dir), SETTINGS, str(model_dir))
+        for name in ("bos_token", "eos_token"):
+            missing = getattr(tokenizer, name) is None and name not in named
+            if missing and shows(tokenizer, chat, name):
+                raise ValueError(
+                    f"model.source: the chat template in {model_dir} has {name} in it, which "
+                    f"{SETTINGS} does not name; write it there (null for none)"
+                )
+        return cls.from_tokenizer(tokenizer, question, chat, end_ids(model_dir, tokenizer))
 
     def sampling_text(self, question: str) -> str:
         """The conversation up to where the model's response starts, as text."""
@@ -105,8 +118,8 @@ class Prompts:
         the turn has not.
         """
         ids = list(sampled)
-        while ids and ids[-1] in self.end_ids:
-            ids.pop()
+        if ids and ids[-1] in self.end_ids:
+            ids.pop()  # one alone: the engine stops at the first
         most = min(len(ids), len(self.turn_ids))
         said = next((n for n in range(most, 0, -1) if ids[-n:] == self.turn_ids[:n]), 0)
         return ids[: len(ids) - said]
@@ -135,12 +148,8 @@ def confidence(logprobs: dict[int, float], kind: ConfidenceKind, prompts: Prompt
     p("Yes") / (p("Yes") + p("No")); `yes_top20`, the sum over the top 20 tokens whose text
     contains "Yes", as its data generation.
     """
-    from math import exp
-
     if kind == "yes_top20":
-        top = sorted(logprobs, key=logprobs.__getitem__, reverse=True)[:20]
-        decode = prompts.tokenizer.decode
-        return min(1.0, sum(exp(logprobs[i]) for i in top if "Yes" in decode([i])))
+        return _mass_of_top20(logprobs, prompts, "Yes")
     yes = exp(logprobs[prompts.yes_id])
     if kind == "yes":
         return yes
@@ -154,14 +163,16 @@ def reply_mass(logprobs: dict[int, float], kind: ConfidenceKind, prompts: Prompt
     logprobs, kind: as in `confidence`, whose Yes it counts. With `yes_top20` No is each of the 20
     tokens with the word in it (" No", "No."), which "Not", "None" and "Note" have not.
     """
-    from math import exp
-
     if kind == "yes_top20":
-        top = sorted(logprobs, key=logprobs.__getitem__, reverse=True)[:20]
-        said = [i for i in top if re.search(r"Yes|\bNo\b", prompts.tokenizer.decode([i]))]
-    else:
-        said = [prompts.yes_id, prompts.no_id]
-    return min(1.0, sum(exp(logprobs[i]) for i in said))
+        return _mass_of_top20(logprobs, prompts, r"Yes|\bNo\b")
+    return min(1.0, exp(logprobs[prompts.yes_id]) + exp(logprobs[prompts.no_id]))
+
+
+def _mass_of_top20(logprobs: dict[int, float], prompts: Prompts, said: str) -> float:
+    """What the likeliest 20 tokens have together whose text a pattern is found in."""
+    top = sorted(logprobs, key=logprobs.__getitem__, reverse=True)[:20]
+    found = (i for i in top if re.search(said, prompts.tokenizer.decode([i])))
+    return min(1.0, sum(exp(logprobs[i]) for i in found))
 
 
 def _reply(tokenizer: Any, turn: Turn) -> tuple[list[int], int, int]:
@@ -217,9 +228,3 @@ def _special_ids(tokenizer: Any, text: str) -> list[int]:
     added = tokenizer.added_tokens_decoder
     ids = _ids_after_response(tokenizer, text)
     return [i for i in ids if i in added and added[i].content.strip()]
-
-
-def _as_list(value: Any) -> list[int]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]

@@ -6,7 +6,7 @@ prompt after the question, and the same conversation with a reply in it.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import cycle
 from typing import Any, NamedTuple
@@ -17,8 +17,9 @@ REASONING_QUESTION = "Directly answer the question by Yes or No: Is the answer c
 # They stand for a response and for the reply to a question while a template renders.
 _RESPONSE, _REPLY = "\u2402RESPONSE\u2403", "\u2402REPLY\u2403"
 
-# What opens a think block, and what closes it, in the spellings of published models.
-_BLOCKS = {
+# What opens a think block, and what closes it, in the spellings of published models. An answer is
+# looked for after them (answers/said.py).
+BLOCKS = {
     "<think>": "</think>",
     "<thinking>": "</thinking>",
     "<thought>": "</thought>",
@@ -30,10 +31,10 @@ _BLOCKS = {
     "<|begin_of_thought|>": "<|end_of_thought|>",
     "<|channel>thought": "<channel|>",
 }
-_MARK = re.compile("|".join(map(re.escape, [*_BLOCKS, *_BLOCKS.values()])))
+_MARK = re.compile("|".join(map(re.escape, [*BLOCKS, *BLOCKS.values()])))
 
 # Tokens that make up such marks: without them a thought reads as an answer.
-THOUGHTS = {*_BLOCKS, *_BLOCKS.values(), "<|channel>", "<|channel|>", "<|message|>"}
+THOUGHTS = {*BLOCKS, *BLOCKS.values(), "<|channel>", "<|channel|>", "<|message|>"}
 
 # Variables by which published templates turn thinking off, and on.
 _OFF = {
@@ -45,16 +46,16 @@ _OFF = {
 }
 _ON = {"enable_thinking": True, "thinking": True, "reasoning": True}
 
-# What a rendering sets itself.
+# What a rendering sets itself, and what transformers takes for its own settings.
 RESERVED = {
-    "messages",
-    "conversation",
-    "chat_template",
-    "tokenize",
-    "add_generation_prompt",
-    "continue_final_message",
-    "strftime_now",
-}
+    "add_generation_prompt", "chat_template", "continue_final_message", "conversation",
+    "conversations", "documents", "max_length", "messages", "padding", "return_dict",
+    "return_assistant_tokens_mask", "return_tensors", "self", "strftime_now", "tokenize",
+    "tokenizer_kwargs", "tools", "truncation",
+}  # fmt: skip
+
+# Values of which one changes what a template renders that reads a variable.
+_PROBES = (False, True, 0, 1, "none", "high", _REPLY)
 
 
 @dataclass(frozen=True)
@@ -122,15 +123,17 @@ def confidence_turn(tokenizer: Any, chat: Chat, question: str | None = None) -> 
 
     The reply is the model's answer, not a thought: where the template has a switch that turns
     thinking off, it is off from the response on; a think block that is open nonetheless is
-    closed once, in the template's spelling. question: by default the paper's, in its wording for
-    models whose template has a think block before a reply, or has one when it is asked to.
+    closed once, as the template closes one before a reply that is there or, where it shows none
+    there, with the closing mark, on a line of its own where the opening mark is. question: by
+    default the paper's, in its wording for models whose template has a think block before a reply,
+    or has one when it is asked to.
     Raises ValueError where the template renders no such conversation, or does not tell where a
     reply stands.
     """
     asked = (question or QUESTION).strip()
     plain = _after_response(tokenizer, chat, asked)
     off = dict(_changes(tokenizer, chat, asked, plain, _OFF))
-    switches = [{name: _OFF[name]} for name, text in off.items() if text == _closed(text)]
+    switches = [{name: _OFF[name]} for name, text in off.items() if not _open(_after(text, asked))]
     turn = _turn(tokenizer, chat, asked, [*switches, {}])
     if question is None:
         seen = [plain, turn.text, *off.values()]
@@ -143,7 +146,43 @@ def confidence_turn(tokenizer: Any, chat: Chat, question: str | None = None) -> 
 def open_thought(tokenizer: Any, chat: Chat) -> str:
     """The think block that the generation prompt leaves open, from its mark on; mostly none."""
     prompt = _after(render(tokenizer, chat, [_RESPONSE], prompt=True), _RESPONSE)
-    return "" if _closed(prompt) == prompt else prompt[_block(prompt, 0) :]
+    return prompt[_block(prompt, 0) :] if _open(prompt) else ""
+
+
+def check_chat(tokenizer: Any, chat: Chat) -> None:
+    """ValueError where a variable, or the system prompt, changes nothing whatever it is: it would
+    make another run of the same."""
+    of = f"the chat template of {tokenizer.name_or_path!r}"
+    if chat.system is not None:
+        marked = render(tokenizer, replace(chat, system=_REPLY), ["?"], prompt=True)
+        if _REPLY not in marked:
+            raise ValueError(f"model.system: {of} shows no system prompt; leave it out")
+    for name, value in chat.variables.items():
+        others = {key: one for key, one in chat.variables.items() if key != name}
+        without = replace(chat, variables=others)
+        plain = _renderings(tokenizer, without)
+        probes = ({name: probe} for probe in (value, *_PROBES))
+        if all(_renderings(tokenizer, without, **probe) == plain for probe in probes):
+            raise ValueError(f"model.template.{name}: it changes nothing in {of}; leave it out")
+
+
+def shows(tokenizer: Any, chat: Chat, name: str) -> bool:
+    """Whether what is rendered has a variable's value in it."""
+    mark = "\u2402VALUE\u2403"
+    return any(mark in text for text in _renderings(tokenizer, chat, **{name: mark}))
+
+
+def _renderings(tokenizer: Any, chat: Chat, **more: Any) -> list[str]:
+    """All kinds of conversations that are rendered; none where the template fails."""
+    said = ["?", _RESPONSE, "?", _REPLY]
+    try:
+        return [
+            render(tokenizer, chat, said[:1], prompt=True, **more),
+            render(tokenizer, chat, said[:3], prompt=True, **more),
+            render(tokenizer, chat, said, prompt=False, **more),
+        ]
+    except ValueError:
+        return []
 
 
 def _changes(
@@ -196,17 +235,24 @@ def _place(prompt: str, before: str, question: str) -> tuple[str, str] | None:
     prompt: up to the end of the generation prompt. before: what the template puts before a reply
     that is there already.
     """
-    if before.startswith(prompt):
-        return _closed(before), _MARK.split(before[len(prompt) :])[-1]
-    # A reply that is there has no think block, or another one than the generation prompt opens.
     start = len(prompt) - len(_after(prompt, question))
+    if before.startswith(prompt):
+        return before + _close(before[start:]), _MARK.split(before[len(prompt) :])[-1]
+    # A reply that is there has no think block, or another one than the generation prompt opens.
     if (block := _block(prompt, start)) is None:
         return (prompt, "") if before.rstrip() == prompt.rstrip() else None
     if not before.startswith(prompt[:block]):
         return None
     header = _MARK.split(before[block:])[-1]
-    header = header if header.strip() else ""
-    return _closed(prompt) + header, header
+    if not _open(prompt[start:]):
+        # A line end before a reply is a part of what it follows, unless one is there already.
+        header = header if header.strip() or not prompt[-1:].isspace() else ""
+        return prompt + header, header
+    marks = _MARK.findall(before, block)
+    if marks and marks[-1] not in BLOCKS:
+        return before, header
+    header = header if header.strip() else ""  # a line end, where the closing brings its own
+    return prompt + _close(prompt[start:]) + header, header
 
 
 def _after(text: str, question: str) -> str:
@@ -217,15 +263,20 @@ def _after(text: str, question: str) -> str:
 def _block(text: str, start: int) -> int | None:
     """Where the last think block from `start` on begins; None where there is none."""
     marks = list(_MARK.finditer(text, start))
-    opens = [mark for mark in marks if mark[0] in _BLOCKS]
+    opens = [mark for mark in marks if mark[0] in BLOCKS]
     return (opens or marks)[-1].start() if marks else None
 
 
-def _closed(text: str) -> str:
-    """The text with the think block closed that is open at its end, as it was opened: on a line
-    of its own or not."""
+def _open(text: str) -> bool:
+    """Whether a think block is open at the end."""
     marks = _MARK.findall(text)
-    if not marks or marks[-1] not in _BLOCKS:
-        return text
-    close = _BLOCKS[marks[-1]]
-    return text + (f"\n{close}\n\n" if text.endswith("\n") else close)
+    return bool(marks) and marks[-1] in BLOCKS
+
+
+def _close(text: str) -> str:
+    """What closes the think block that is open at the end: on a line of its own where the opening
+    is. Nothing where none is open."""
+    if not _open(text):
+        return ""
+    close = BLOCKS[_MARK.findall(text)[-1]]
+    return f"\n{close}\n\n" if text.endswith("\n") else close

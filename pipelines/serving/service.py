@@ -1,7 +1,7 @@
 """The Ray Serve app: adaptive answers over HTTP, and responses in bulk for evaluation.
 
-    curl -X POST localhost:8000/answer -d '{"question": "What is 7 + 5?", "kind": "number",
-         "policy": "early_stopping", "threshold": 0.8, "budget": 16}'
+    curl --json '{"question": "What is 7 + 5?", "kind": "number", "policy": "early_stopping",
+         "threshold": 0.8, "budget": 16}' localhost:8000/answer
 
 A replica holds one engine and many requests at once. The policies are the ones that offline
 replay runs (policies.py), over samples drawn as the label stage draws them (sampling.py).
@@ -10,15 +10,15 @@ replay runs (policies.py), over samples drawn as the label stage draws them (sam
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
 from fastapi import FastAPI, HTTPException
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from pipelines.config import Config
-from pipelines.datasets.choices import choices_of, of_field, shown
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.metrics import EngineMetrics
 from pipelines.engine.sampling import (
@@ -32,49 +32,9 @@ from pipelines.engine.sampling import (
 from pipelines.method.consistency import soft_self_consistency
 from pipelines.method.policies import POLICIES
 from pipelines.running import placement
+from pipelines.serving.request import Request, refuse
 
-api = FastAPI(title="Self-calibrated answers")
-
-
-class Request(BaseModel):
-    """What to answer and when to stop. Equal requests with equal seeds draw equal samples."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    question: Annotated[str, Field(min_length=1)]
-    kind: Literal["number", "option", "text", "math"] = "text"
-    choices: list[str] | None = None  # of an option, from A on; as the question lists them, else
-    policy: str = "early_stopping"
-    threshold: Annotated[float, Field(ge=0)] = 0.8  # of confidence or share; esc: its window
-    budget: Annotated[int, Field(ge=1)] = 16
-    seed: int | None = None  # the server's own, by default
-    query_id: str | None = None  # names the query's draws; the question itself, by default
-
-    @model_validator(mode="after")
-    def _known_policy(self) -> Self:
-        if self.policy not in POLICIES:
-            raise ValueError(f"policy {self.policy!r} is none of {', '.join(POLICIES)}")
-        if POLICIES[self.policy].threshold == "window" and (
-            self.threshold < 1 or self.threshold % 1
-        ):
-            raise ValueError(f"the threshold of {self.policy} is a window, a whole number >= 1")
-        return self
-
-    @model_validator(mode="after")
-    def _choices_of_an_option(self) -> Self:
-        if self.choices is not None and self.kind != "option":
-            raise ValueError("choices are of kind option")
-        self.asked()
-        return self
-
-    def asked(self) -> tuple[str, tuple[str, ...] | None]:
-        """The question as the model is asked it, and its choices; as the data sets have them."""
-        if self.kind != "option":
-            return self.question, None
-        choices = (
-            choices_of(self.question) if self.choices is None else of_field(self.choices).texts
-        )
-        return self.question if choices is None else shown(self.question, choices), choices
+api = FastAPI(title="Self-calibrated answers", exception_handlers={RequestValidationError: refuse})
 
 
 class UsedSample(BaseModel):

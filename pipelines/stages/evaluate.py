@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
+from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import queries_at_once, totals
 from pipelines.method.policies import POLICIES, replay
 from pipelines.running import cluster
@@ -64,7 +65,10 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         finally:
             serve.delete(name)
     (out / LIVE_FILE).write_json(live)
-    return Result(2 * len(rows), str(LABELS), {"live": live, **costs(out)})
+    spent = costs(out)
+    for line in noise(spent):
+        print(line, flush=True)
+    return Result(2 * len(rows), str(LABELS), {"live": live, **spent})
 
 
 def write_rows(rows: list[dict[str, Any]], file: Location) -> None:
@@ -81,6 +85,14 @@ def costs(artifact: Location) -> dict[str, Any]:
         name: totals(batch["counters"] for batch in artifact.batches(["counters"], f"{name}-"))
         for name in MODELS
     }
+
+
+def noise(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each model whose replies are neither Yes nor No. spent: what `costs` gives."""
+    told = {
+        name: near_zero(one["mass"], int(one["scored_responses"])) for name, one in spent.items()
+    }
+    return [f"evaluate: the {name} model: {line}" for name, line in told.items() if line]
 
 
 async def _collect(

@@ -21,7 +21,7 @@ from pipelines.method.formulas import parses
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import Result
 from pipelines.storage.location import Location
-from pipelines.storage.models import fetch, tokenizer_file
+from pipelines.storage.models import fetch, files_hash, tokenizer_here
 from pipelines.storage.schemas import QUERIES
 from pipelines.storage.text import short
 
@@ -29,13 +29,15 @@ ROLES = ("train", "calibration", "test")
 
 
 def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
-    data = {role: [_identity(entry) for entry in _entries(config, role)] for role in roles}
-    return {"data": data, "seed": config.seed, "model": config.model.model_dump(mode="json")}
-
-
-def _identity(entry: DatasetConfig) -> dict[str, Any]:
-    """An entry's keys; `choices` mean nothing but to options, so that old roots stay done."""
-    return entry.model_dump(mode="json", exclude=None if entry.kind == "option" else {"choices"})
+    return {
+        "data": {
+            role: [entry.model_dump(mode="json") for entry in _entries(config, role)]
+            for role in roles
+        },
+        "seed": config.seed,
+        "model": config.model.model_dump(mode="json"),
+        "model_files": files_hash(config.model.source),
+    }
 
 
 def check(config: Config) -> None:
@@ -45,10 +47,7 @@ def check(config: Config) -> None:
     this machine: transformers, which `run` renders whole prompts with, takes seconds to import.
     """
     rows = read(config)
-    if (file := tokenizer_file(config.model.source)) is not None:
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(file))
+    if (tokenizer := tokenizer_here(config.model.source)) is not None:
         encoded = tokenizer.encode_batch([row["question"] for row in rows])
         room = config.engine.max_model_len - config.sampling.max_tokens
         _check_lengths(rows, [len(one.ids) for one in encoded], room)

@@ -13,12 +13,23 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipelines.method.tokenizer import PROBE, check_text, no_tokenizer
+from pipelines.method.tokenizer import (
+    PROBE,
+    SETTINGS,
+    TOKENIZER,
+    check_text,
+    named_ends,
+    no_tokenizer,
+    read_settings,
+)
 from pipelines.storage.location import Location
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 BUILTIN = ("smollm2-135m",)
-SETTINGS = "tokenizer_config.json"
 
 
 def check(source: str) -> None:
@@ -43,7 +54,7 @@ def check(source: str) -> None:
 def _check_directory(directory: Path, source: str) -> None:
     if not (directory / "config.json").is_file():
         raise ValueError(f"model.source: {source} has no config.json")
-    if not (directory / "tokenizer.json").is_file():
+    if not (directory / TOKENIZER).is_file():
         raise ValueError(f"model.source: {no_tokenizer(directory, source)}")
     if not list(directory.glob("*.safetensors")):
         raise ValueError(
@@ -54,31 +65,30 @@ def _check_directory(directory: Path, source: str) -> None:
 
 def _check_tokenizer(directory: Path, source: str) -> None:
     """What the tokenizer's files tell without transformers or torch."""
-    from tokenizers import Tokenizer
-
-    name = SETTINGS
+    settings = read_settings(directory, SETTINGS, source)
     try:
-        settings = json.loads(file.read_text()) if (file := directory / name).is_file() else {}
-        name = "tokenizer.json"
-        tokenizer = Tokenizer.from_file(str(directory / name))
+        tokenizer = _open_tokenizer(directory / TOKENIZER)
     except Exception as error:  # tokenizers raises no other
-        raise ValueError(f"model.source: {source}/{name} cannot be read ({error})") from None
+        raise ValueError(f"model.source: {source}/{TOKENIZER} cannot be read ({error})") from None
     if not settings.get("chat_template") and not (directory / "chat_template.jinja").is_file():
         raise ValueError(
             f"model.source: the tokenizer in {source} has no chat template; "
             "use an instruction-tuned model"
         )
+    ids = tokenizer.encode(PROBE, add_special_tokens=False).ids
+    check_text(tokenizer.decode(ids, skip_special_tokens=False), source)
+    named_ends(directory, source)
 
-    def ids(text: str) -> list[int]:
-        return tokenizer.encode(text, add_special_tokens=False).ids
 
-    check_text(tokenizer.decode(ids(PROBE), skip_special_tokens=False), source)
-    for word in ("Yes", "No"):  # with a space or without, the chat template tells
-        if len(ids(word)) > 1 and len(ids(f" {word}")) > 1:
-            raise ValueError(
-                f"model.source: the tokenizer in {source} has no single token for {word!r}, "
-                "which the confidence score reads"
-            )
+def _open_tokenizer(file: Path) -> "Tokenizer":
+    """A tokenizer of texts of any length: some fine-tunes are saved with how their trainer cut and
+    filled its own."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def copy_tokenizer(model_dir: Path, out: Path) -> None:
@@ -93,17 +103,38 @@ def copy_tokenizer(model_dir: Path, out: Path) -> None:
         for file in model_dir.glob(pattern):
             copy = shutil.copytree if file.is_dir() else shutil.copyfile
             copy(file, out / file.name)
-    file = out / SETTINGS
-    settings = json.loads(file.read_text()) if file.is_file() else {}
+    settings = read_settings(out, SETTINGS, str(model_dir))
     settings.pop("auto_map", None)  # a class that the model brings
     settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-    file.write_text(json.dumps(settings, indent=2, ensure_ascii=False))
+    (out / SETTINGS).write_text(
+        json.dumps(settings, indent=2, ensure_ascii=False), encoding="utf-8"
+    )
 
 
-def tokenizer_file(source: str) -> Path | None:
-    """A source's tokenizer.json where it is on this machine already; None elsewhere."""
-    file = _directory(source) / "tokenizer.json"
-    return file if file.is_file() else None
+def tokenizer_here(source: str) -> "Tokenizer | None":
+    """A source's tokenizer where it is on this machine already; None elsewhere."""
+    file = _directory(source) / TOKENIZER
+    return _open_tokenizer(file) if file.is_file() else None
+
+
+def files_hash(source: str) -> str | None:
+    """Of what a directory's conversations are made of, which may be edited in place; None of other
+    sources, which are known by their names alone."""
+    directory = Path(source).expanduser()
+    if "://" in source or source.startswith("builtin:") or not directory.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for name in (
+        TOKENIZER,
+        SETTINGS,
+        "special_tokens_map.json",
+        "chat_template.jinja",
+        "generation_config.json",
+        "config.json",
+    ):
+        content = (directory / name).read_bytes() if (directory / name).is_file() else b""
+        digest.update(f"{name} {len(content)} ".encode() + content)
+    return digest.hexdigest()
 
 
 def check_modules(source: str, names: Sequence[str]) -> None:

@@ -85,6 +85,10 @@ def test_overrides_are_yaml(write):
         ("root.x=1", "--set root.x: above x stands a value, not keys"),
         ("model.source=", "model.source: "),
         ("model.date=today", "model.date: Input should be a valid date"),
+        ("model.date=5", "model.date: Input should be a valid date"),
+        ("model.date='5'", "model.date: Input should be a valid date"),
+        ("model.date=1785000000", "model.date: Input should be a valid date"),
+        ("model.date=true", "model.date: Input should be a valid date"),
         ("model.template=[1]", "model.template: Input should be a valid dictionary"),
         ("model.template.tokenize=true", "config: model.template: tokenize: a rendering sets this"),
         ("root", "expected dotted.key=value"),
@@ -107,6 +111,9 @@ def test_what_a_chat_has_beside_questions(write):
     chat = load(write(GOOD), [f"model.{one}" for one in given]).model.chat
     assert chat == Chat({"enable_thinking": False}, "Be brief.", date(2031, 1, 2))
     assert load(write(GOOD)).model.chat == PLAIN
+    assert load(write(GOOD), ["model.date='2031-01-02'"]).model.date == date(2031, 1, 2)
+    dumped = load(write(GOOD), ["model.date=2031-01-02"]).model_dump(mode="json")
+    assert Config.model_validate(dumped).model.date == date(2031, 1, 2)
 
 
 def test_a_config_is_frozen(write):

@@ -24,7 +24,7 @@ def test_a_mass_near_zero_is_told_once_of_enough_responses():
     assert "1.0e-08" in line
     assert f"{RESPONSES} responses" in line
     assert "chat template of model.source" in line
-    assert "confidence.question" in line
+    assert line.endswith("confidence.question")  # what mends it is another run's by itself
 
 
 def test_some_odd_queries_do_not_matter():

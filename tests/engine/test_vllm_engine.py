@@ -202,6 +202,24 @@ def test_a_response_ends_at_the_end_of_a_turn(tiny, tmp_path):
     assert not any({0, end} & set(one.token_ids) for one in drawn)
 
 
+def test_a_word_that_the_files_call_an_end_ends_nothing(tiny, driven, tmp_path):
+    """vLLM would stop at it."""
+    asked = [(driven.prompts.sampling_ids(QUESTIONS[0]), key) for key in range(8)]
+    expected = [one.token_ids for one in driven.draw(*asked)]
+    word = next(ids[1] for ids in expected if len(ids) > 2)
+    model = shutil.copytree(tiny, tmp_path / "model")
+    for name in ("config", "generation_config"):
+        settings = json.loads((model / f"{name}.json").read_text())
+        settings["eos_token_id"] = [settings["eos_token_id"], word]
+        (model / f"{name}.json").write_text(json.dumps(settings))
+    other = Driven(model, SamplingConfig(max_tokens=TOKENS))
+    try:
+        drawn = other.draw(*asked)
+    finally:
+        other.close()
+    assert [one.token_ids for one in drawn] == expected
+
+
 def edt_distribution(logits, t0=0.8, base=0.8, theta=1.0):
     """softmax(logits / T), T by the definition, with math on the side of the implementation."""
     p = logits.softmax(-1)

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import inspect
-from pipelines.storage.schemas import LABELS
+from pipelines.storage.schemas import COUNTERS, LABELS
 
 
 def sample(answer, p_true, reason="stop", tokens=10, mass=1.0):
@@ -19,10 +19,16 @@ def sample(answer, p_true, reason="stop", tokens=10, mass=1.0):
 
 @pytest.fixture
 def root(tmp_path):
+    def row(dataset, *samples, scored):
+        masses = [one["mass"] for one in samples[:scored]]  # equal responses are scored once
+        counters = dict.fromkeys(COUNTERS.names, 0)
+        counters |= {"scored_responses": scored, "mass": sum(masses)}
+        return {"dataset": dataset, "samples": samples, "counters": counters}
+
     rows = [
-        {"dataset": "a", "samples": [sample("4", 0.95), sample("4", 1.0), sample("5", 0.12)]},
-        {"dataset": "a", "samples": [sample(None, 0.31, "length", 30, 0.4) for _ in range(3)]},
-        {"dataset": "b", "samples": [sample("x", 0.5), sample("x", 0.5), sample("x", 0.5)]},
+        row("a", sample("4", 0.95), sample("4", 1.0), sample("5", 0.12), scored=3),
+        row("a", *[sample(None, 0.31, "length", 30, 0.4) for _ in range(3)], scored=1),
+        row("b", *[sample("x", 0.5) for _ in range(3)], scored=2),
     ]
     artifact = tmp_path / "label-12345678"
     artifact.mkdir()
@@ -40,7 +46,7 @@ def test_it_counts_samples_answers_and_confidences(root, capsys):
     assert "9, 3 a query" in said
     assert "150, 16.7 a sample" in said
     assert "agreement 0.556" in said  # (2/3 + 0 + 1) / 3
-    assert "mass 0.8 (of Yes and No" in said
+    assert "mass 0.9 (of Yes and No" in said  # (3 + 0.4 + 2) / 6, as in the manifest
     assert "unparsed 3 (33.3%)" in said
     assert "failed 1 (33.3%)" in said
     assert "cut 3 (33.3%)" in said

@@ -1,12 +1,14 @@
 """Where a template puts the reply to the confidence question; one small template a cause."""
 
+import inspect
 from datetime import date
 
 import pytest
 from tokenizing import with_template
 
+from pipelines.method.answers import extract
 from pipelines.method.prompts import Prompts
-from pipelines.method.template import QUESTION, REASONING_QUESTION, Chat
+from pipelines.method.template import BLOCKS, QUESTION, REASONING_QUESTION, RESERVED, Chat
 
 IM = ["<|im_start|>", "<|im_end|>"]
 # template: its special tokens; the turn, with Q for the question; whether it is the question of a
@@ -96,6 +98,20 @@ CAUSES = {
         True,
         "<SPECIAL_12>",
     ),
+    # One that the template closes another way before a reply that is there.
+    "spelled": (
+        IM,
+        "<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n<think> </think>",
+        True,
+        "<|im_end|>",
+    ),
+    # A line end before a reply, after a block that is closed by itself.
+    "line": (
+        ["<|user|>", "<|assistant|>", "<|end|>"],
+        "<|end|><|user|>\nQ<|end|><|assistant|><think></think>\n",
+        True,
+        "<|end|>",
+    ),
     # "</think>" and a variable `thinking`, and no thoughts (Granite 3.3, LFM2.5).
     "mentions": (
         IM,
@@ -127,6 +143,18 @@ def test_ones_own_question_is_asked_of_all(tmp_path):
     assert "user\nRight?<|im_end|>" in tokenizer.decode(prompts.turn_ids)
 
 
+@pytest.mark.parametrize("name", CAUSES)
+@pytest.mark.parametrize("mark", ["<think>", "[THINK]"])
+def test_a_question_that_names_a_mark(tmp_path, name, mark):
+    """It opens and closes no block: the turn is that of any other question."""
+    tokenizer = with_template(tmp_path, name, CAUSES[name][0])
+    plain, marked = (
+        tokenizer.decode(Prompts.from_tokenizer(tokenizer, asked).turn_ids)
+        for asked in ("Right?", f"Right, without {mark}?")
+    )
+    assert marked == plain.replace("Right?", f"Right, without {mark}?")
+
+
 def test_sampling_thinks_unless_the_config_says_otherwise(tmp_path):
     tokenizer = with_template(tmp_path, "switch_open", IM)
     prompts = Prompts.from_tokenizer(tokenizer)
@@ -144,6 +172,38 @@ def test_a_system_prompt_stands_first(tmp_path):
     text = prompts.sampling_text("2 + 2?")
     assert text.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n2 + 2?")
     assert prompts.turn_ids == Prompts.from_tokenizer(tokenizer).turn_ids
+
+
+def test_a_variable_that_the_template_does_not_read(tmp_path):
+    tokenizer = with_template(tmp_path, "switch_effort", CAUSES["switch_effort"][0])
+    for value in ("none", "high", None, [1]):
+        Prompts.from_tokenizer(tokenizer, chat=Chat({"reasoning_effort": value}))
+    said = r"^model.template.effort: it changes nothing in the chat template of 'switch_effort'"
+    for value in (True, "none", None):
+        with pytest.raises(ValueError, match=said):
+            Prompts.from_tokenizer(
+                tokenizer, chat=Chat({"reasoning_effort": "none", "effort": value})
+            )
+
+
+def test_a_system_prompt_that_the_template_does_not_show(tmp_path):
+    tokenizer = with_template(tmp_path, "inside", CAUSES["inside"][0])
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "for m in messages", "for m in messages if m.role != 'system'"
+    )
+    Prompts.from_tokenizer(tokenizer)
+    said = "^model.system: the chat template of 'inside' shows no system prompt"
+    with pytest.raises(ValueError, match=said):
+        Prompts.from_tokenizer(tokenizer, chat=Chat(system="Be brief."))
+
+
+def test_what_transformers_takes_for_its_own_is_no_variable():
+    from transformers import PreTrainedTokenizerFast
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    for function in (PreTrainedTokenizerFast.apply_chat_template, render_jinja_template):
+        names = inspect.signature(function).parameters
+        assert set(names) - {"kwargs"} <= RESERVED
 
 
 def test_every_day_renders_the_same(tmp_path):
@@ -199,3 +259,10 @@ def test_a_response_shows_where_its_thoughts_end(tmp_path, name, special, writte
     tokenizer = with_template(tmp_path, name, special)
     ids = tokenizer.encode(written, add_special_tokens=False)
     assert Prompts.from_tokenizer(tokenizer).response_text(ids) == read
+
+
+@pytest.mark.parametrize(("opening", "closing"), BLOCKS.items())
+def test_an_answer_is_looked_for_after_each_kind_of_thought(opening, closing):
+    for text in (f"{opening}\nAnswer: 3\n{closing}\n\nAnswer: 4", f"Answer: 3{closing}Answer: 4"):
+        assert extract(text, "number") == "4"
+    assert extract(f"{opening}\nAnswer: 3", "number") is None

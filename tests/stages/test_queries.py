@@ -176,12 +176,17 @@ def test_the_artifact(tmp_path, smollm):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"template": {"thinking": False}}, {"system": "Be brief."}, {"date": "2031-01-02"}]
+    ("name", "changed", "has"),
+    [
+        ("switch_open", {"template": {"enable_thinking": False}}, "<think></think>"),
+        ("dated", {"system": "Be brief."}, "Be brief."),
+        ("dated", {"date": "2031-01-02"}, "02 Jan 2031"),
+    ],
 )
-def test_what_prompts_are_rendered_with_is_a_part_of_them(tmp_path, changed):
+def test_what_prompts_are_rendered_with_is_a_part_of_them(tmp_path, name, changed, has):
     """Prompts rendered otherwise are other queries; today's date is in none."""
     made = byte_level(special=("<|im_start|>", "<|im_end|>"))
-    source = write(tmp_path, made, template("dated"))
+    source = write(tmp_path, made, template(name))
     (source / "model.safetensors").touch()
     plain, other = (
         config([{"name": "capitals", "limit": 1}], model={"source": str(source), **more})
@@ -194,8 +199,23 @@ def test_what_prompts_are_rendered_with_is_a_part_of_them(tmp_path, changed):
         queries.run(made, {}, Location.of(str(tmp_path)), ("train",))
         (row,) = pq.read_table(tmp_path / "train.parquet").to_pylist()
         prompts.append(row["prompt"])
-    assert "Today is 26 Jul 2024." in prompts[0]
-    assert (prompts[0] != prompts[1]) == ("template" not in changed)
+    assert ("Today is 26 Jul 2024." in prompts[0]) == (name == "dated")
+    assert [has in one for one in prompts] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "config.json"]
+)
+def test_a_models_files_that_are_edited_in_place_make_other_queries(tmp_path, name):
+    source = write(tmp_path, byte_level(), template("mentions"))
+    made = config([{"name": "capitals"}], model={"source": str(source)})
+    before = queries.spec(made, ("train",))
+    assert queries.spec(made, ("train",)) == before
+    (source / name).write_text((source / name).read_text() + " ")
+    assert queries.spec(made, ("train",)) != before
+    canonical_json(before)
+    builtin = queries.spec(config([{"name": "capitals"}]), ("train",))
+    assert builtin["model_files"] is None, "known by its name, wherever it lies"
 
 
 def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):

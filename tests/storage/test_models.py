@@ -92,7 +92,14 @@ def test_what_a_hub_gives_is_looked_at(tmp_path, monkeypatch):
         (lambda model: (model / "chat_template.jinja").unlink(), "no chat template"),
         (lambda model: (model / "tokenizer.json").rename(model / "tekken.json"), "Mistral's own"),
         (lambda model: (model / "tokenizer.json").write_text("{}"), r"tokenizer.json cannot be r"),
-        (lambda model: (model / "tokenizer_config.json").write_text("{"), r"config.json cannot be"),
+        *(
+            (lambda model, text=text: (model / "tokenizer_config.json").write_text(text), says)
+            for text, says in (
+                ("{", r"tokenizer_config.json cannot be"),
+                ("[]", r"tokenizer_config.json cannot be read \(it holds no JSON object\)"),
+                ("null", r"tokenizer_config.json cannot be read \(it holds no JSON object\)"),
+            )
+        ),
     ],
 )
 def test_what_is_wrong_with_a_directory(tiny, tmp_path, spoil, says):
@@ -123,6 +130,15 @@ def test_a_copied_tokenizer_is_read_right_by_transformers(tmp_path):
     assert copied.eos_token == "<end>"
     assert copied.chat_template == {"default": template("zephyr"), "tools": "{{ tools }}"}
     assert not (out / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{"])
+def test_settings_that_cannot_be_copied(tmp_path, text):
+    base = write(tmp_path / "base", byte_level(), None)
+    (base / "tokenizer_config.json").write_text(text)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ValueError, match=r"base/tokenizer_config.json cannot be read"):
+        models.copy_tokenizer(base, tmp_path / "out")
 
 
 def test_lora_targets_that_the_model_has_not(tiny):

@@ -33,9 +33,8 @@ def finish(source: Location, out: Location) -> Result:
             f"{out.uri}: its {labeled.count} rows are not the {wanted.count} queries, each once; "
             "delete the directory and run again"
         )
-    if wrong := near_zero(
-        spent["mass"], int(spent["scored_responses"])
-    ):  # also of the few that no engine had enough of
+    # Also of the few that no engine had enough of.
+    if wrong := near_zero(spent["mass"], int(spent["scored_responses"])):
         raise ValueError(wrong)
     (out / CHECKPOINT).delete()
     return Result(labeled.count, str(LABELS), spent)
