@@ -150,12 +150,12 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
     config = load(str(ROOT / "jobs" / "configs" / "quickstart.yaml"), [f"root={tmp_path}"])
     planned = dag.plan(pipeline.steps(config), config.root)
     assert {one.step.name: one.fingerprint[:8] for one in planned} == {
-        "queries": "f5ff6c8a",
-        "held_out": "c0cc4b4b",
-        "label": "aad4f6eb",
-        "examples": "d79fbdea",
-        "train": "56765092",
-        "export": "6cf5f792",
-        "evaluate": "0a0aeb83",
-        "report": "7e48d2fe",
+        "queries": "79041266",
+        "held_out": "7b1993e0",
+        "label": "cc72645e",
+        "examples": "e0431a50",
+        "train": "f68bc2f2",
+        "export": "e97a33a1",
+        "evaluate": "59443dbb",
+        "report": "030c14d4",
     }
