@@ -89,7 +89,7 @@ def one_worker(tiny, examples, ray_cluster, tmp_path_factory):
 
 def plain_torch(made, model, rows):
     """The same training without Ray, DeepSpeed or micro-batches: the paper's loss row by row."""
-    from test_losses import two_forwards
+    from plain_loss import two_forwards
 
     from pipelines.training.lora import attach
 
