@@ -152,10 +152,10 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
     assert {one.step.name: one.fingerprint[:8] for one in planned} == {
         "queries": "79041266",
         "held_out": "7b1993e0",
-        "label": "cc72645e",
-        "examples": "e0431a50",
-        "train": "f68bc2f2",
-        "export": "e97a33a1",
-        "evaluate": "59443dbb",
-        "report": "030c14d4",
+        "label": "b75ef799",
+        "examples": "8b6627f6",
+        "train": "984ecf2f",
+        "export": "2fd8c98d",
+        "evaluate": "4494ff1d",
+        "report": "dffa7e22",
     }

@@ -40,6 +40,7 @@ _CHECK = re.compile(
     r"(?:check|verif\w+|proof|probe)\b[^\n]{0,20}[:.,]",
     re.IGNORECASE,
 )
+_EQUATION = re.compile(r"[\s\d.,+*/×÷x()$-]+=[\s\d.,$-]+")
 _DIGIT = re.compile("[\\d½¼¾]")
 _BRACKETS = re.compile(r"\([^()\n]*\)|\[[^\[\]\n]*\]")
 # What a number is compared with is not the answer.
@@ -93,9 +94,13 @@ def stated(text: str, *, exact: bool, comma: bool) -> str | None:
 
 
 def bare(text: str) -> Iterator[Statement]:
-    """A first line that is a number and nothing else, before an explanation."""
-    line, more, _ = text.partition("\n")
-    if more and "=" not in line and whole(line) is not None:
+    """A first line that is a number and nothing else, before an explanation.
+
+    Or one equation, before words without a number: with more of them it is a step.
+    """
+    line, more, rest = text.partition("\n")
+    alone = "=" not in line or (_EQUATION.fullmatch(line) and not _DIGIT.search(rest))
+    if more and alone and whole(line) is not None:
         yield Statement(0, line, exact=True)
 
 

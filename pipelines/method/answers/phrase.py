@@ -10,12 +10,16 @@ from pipelines.method.answers.latex import plain
 # Ends of a sentence: not after an initial, an abbreviation or within a number.
 _STOP = re.compile(r"\n|[;!?。！？؟।]|\.(?=\s|$|[\"'”’)*_])")
 _NOT = re.compile(r"\W*(?:not|neither)\b", re.IGNORECASE)
-_BEGINS = re.compile(r"\s+(?:It|The|This|That|He|She|They|Its|In)\s")
-_ABBREVIATION = re.compile(
-    r"(?:(?<![\w'’])(?:[^\W\d_]|St|Ste|Mt|Ft|Dr|Mr|Mrs|Ms|Jr|Sr|Prof|Gen|Col|Sgt|Capt|Lt|Rev|Hon|"
-    r"Gov|Sen|Rep|vs|approx|ca|Co|Corp|Inc|Ltd|Bros|Ave|Blvd|Jan|Feb|Mar|Apr|Aug|Sept?|Oct|Nov|Dec)"
-    r"|(?:[^\W\d_]\.)+[^\W\d_])\Z"
+_TITLE = re.compile(
+    r"(?<![\w'’])(?:St|Ste|Mt|Ft|Dr|Mr|Mrs|Ms|Prof|Gen|Col|Sgt|Capt|Lt|Rev|Hon|Gov|Sen|Rep|vs|approx|"
+    r"ca|Jan|Feb|Mar|Apr|Aug|Sept?|Oct|Nov|Dec)\Z"
 )
+_INITIAL = re.compile(
+    r"(?:(?<![\w'’])(?:[^\W\d_]|Jr|Sr|Co|Corp|Inc|Ltd|Bros|Ave|Blvd)|(?:[^\W\d_]\.)+[^\W\d_])\Z"
+)
+_BEGINS = re.compile(r"\s+(?:It|The|This|That|He|She|They|Its|In|It['’]s)\s")
+# After a verb and an initial, so does what has a verb: "is H. Hydrogen is", not "is J. K. Rowling".
+_GOES_ON = re.compile(r"\s+[A-Z][^.,;!?\n]{0,60}?\s(?:is|are|was|were|has|have)\s")
 # A clause after the answer: a comma before a lower-case word, a bracket, a dash, a reason.
 _AFTER = re.compile(
     r",(?=\s+(?:a|an|the|which|who|where|when|while|that|as|so|but|not|for|with|in|on|near|it|its|is|"
@@ -41,6 +45,7 @@ _DONE_BY = re.compile(
 _YES_OR_NO = re.compile(r"[*_\"']{0,3}(yes|no|true|false)\b[*_\"']{0,3}[,.;:!—-]", re.IGNORECASE)
 _THEN = re.compile(r"(?<=\w)\s+in\s+\d{3,4}\Z|\s+(?:who|that)\s.*|\s+and\s+\w+ed\b.*")
 _PRONOUN = re.compile(r"\b(?:it|this|that)\Z", re.IGNORECASE)
+_AND = re.compile(r",?\s(?:and|while|but)\s(?=(?:its|the|it)\s)")
 _IT_IS = re.compile(r"\b([Ii]t)['’]s (?=[A-Z\"“*])")
 # "The capital of X", not "The Hague".
 _SUBJECT = re.compile(
@@ -65,7 +70,8 @@ _KIND_OF = re.compile(
     re.IGNORECASE,
 )
 _LEAD_IN = re.compile(
-    r"\W*(?:sure|okay|ok|certainly|of course|let me|let's|well|here|hello|hi|great)\b",
+    r"\W*(?:sure|okay|ok|certainly|of course|let me|let's|well|here|hello|hi|great|as of|"
+    r"according to|in the context|in \d+)\b",
     re.IGNORECASE,
 )
 _WRAP = " \t\n*_\"'`“”‘’«»„"
@@ -105,8 +111,9 @@ def named(text: str) -> str | None:
             if len(sentence.split()) <= 3 and not _verb(sentence):
                 return _phrase(sentence)  # "No. ...", "Paris. ..."
             first = sentence
-        if (name := _complement(sentence, whatever=False)) is not None:
-            return _phrase(name)
+        for clause in _AND.split(sentence):
+            if (name := _complement(clause, whatever=False)) is not None:
+                return _phrase(name)
     return _phrase(_complement(first, whatever=True) or first) if first else None
 
 
@@ -120,13 +127,23 @@ def _sentences(text: str) -> Iterator[str]:
 
 def _stops(text: str) -> Iterator[int]:
     """Where sentences end, after their full stop."""
+    start = 0
     for match in _STOP.finditer(text):
-        place = match.end()
-        short = match[0] == "." and _ABBREVIATION.search(
-            text, max(0, match.start() - 12), match.start()
-        )
-        if not short or _BEGINS.match(text, place) or not text[place:].strip(_WRAP + ".)"):
+        point, place = match.span()
+        if match[0] != "." or not _is_short(text, start, point, place):
+            start = place
             yield place
+
+
+def _is_short(text: str, start: int, point: int, place: int) -> bool:
+    """Whether a point is that of an abbreviation, and no full stop."""
+    title = _TITLE.search(text, max(0, point - 12), point)
+    if not title and not _INITIAL.search(text, max(0, point - 12), point):
+        return False
+    if not text[place:].strip(_WRAP + ".)"):
+        return False
+    begins = _GOES_ON.match(text, place) and _verb(text[start:point])
+    return bool(title or not (begins or _BEGINS.match(text, place)))
 
 
 def _verb(sentence: str) -> re.Match[str] | None:
