@@ -77,6 +77,13 @@ def _check_tokenizer(directory: Path, source: str) -> None:
         )
     ids = tokenizer.encode(PROBE, add_special_tokens=False).ids
     check_text(tokenizer.decode(ids, skip_special_tokens=False), source)
+    # Of which spelling a reply takes, with a space before it or not, the template tells later.
+    words = {token.lstrip("Ġ▁ ") for token in tokenizer.get_vocab()}
+    if missing := {"Yes", "No"} - words:
+        raise ValueError(
+            f"model.source: the tokenizer in {source} has no single token for {min(missing)!r}, "
+            "which the confidence score reads"
+        )
     named_ends(directory, source)
 
 

@@ -151,13 +151,16 @@ def test_what_vllm_refuses_is_one_line(service, tiny):
 def test_replies_that_are_neither_yes_nor_no_are_told_in_one_line(tiny, tmp_path):
     port = free_port()
     # The tiny model replies Yes or No to the paper's question alone.
-    made = settings(tiny) | {"confidence": {"question": "Name a colour."}, "serve": {"port": port}}
+    made = settings(tiny) | {
+        "confidence": {"question": "Name a colour."},
+        "serve": {"port": port, "samples_ahead": 16},
+    }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
     command = [sys.executable, "-m", "jobs.serve", "--config", str(tmp_path / "config.yaml")]
     server = start([*command, "--base"])
     printed_until("Answering at", server)
     url = f"http://127.0.0.1:{port}/answer"
-    for number in range(10):
+    for number in range(3):
         request = {"question": f"What is {number} + 7?", "policy": "best_of_n", "budget": 32}
         answered = requests.post(url, json=request, timeout=60).json()  # it goes on
         assert answered["samples_used"] == 32
