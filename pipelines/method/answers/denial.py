@@ -2,6 +2,8 @@
 
 import re
 
+from pipelines.method.answers.said import end_of_last
+
 _WORDS = (
     r"not|never|neither|nor|cannot|without|unlike|except|all but|nothing but|doubt(?:s|ed)?|"
     r"whether|unless|suppose|false that|untrue that|why|no longer|hardly|excluded|"
@@ -53,10 +55,7 @@ def refuses(text: str) -> bool:
 
 def denied_after(before: str) -> bool:
     """Whether what stands right before a name denies or doubts it: "it cannot be", "all but"."""
-    start = 0
-    for clause in _CLAUSE.finditer(before):
-        start = clause.end()
-    return _DENIES.search(before, start) is not None
+    return _DENIES.search(before, end_of_last(_CLAUSE, before)) is not None
 
 
 def begins_denied(text: str) -> bool:

@@ -4,6 +4,7 @@ import re
 
 from pipelines.method import formulas
 from pipelines.method.answers.denial import begins_denied, refuses
+from pipelines.method.answers.said import before
 
 _SHORT = 80  # characters of a response that is a formula and nothing else
 # What stands between the marks of a formula. Words there are money: "$5 and $6".
@@ -26,7 +27,7 @@ def stated(text: str, *, exact: bool) -> str | None:
     text = text.strip(" \t\n*_`\"'")
     if begins_denied(text) or refuses(text):
         return None
-    text = _before(_AFTER, _before(_SENTENCE, text))
+    text = before(_AFTER, before(_SENTENCE, text))
     marked = _marked(text)
     if marked:
         return formulas.clean(marked[0]) if len(marked) == 1 else None
@@ -52,8 +53,3 @@ def _marked(text: str) -> list[str]:
     if "$" not in text and "\\" not in text:
         return []
     return [next(part for part in match.groups() if part) for match in _MARKED.finditer(text)]
-
-
-def _before(end: re.Pattern[str], text: str) -> str:
-    match = end.search(text, 1)
-    return text[: match.start()] if match else text

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pipelines.method.answers.denial import begins_denied, refuses
 from pipelines.method.answers.numerals import Found, numbers, prepared
 from pipelines.method.answers.quantity import CODE, whole, words
-from pipelines.method.answers.said import tail
+from pipelines.method.answers.said import before, tail
 from pipelines.method.answers.statements import Statement
 
 _SENTENCE = re.compile(r"\n|[;!?。！？؟।]|\.(?!\d)")
@@ -68,7 +68,7 @@ def stated(text: str, *, exact: bool, comma: bool) -> str | None:
     text = prepared(text).strip(" \t\n*_\"'`“‘«")
     if begins_denied(text) or _STEPS.match(text):
         return None
-    sentence = _first(_SENTENCE, text)
+    sentence = before(_SENTENCE, text)
     if _LISTED.match(text, len(sentence)):
         return None
     sentence = sentence.strip("*_ ")
@@ -85,7 +85,7 @@ def stated(text: str, *, exact: bool, comma: bool) -> str | None:
         rest = sentence[first.end :]
         if first.value and not _OPERATION.match(rest):
             return None if _ANOTHER.match(rest) else first.value
-    clause = _first(_REASON, sentence)
+    clause = before(_REASON, sentence)
     if "=" in clause:
         if _SEVERAL.search(clause):
             return None
@@ -107,7 +107,7 @@ def bare(text: str) -> Iterator[Statement]:
 def mentioned(text: str) -> bool:
     """Whether a statement that could not be read has a number in it, and more than that."""
     text = prepared(text).strip(" \t\n*_\"'`“‘«")
-    return not _STEPS.match(text) and any(c.isdigit() for c in _first(_SENTENCE, text))
+    return not _STEPS.match(text) and any(c.isdigit() for c in before(_SENTENCE, text))
 
 
 def finished(text: str) -> str:
@@ -149,22 +149,15 @@ def _conclusion(sentence: str) -> str | None:
     if not found:
         return None
     if len(found) > 1:
-        before, one = found[-2:]
-        between = sentence[before.end : one.start]
-        if _SIDE_BY_SIDE.fullmatch(between) or (
-            between.strip(" ") == "-" and _ascends(before, one)
-        ):
+        other, one = found[-2:]
+        between = sentence[other.end : one.start]
+        if _SIDE_BY_SIDE.fullmatch(between) or (between.strip(" ") == "-" and _ascends(other, one)):
             return None
     return found[-1].value
 
 
-def _ascends(before: Found, one: Found) -> bool:
-    return Fraction(before.value or 0) < Fraction(one.value or 0)
-
-
-def _first(end: re.Pattern[str], text: str) -> str:
-    match = end.search(text, 1)
-    return text[: match.start()] if match else text
+def _ascends(other: Found, one: Found) -> bool:
+    return Fraction(other.value or 0) < Fraction(one.value or 0)
 
 
 def _value(text: str) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pipelines.method.answers.denial import refuses
 from pipelines.method.answers.folding import folded
 from pipelines.method.answers.latex import plain
+from pipelines.method.answers.said import before
 
 # Ends of a sentence: not after an initial, an abbreviation or within a number.
 _STOP = re.compile(r"\n|[;!?。！？؟।]|\.(?=\s|$|[\"'”’)*_])")
@@ -30,7 +31,7 @@ _AFTER = re.compile(
 )
 _CLAUSE_END = re.compile(r"[,:()—](?=\s)|\s\((?=\S)")
 _QUOTED = re.compile(r"\s*(?:\"([^\"\n]{1,200})\"|“([^”\n]{1,200})”|«([^»\n]{1,200})»)")
-_COPULA = re.compile(r"(?:です|である|だ|입니다|이다|이에요|예요|です)\Z")
+_COPULA = re.compile(r"(?:です|である|だ|입니다|이다|이에요|예요)\Z")
 _ACRONYM = re.compile(r"(?P<short>[A-Z](?:\.?[A-Z]){1,7}\.?) \((?P<long>[A-Z][^()]{3,60})\)")
 _VERB = re.compile(
     r"\s(?:is|are|was|were|es|est|ist|é|è|era|sind|son|sont|är|er|jest|heißt|fue|foi|fu|wurde)\s"
@@ -87,7 +88,7 @@ def stated(text: str, *, exact: bool) -> str | None:
         return None
     if exact or _NOT.match(text):  # "not recommended" is one, and no name
         return folded(text)
-    sentence = _before(_AFTER, next(_sentences(text), ""))
+    sentence = before(_AFTER, next(_sentences(text), ""))
     return _phrase(_complement(sentence, whatever=True) or sentence)
 
 
@@ -175,7 +176,7 @@ def _complement(sentence: str, *, whatever: bool) -> str | None:
 def _phrase(text: str) -> str | None:
     """A phrase without the clause that follows it."""
     text = text.strip(_WRAP)
-    return folded(_COPULA.sub("", _before(_AFTER, text).strip(_WRAP)))
+    return folded(_COPULA.sub("", before(_AFTER, text).strip(_WRAP)))
 
 
 def _expanded(text: str) -> str:
@@ -187,8 +188,3 @@ def _in_full(match: re.Match[str]) -> str:
     """The long form of "USA (United States of America)"."""
     initials = "".join(word[0] for word in re.findall(r"[A-Z]\w*", match["long"]))
     return match["long"] if initials == match["short"].replace(".", "") else match[0]
-
-
-def _before(end: re.Pattern[str], text: str) -> str:
-    match = end.search(text, 1)
-    return text[: match.start()] if match else text

@@ -18,8 +18,6 @@ _THOUGHTS_BEGIN = re.compile(
 # The same channels where the tokenizer left their special tokens out.
 _ANALYSIS = re.compile(r"analysis(?=[^\s:,.])")
 _FINAL = re.compile(r"assistant\s{0,3}final")
-
-
 _BLANK = re.compile(r"\s{3,}")
 _SPECIAL = re.compile(r"<\|[^|<>\n]{1,40}\|>")  # of a tokenizer: no part of what is said
 
@@ -27,16 +25,11 @@ _SPECIAL = re.compile(r"<\|[^|<>\n]{1,40}\|>")  # of a tokenizer: no part of wha
 def after_thoughts(text: str) -> str | None:
     """What a response says after its thoughts; None where they never end."""
     if "<" in text or "[" in text or "◁" in text:
-        end = 0
-        for match in _THOUGHTS_END.finditer(text):
-            end = match.end()
-        text = text[end:]
+        text = text[end_of_last(_THOUGHTS_END, text) :]
         if _THOUGHTS_BEGIN.search(text):
             return None
     if _ANALYSIS.match(text):
-        end = 0
-        for match in _FINAL.finditer(text):
-            end = match.end()
+        end = end_of_last(_FINAL, text)
         return text[end:] if end else None
     return text
 
@@ -53,6 +46,20 @@ def ends(text: str) -> str:
     if "   " in text or "\n\n\n" in text or not text.isascii() or "\t" in text or "\r" in text:
         text = _BLANK.sub(lambda m: "\n\n" if "\n" in m[0] else "  ", text)
     return text.strip()
+
+
+def before(end: re.Pattern[str], text: str) -> str:
+    """What stands before the first match of a pattern, which is not looked for at the start."""
+    match = end.search(text, 1)
+    return text[: match.start()] if match else text
+
+
+def end_of_last(pattern: re.Pattern[str], text: str) -> int:
+    """Where the last match of a pattern ends; 0 where there is none."""
+    end = 0
+    for match in pattern.finditer(text):
+        end = match.end()
+    return end
 
 
 def head(text: str, most: int) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from pipelines.method.answers.denial import denied_after
 from pipelines.method.answers.latex import braced
-from pipelines.method.answers.said import head, tail
+from pipelines.method.answers.said import end_of_last, head, tail
 
 _MOST = 400  # characters of a statement, less than any answer that is compared
 _MOST_STATEMENTS = 20  # of a kind, the last ones
@@ -201,10 +201,7 @@ def _around(text: str, place: int, noun: str) -> Iterator[Statement | None]:
         return
     if precedes := _PRECEDES.search(text, max(0, place - 40), place):
         clauses = tail(text[: precedes.start()][-_MOST:], _MOST // 4)
-        start = 0
-        for clause in _CLAUSE.finditer(clauses):
-            start = clause.end()
-        if said := clauses[start:].strip(" ,"):
+        if said := clauses[end_of_last(_CLAUSE, clauses) :].strip(" ,"):
             yield Statement(place, said)
 
 
