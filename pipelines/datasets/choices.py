@@ -1,7 +1,6 @@
 """The choices of an option question: as it lists them, or from a field of its row."""
 
 import re
-import string
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +9,9 @@ from typing import Any
 from pipelines.datasets.records import parse
 from pipelines.datasets.values import text_of
 from pipelines.method.answers import canonical, extract
+from pipelines.method.answers.option import LETTERS
 from pipelines.storage.text import short
 
-LETTERS = string.ascii_uppercase
 _NESTED = 8  # labels at most that are taken off one text: "A. (A) one" has two
 # "(A) one", "A) one", "[A] one", "A. one", "1: one". A list begins at a label with `first`, and a
 # choice before one ends at `cut`.

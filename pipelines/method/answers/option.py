@@ -1,6 +1,7 @@
 """Kind `option`: the letter of a choice, stated as such, by its text, or standing alone."""
 
 import re
+import string
 import unicodedata
 from collections.abc import Iterator, Sequence
 
@@ -10,6 +11,7 @@ from pipelines.method.answers.folding import folded
 from pipelines.method.answers.latex import plain
 from pipelines.method.answers.statements import Statement
 
+LETTERS = string.ascii_uppercase  # of choices, in their order
 _END = r"(?![\w'’](?<![^\W\d_a-zA-ZÀ-ɏ]))"  # "B입니다" ends a letter, "Bé" does not
 _TAIL = 2_000  # characters in which a letter that stands alone is looked for
 _MOST = 18  # letters where the choices are not known: A to R
@@ -156,7 +158,7 @@ def label(text: str) -> str | None:
     if match is None:
         return None
     one = match[1].upper()
-    return chr(ord("A") + int(one) - 1) if one.isdigit() else one
+    return LETTERS[int(one) - 1] if one.isdigit() else one
 
 
 def by_text(text: str, choices: Sequence[str] | None) -> str | None:
@@ -166,8 +168,8 @@ def by_text(text: str, choices: Sequence[str] | None) -> str | None:
     stated = None if denied_after(text) else phrase.stated(text, exact=False)
     said = {_squeezed(folded(text)), _squeezed(stated)} - {""}
     found = {
-        chr(ord("A") + place)
-        for place, choice in enumerate(choices)
+        letter
+        for letter, choice in zip(LETTERS, choices, strict=False)
         if _squeezed(folded(choice)) in said
     }
     return found.pop() if len(found) == 1 else None
@@ -181,9 +183,9 @@ def _mentioned_text(text: str, choices: Sequence[str] | None) -> str | None:
     """The letter of the one choice that a text ends with which names no other, and denies none."""
     said = f" {folded(text)} "
     found = {}
-    for place, choice in enumerate(choices or ()):
+    for letter, choice in zip(LETTERS, choices or (), strict=False):
         if (wanted := folded(choice)) and f" {wanted} " in said:
-            found[chr(ord("A") + place)] = said.removesuffix(f" {wanted} ")
+            found[letter] = said.removesuffix(f" {wanted} ")
     if len(found) != 1 or text.rstrip().endswith("?"):
         return None
     ((letter, rest),) = found.items()
@@ -223,13 +225,13 @@ def _by_number(text: str, choices: Sequence[str] | None) -> str | None:
     if ordinal := _ORDINAL.match(text):
         word = ordinal[1].lower()
         if word == "last":
-            return chr(ord("A") + len(choices) - 1) if choices else None
-        return _allowed(chr(ord("A") + _ORDINALS.index(word)), choices)
+            return LETTERS[: len(choices)][-1] if choices else None
+        return _allowed(LETTERS[_ORDINALS.index(word)], choices)
     digit = _DIGIT.fullmatch(text)
     if digit is None or any(re.search(r"\d", choice) for choice in choices or ()):
         return None
     place = int(digit["digit"])
-    return _allowed(chr(ord("A") + place - 1), choices) if 1 <= place <= 9 else None
+    return _allowed(LETTERS[place - 1], choices) if 1 <= place <= 9 else None
 
 
 def _allowed(letter: str, choices: Sequence[str] | None) -> str | None:
