@@ -29,7 +29,7 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
     every = [
         # Rows have their choices, and prompts no date of the day.
         step("queries", queries, roles=("train",), version=2),
-        step("held_out", queries, roles=("calibration", "test"), version=2),
+        step("held_out", queries, roles=("calibration", "eval"), version=2),
         # Answers are read anew, and samples have their mass.
         step("label", label, "queries", version=2),
         step("examples", examples, "label"),

@@ -49,7 +49,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
     cluster.connect(config)
     rows: list[dict[str, Any]] = []
-    for role in ("calibration", "test"):
+    for role in ("calibration", "eval"):
         rows += inputs["held_out"].read_table(role).to_pylist()
     sources = {"base": config.model.source, "calibrated": (inputs["export"] / MODEL_DIR).uri}
     live: dict[str, Any] = {}
@@ -60,7 +60,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
             asyncio.run(_collect(config, handle, rows, out, name))
             columns = ["query_id", "role", "question", "kind", "choices", "samples"]
             recorded = out.read_table(f"{name}-", columns).to_pylist()
-            tests = [row for row in recorded if row["role"] == "test"]
+            tests = [row for row in recorded if row["role"] == "eval"]
             live[name] = asyncio.run(_live(config, name, tests))
         finally:
             serve.delete(name)

@@ -1,6 +1,6 @@
 """Stages `queries` and `held_out`: data sets into queries, a Parquet file for each role.
 
-Roles are `train` (stage `queries`: labeled and trained on), `calibration` and `test` (stage
+Roles are `train` (stage `queries`: labeled and trained on), `calibration` and `eval` (stage
 `held_out`: thresholds are chosen on the one, and results reported on the other). Ids are hashes
 of data set and question, so they stay the same however the config around them changes.
 """
@@ -25,7 +25,7 @@ from pipelines.storage.models import fetch, files_hash, tokenizer_here
 from pipelines.storage.schemas import QUERIES
 from pipelines.storage.text import short
 
-ROLES = ("train", "calibration", "test")
+ROLES = ("train", "calibration", "eval")  # a role is a key of the config's data
 
 
 def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def read(config: Config) -> list[dict[str, Any]]:
     seen: dict[str, str] = {}
     for role in ROLES:
         for number, entry in enumerate(_entries(config, role)):
-            key = f"data.{'eval' if role == 'test' else role}.{number}"
+            key = f"data.{role}.{number}"
             if entry.name not in LOADERS:
                 raise ValueError(f"{key}.name: {entry.name!r} is none of {', '.join(LOADERS)}")
             for row in _entry_rows(entry, role, config.seed, key):
@@ -120,8 +120,8 @@ def read(config: Config) -> list[dict[str, Any]]:
 
 
 def _entries(config: Config, role: str) -> tuple[DatasetConfig, ...]:
-    data = config.data
-    return {"train": data.train, "calibration": data.calibration, "test": data.eval}[role]
+    entries: tuple[DatasetConfig, ...] = getattr(config.data, role)
+    return entries
 
 
 def _entry_rows(entry: DatasetConfig, role: str, seed: int, key: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ QUERIES = pa.schema(
         ("query_id", pa.string()),  # unique; a hash of data set and question
         ("dataset", pa.string()),
         ("split", pa.string()),  # the publisher's split
-        ("role", pa.string()),  # train, calibration or test
+        ("role", pa.string()),  # train, calibration or eval
         ("kind", pa.string()),  # number, option, text or math
         ("choices", pa.list_(pa.string())),  # an option's texts, from A on; null where unknown
         ("question", pa.string()),  # as the model is asked it
@@ -58,11 +58,12 @@ EXAMPLES = pa.schema(
         ("example_id", pa.string()),
         ("query_id", pa.string()),
         ("dataset", pa.string()),
-        ("task", pa.string()),  # calibration or generation
+        ("task", pa.string()),  # its loss: calibration, generation or both
         ("prompt_ids", pa.list_(pa.int32())),
         ("response_ids", pa.list_(pa.int32())),
         ("turn_ids", pa.list_(pa.int32())),
         ("target", pa.float32()),
+        ("weight", pa.float32()),  # of its calibration loss
     ]
 )
 

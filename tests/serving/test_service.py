@@ -100,7 +100,7 @@ async def collect(handle):
     prompts = Prompts.load(fetch("builtin:smollm2-135m"))  # the tiny model's tokenizer
     return await handle.collect.remote(
         {
-            "query_id": QUESTION, "dataset": "d", "role": "test", "split": "s",
+            "query_id": QUESTION, "dataset": "d", "role": "eval", "split": "s",
             "question": QUESTION, "reference": ["Lima"], "kind": "text", "prompt": "",
             "prompt_ids": prompts.sampling_ids(QUESTION),
         }

@@ -158,16 +158,22 @@ def training_workers():
     ]
 
 
+@pytest.fixture
+def prompt_ray(monkeypatch):
+    """Ray Train looks at its workers every 2 s, in which a fast machine has trained to the end."""
+    monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.05")
+
+
 @contextmanager
 def killed_after_a_checkpoint(out):
     """Kills all workers once; yields the steps that the oldest checkpoint had by then."""
     kept, killed = [], []
 
     def kill():
+        workers = once(training_workers)
         # Ray goes on from those that its snapshot names.
-        snapshot = out / "_checkpoints/checkpoint_manager_snapshot.json"
-        once(lambda: snapshot.exists() and training_workers())
-        for process in training_workers():
+        once((out / "_checkpoints/checkpoint_manager_snapshot.json").exists, every=0.005)
+        for process in workers:
             os.kill(process.pid, signal.SIGKILL)
             killed.append(process.pid)
         kept.extend(json.loads(min(out.glob("_checkpoints/*/losses.json")).read_text()))
@@ -197,7 +203,7 @@ def ends_as_undisturbed(resumed, kept, undisturbed):
 
 @pytest.mark.parametrize("stage", [2, 3])
 def test_a_killed_worker_resumes_from_the_last_checkpoint(
-    tiny, examples, one_worker, ray_cluster, tmp_path, stage
+    tiny, examples, one_worker, ray_cluster, prompt_ray, tmp_path, stage
 ):
     """Checkpoints hold all of the state, so the end is the undisturbed run's."""
     with killed_after_a_checkpoint(tmp_path) as kept:
@@ -207,7 +213,7 @@ def test_a_killed_worker_resumes_from_the_last_checkpoint(
 
 
 def test_other_workers_under_another_zero_stage_go_on(
-    tiny, examples, one_worker, ray_cluster, tmp_path
+    tiny, examples, one_worker, ray_cluster, prompt_ray, tmp_path
 ):
     """Checkpoints are whole, in safetensors: of no number of workers, and of no stage."""
     first = config(tiny, workers=2, zero_stage=2, max_failures=0, **SLOW)

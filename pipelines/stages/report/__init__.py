@@ -48,7 +48,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     for title, members in groups.items():
         datasets[title] = {}
         for model in MODELS:
-            test = [r for r in rows[model] if r["role"] == "test" and r["dataset"] in members]
+            test = [r for r in rows[model] if r["role"] == "eval" and r["dataset"] in members]
             datasets[title][model] = measure(config, test, calibration[model])
     results = {
         "datasets": datasets,
@@ -69,6 +69,6 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
 
 def _arrays_of(rows: Sequence[dict[str, Any]], members: set[str]) -> tuple[Array, Array]:
-    chosen = [row for row in rows if row["role"] == "test" and row["dataset"] in members]
+    chosen = [row for row in rows if row["role"] == "eval" and row["dataset"] in members]
     confidence, correct = arrays(chosen)
     return np.concatenate(confidence), np.concatenate(correct)

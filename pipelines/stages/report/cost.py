@@ -73,4 +73,4 @@ def cost(
 
 def _query_count(inputs: Mapping[str, Location]) -> int:
     counts = (inputs["held_out"] / MANIFEST).read_json()["metrics"]["queries"]
-    return counts["calibration"] + counts["test"]
+    return counts["calibration"] + counts["eval"]
