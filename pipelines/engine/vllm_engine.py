@@ -29,6 +29,7 @@ from pipelines.engine.protocol import Generated, Scored
 from pipelines.method.prompts import ConfidenceKind, Prompts, confidence, reply_mass
 from pipelines.method.template import PLAIN, Chat
 from pipelines.running.placement import where_parts_go
+from pipelines.running.progress import Count
 from pipelines.storage.models import fetch
 
 _NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
@@ -48,6 +49,7 @@ class VLLMEngine:
         scoring: ConfidenceConfig,
         chat: Chat = PLAIN,
     ):
+        self.count = Count()
         self._sampling = sampling
         self._kind = scoring.kind
         self.prompts = Prompts.load(model_dir, scoring.question, chat)
@@ -94,7 +96,8 @@ class VLLMEngine:
 
     async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
         draw = VLLMDraw(self._llm, self.prompts, self._kind)
-        await draw.respond(prompt_ids, self._sampling, key)
+        await draw.respond(prompt_ids, self._sampling, key, self.count)
+        self.count.done += 1
         return draw
 
     def shutdown(self) -> None:
@@ -127,8 +130,10 @@ class VLLMDraw:
         # The part that asks for the score; None ends the session without one.
         self._turn: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
 
-    async def respond(self, prompt_ids: Sequence[int], sampling: SamplingConfig, key: int) -> None:
-        """Samples the response: sets `generated`."""
+    async def respond(
+        self, prompt_ids: Sequence[int], sampling: SamplingConfig, key: int, count: Count
+    ) -> None:
+        """Samples the response: sets `generated`. Its tokens are counted as they come."""
         score = _score_params(self._kind, self._prompts)
 
         async def parts() -> AsyncGenerator[StreamingInput, None]:
@@ -148,8 +153,10 @@ class VLLMDraw:
             output = await self._next()
             cached = output.num_cached_tokens if cached is None else cached
             sampled += output.outputs[0].token_ids
+            count.tokens += len(output.outputs[0].token_ids)
             reason = output.outputs[0].finish_reason
         del sampled[0]  # of the first part
+        count.tokens -= 1
         ids = self._prompts.response_ids(sampled)
         self._kept = len(sampled) - 1  # of the ids that are scored, the session has these
         self.generated = Generated(

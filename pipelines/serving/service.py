@@ -9,6 +9,7 @@ replay runs (policies.py), over samples drawn as the label stage draws them (sam
 
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -32,6 +33,7 @@ from pipelines.engine.sampling import (
 from pipelines.method.consistency import soft_self_consistency
 from pipelines.method.policies import POLICIES
 from pipelines.running import placement
+from pipelines.running.board import Board
 from pipelines.serving.request import Request, refuse
 
 api = FastAPI(title="Self-calibrated answers", exception_handlers={RequestValidationError: refuse})
@@ -75,11 +77,16 @@ class Response(BaseModel):
 class Answerer:
     """One engine behind HTTP (`POST /answer`) and behind a handle (`collect`)."""
 
-    def __init__(self, config: Config, source: str):
+    def __init__(self, config: Config, source: str, board: Board | None = None):
         from pipelines.engine.vllm_engine import VLLMEngine
 
         self._config = config
+        self._leaving = ExitStack()
         self._engine = VLLMEngine.of(config, source)
+        self._leaving.callback(self._engine.shutdown)
+        self._post = self._leaving.enter_context(
+            board.engine(self._engine.count) if board else nullcontext()
+        )
         self._metrics = EngineMetrics("serve")
         self._mass = MassCheck()
         self._room = sample_room(config.engine.max_num_seqs)
@@ -92,6 +99,8 @@ class Answerer:
                 self._engine, config.seed, row, config.evaluate.num_samples, self._room
             )
         self._done(config.evaluate.num_samples, labeled["counters"])
+        if self._post:
+            self._post()
         return labeled
 
     @api.post("/answer")
@@ -134,15 +143,17 @@ class Answerer:
             logging.getLogger("ray.serve").warning(wrong)
 
     def __del__(self) -> None:  # Serve's hook for a replica that is about to leave
-        if hasattr(self, "_engine"):
-            self._engine.shutdown()
+        self._leaving.close()
 
 
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
 
 
-def application(config: Config, source: str) -> serve.Application:
-    """Replicas that answer with a model: engine.count, or more by load up to max_count."""
+def application(config: Config, source: str, board: Board | None = None) -> serve.Application:
+    """Replicas that answer with a model: engine.count, or more by load up to max_count.
+
+    board: where they post what they draw.
+    """
     engine = config.engine
     replicas: dict[str, Any] = {"num_replicas": engine.count}
     if engine.most > engine.count:
@@ -159,10 +170,12 @@ def application(config: Config, source: str) -> serve.Application:
         **placement.replica(engine),
         health_check_timeout_s=120,
         logging_config=_QUIET,
-    ).bind(config, source)
+    ).bind(config, source, board)
 
 
-def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHandle:
+def deploy(
+    config: Config, source: str, name: str, route: str, board: Board | None = None
+) -> DeploymentHandle:
     """Runs the application under a route; returns its handle when it is ready.
 
     ValueError where its replicas do not start with this config.
@@ -173,7 +186,7 @@ def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHand
     where = {"host": config.serve.host, "port": config.serve.port}
     serve.start(http_options=where, logging_config=_QUIET)
     try:
-        return serve.run(application(config, source), name=name, route_prefix=route)
+        return serve.run(application(config, source, board), name=name, route_prefix=route)
     except RuntimeError:  # it names no reason; the status of the deployment ends with it
         (deployment,) = serve.status().applications[name].deployments.values()
         *_, reason = deployment.message.strip().splitlines() or [""]

@@ -10,6 +10,7 @@ The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS) 
 import asyncio
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -20,8 +21,9 @@ from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import queries_at_once, totals
 from pipelines.method.policies import POLICIES, replay
 from pipelines.running import cluster
+from pipelines.running.board import Board
 from pipelines.running.dag import Result
-from pipelines.running.progress import Progress
+from pipelines.running.progress import Progress, watched
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS, LIVE_FILE, MODEL_DIR, MODELS
 
@@ -55,9 +57,10 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     live: dict[str, Any] = {}
     for name, source in sources.items():
         print(f"evaluate: the {name} model's engines start", flush=True)
-        handle = deploy(config, source, name, f"/{name}")
+        board = Board()
+        handle = deploy(config, source, name, f"/{name}", board)
         try:
-            asyncio.run(_collect(config, handle, rows, out, name))
+            asyncio.run(_collect(config, handle, rows, out, name, board))
             columns = ["query_id", "role", "question", "kind", "choices", "samples"]
             recorded = out.read_table(f"{name}-", columns).to_pylist()
             tests = [row for row in recorded if row["role"] == "eval"]
@@ -96,7 +99,12 @@ def noise(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 async def _collect(
-    config: Config, handle: Any, rows: list[dict[str, Any]], out: Location, name: str
+    config: Config,
+    handle: Any,
+    rows: list[dict[str, Any]],
+    out: Location,
+    name: str,
+    board: Board,
 ) -> None:
     """Answers every row once, in files as rows end; those that an earlier run wrote stand."""
     from ray.exceptions import RayActorError
@@ -124,15 +132,18 @@ async def _collect(
             return await handle.collect.remote(row)
 
     finished: list[dict[str, Any]] = []
-    progress = Progress(f"evaluate: {name} did", len(rows), "queries", before=len(done))
-    for count, next_one in enumerate(
-        asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
-    ):
-        finished.append(await next_one)
-        progress.did()
-        if len(finished) == _ROWS_A_FILE or count == len(left):
-            write_rows(finished, _file(out, name, files))
-            finished, files = [], files + 1
+    samples = config.evaluate.num_samples
+    progress = Progress(
+        f"evaluate: {name}", samples * len(rows), "samples", longest=config.sampling.max_tokens
+    )
+    with watched(progress, partial(board.sum, samples * len(done))):
+        for count, next_one in enumerate(
+            asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
+        ):
+            finished.append(await next_one)
+            if len(finished) == _ROWS_A_FILE or count == len(left):
+                write_rows(finished, _file(out, name, files))
+                finished, files = [], files + 1
 
 
 def _file(out: Location, name: str, number: int) -> Location:

@@ -12,7 +12,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from transformers import get_cosine_schedule_with_warmup
 from pipelines.config import Config
 from pipelines.method.losses import JointLoss, confidence_of, joint_loss
 from pipelines.method.prompts import Prompts
-from pipelines.running.progress import Progress
+from pipelines.running.progress import Count
 from pipelines.storage.models import fetch
 from pipelines.training.lora import attach
 from pipelines.training.micro_batches import Row, collate, length_of, shares
@@ -77,7 +77,14 @@ def train_loop(arguments: dict[str, Any]) -> None:
             restore(engine, optimizer, schedule, Path(directory) / STATE_FILE, len(done))
 
     examples = ray.train.get_dataset_shard("train")
-    progress = Progress("train: did", steps, "steps", before=len(done))
+    count = Count(len(done), int(sum(one["tokens"] for one in done)))
+
+    def did(tokens: int) -> None:
+        count.tokens += tokens
+        if rank == 0:
+            arguments["board"].post("train", count)
+
+    did(0)
     step = 0
     for epoch in range(train.epochs):
         batches = examples.iter_batches(batch_size=train.batch_size, batch_format="pyarrow")
@@ -86,14 +93,14 @@ def train_loop(arguments: dict[str, Any]) -> None:
             if step <= len(done):
                 continue  # before the restart
             torch.manual_seed(dropout_seed(config.seed, step, rank))
-            facts = optimizer_step(engine, batch.to_pylist(), train.micro_tokens, rank, world)
+            facts = optimizer_step(engine, batch.to_pylist(), train.micro_tokens, rank, world, did)
             done.append({"step": step, "epoch": epoch, "workers": world, **facts})
             last = step == steps
             if step % train.checkpoint_every == 0 or last:
                 report_checkpoint(engine, done, rank)
-            if rank == 0:
-                losses = f"{facts['calibration']:.4f}, generation loss {facts['generation']:.4f}"
-                progress.did(more=f"calibration loss {losses}, {facts['tokens']:.0f} tokens")
+            losses = f"{facts['calibration']:.4f}, generation loss {facts['generation']:.4f}"
+            count.done, count.more = step, f"calibration loss {losses}"
+            did(0)
     assert step == steps, "the schedule and the last checkpoint count on it"
 
 
@@ -151,14 +158,21 @@ class JointModel(nn.Module):
 
 
 def optimizer_step(
-    engine: Any, rows: Sequence[Row], micro_tokens: int, rank: int, world: int
+    engine: Any,
+    rows: Sequence[Row],
+    micro_tokens: int,
+    rank: int,
+    world: int,
+    did: Callable[[int], None] = lambda tokens: None,
 ) -> dict[str, float]:
     """Forward and backward by micro-batch, then one step; means and sums over all workers.
 
-    rows: of the whole batch. `seconds` are this worker's own.
+    rows: of the whole batch. `seconds` are this worker's own. did: takes the tokens that all
+    workers are further, after each micro-batch.
     """
     start = time.monotonic()
-    micros = shares(rows, world, micro_tokens)[rank]
+    every = shares(rows, world, micro_tokens)
+    micros = every[rank]
     spare = [min(rows, key=length_of)]  # for a micro-batch that only others have; weighs nothing
     # On the device: to read a number there is to wait for it.
     sums = torch.zeros(len(JointLoss._fields), dtype=torch.float64, device=engine.device)
@@ -169,6 +183,7 @@ def optimizer_step(
         # DeepSpeed takes the mean over workers; wanted is the mean over rows.
         engine.backward(loss.total * (len(micro) * world / len(rows)))
         sums += torch.stack(loss).detach() * len(micro)
+        did(sum(length_of(row) for share in every for row in share[number - 1]))
     learning_rate = engine.get_lr()[0]
     engine.step()
     torch.distributed.all_reduce(sums)
