@@ -25,6 +25,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from pipelines.config import ConfidenceConfig, Config, EngineConfig, SamplingConfig
 from pipelines.engine.arguments import engine_arguments
 from pipelines.engine.edt_plugin import LOG_PROBABILITIES
+from pipelines.engine.memory import need, reserve
 from pipelines.engine.protocol import Generated, Scored
 from pipelines.method.prompts import ConfidenceKind, Prompts, confidence, reply_mass
 from pipelines.method.template import PLAIN, Chat
@@ -71,7 +72,11 @@ class VLLMEngine:
         except RuntimeError as error:
             if not str(error).startswith("Engine core initialization failed"):
                 raise
-            raise ValueError("engine: vLLM does not start; its process says why above") from None
+            raise ValueError(
+                "engine: vLLM does not start; its process says why above (of memory decide "
+                "engine.gpu_memory_utilization, engine.kv_cache_gib, engine.max_model_len and "
+                "engine.max_num_seqs)"
+            ) from None
         # It would end responses at what the model's files name, too, and that may be text
         # (method/tokenizer.py).
         self._llm.input_processor.generation_config_fields.pop("eos_token_id", None)
@@ -90,6 +95,8 @@ class VLLMEngine:
                 f"engine: one node keeps the model in {model_dir}, another in {others[0]}; "
                 "set $SELFCAL_CACHE to one path on all nodes"
             )
+        if not config.engine.gpus:
+            reserve(need(model_dir, config.engine), config.engine)
         return cls(
             str(model_dir), config.engine, config.sampling, config.confidence, config.model.chat
         )

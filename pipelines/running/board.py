@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
-from pipelines.running.progress import Count, repeated
+from pipelines.running.progress import Count, Progress, repeated, watched
 
 _POST_EVERY = 2.0  # seconds
 
@@ -66,7 +66,13 @@ class Board:
         done, tokens = sum(one.done for one in counts), sum(one.tokens for one in counts)
         return Count(before + done, tokens, more=counts[0].more)
 
-    def clear(self) -> None:
+    @contextmanager
+    def watched(self, progress: Progress, before: int = 0) -> Iterator[None]:
+        """Shows how far all are while the context lasts, and forgets them when it ends."""
         from ray.experimental.internal_kv import _internal_kv_del
 
-        _internal_kv_del("", del_by_prefix=True, namespace=self.name)
+        try:
+            with watched(progress, partial(self.sum, before)):
+                yield
+        finally:
+            _internal_kv_del("", del_by_prefix=True, namespace=self.name)

@@ -144,6 +144,6 @@ def _shown(progress: Progress) -> Iterator[Callable[[Count, bool], None]]:
         yield say
         return
     columns = TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[text]}")
-    with Bars(*columns, console=console) as bars:
+    with Bars(*columns, console=console, refresh_per_second=2) as bars:
         task = bars.add_task(progress.what, total=progress.total, text="")
         yield draw

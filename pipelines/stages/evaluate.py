@@ -10,7 +10,6 @@ The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS) 
 import asyncio
 import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -23,7 +22,7 @@ from pipelines.method.policies import POLICIES, replay
 from pipelines.running import cluster
 from pipelines.running.board import Board
 from pipelines.running.dag import Result
-from pipelines.running.progress import Progress, watched
+from pipelines.running.progress import Progress
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS, LIVE_FILE, MODEL_DIR, MODELS
 
@@ -107,7 +106,7 @@ async def _collect(
     board: Board,
 ) -> None:
     """Answers every row once, in files as rows end; those that an earlier run wrote stand."""
-    from ray.exceptions import RayActorError
+    from ray.exceptions import OutOfMemoryError, RayActorError
     from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
     files = 0
@@ -122,7 +121,7 @@ async def _collect(
 
     # A replica whose engine died is replaced, and its rows go to the next one.
     @retry(
-        retry=retry_if_exception_type(RayActorError),
+        retry=retry_if_exception_type((RayActorError, OutOfMemoryError)),
         stop=stop_after_attempt(1 + config.engine.max_restarts),
         wait=wait_random_exponential(max=30),
         reraise=True,
@@ -136,7 +135,7 @@ async def _collect(
     progress = Progress(
         f"evaluate: {name}", samples * len(rows), "samples", longest=config.sampling.max_tokens
     )
-    with watched(progress, partial(board.sum, samples * len(done))):
+    with board.watched(progress, samples * len(done)):
         for count, next_one in enumerate(
             asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
         ):

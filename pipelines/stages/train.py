@@ -20,7 +20,7 @@ from pipelines.config import Config
 from pipelines.running import cluster, placement
 from pipelines.running.board import Board
 from pipelines.running.dag import Result
-from pipelines.running.progress import Progress, watched
+from pipelines.running.progress import Progress
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import ADAPTER_DIR, EXAMPLES_FILE, LOSSES_FILE
 
@@ -55,6 +55,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it prints every line twice
         "PYTHONWARNINGS": "ignore::FutureWarning",  # of torch, to DeepSpeed
         "RAY_DATA_LOG_LEVEL": "WARNING",
+        **dict([cluster.QUIET]),
     }
     if not train.gpus:
         # Of this process too, or DeepSpeed says that it found no GPU.
@@ -121,7 +122,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
             logging_config=LoggingConfig("WARNING"),  # the loop says how far it is
         ),
     )
-    with watched(progress, board.sum):
+    with board.watched(progress):
         result = trainer.fit()
     assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
     with result.checkpoint.as_directory() as directory:

@@ -7,7 +7,6 @@ by Ray Data: a run that was killed goes on with the rows that are missing.
 
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -17,7 +16,7 @@ from pipelines.engine.protocol import Engine
 from pipelines.running import cluster, placement
 from pipelines.running.board import Board
 from pipelines.running.dag import Result
-from pipelines.running.progress import Progress, watched
+from pipelines.running.progress import Progress
 from pipelines.stages.label.actor import QueryLabeler
 from pipelines.stages.label.check import finish, labeled_before
 from pipelines.stages.label.streaming import blocks, context
@@ -71,7 +70,7 @@ def run(
         DataContext.current(context(out)),
         warnings.catch_warnings(),
         placement.engine_actors(engine) as next_actor,
-        watched(progress, partial(board.sum, before)),
+        board.watched(progress, before),
     ):
         # Ray Data has no other way yet to say how often an actor may restart.
         warnings.simplefilter("ignore", RayDeprecationWarning)
