@@ -25,7 +25,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from pipelines.config import ConfidenceConfig, Config, EngineConfig, SamplingConfig
 from pipelines.engine.arguments import engine_arguments
 from pipelines.engine.edt_plugin import LOG_PROBABILITIES
-from pipelines.engine.memory import need, reserve
+from pipelines.engine.footprint import need, reserve
 from pipelines.engine.protocol import Generated, Scored
 from pipelines.method.prompts import ConfidenceKind, Prompts, confidence, reply_mass
 from pipelines.method.template import PLAIN, Chat

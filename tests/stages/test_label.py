@@ -203,7 +203,8 @@ def working():
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory):
     """Of a run of its own, all that it printed; Ray Data's actor of statistics is killed in it."""
-    run = start(command(tmp_path_factory.mktemp("printed")))
+    more = "--set", "sampling.num_samples=8"
+    run = start(command(tmp_path_factory.mktemp("printed"), *more))
     found = once(lambda: statistics_actor(run.pid), seconds=120)
     before = printed_until("samples", run)
     found.kill()
@@ -221,12 +222,12 @@ def statistics_actor(pid):
 
 
 def test_a_run_tells_its_samples_and_tokens_in_lines_of_its_own(printed):
-    lines = [line for line in printed.splitlines() if " of 420 samples, " in line]
+    lines = [line for line in printed.splitlines() if " of 840 samples, " in line]
     first, last = lines[0], lines[-1]
     assert re.fullmatch(
-        r"label: \d+ of 420 samples, [\d,]+ tokens, [\d,]+ tokens/s, (about|at most) .* left", first
+        r"label: \d+ of 840 samples, [\d,]+ tokens, [\d,]+ tokens/s, (about|at most) .* left", first
     )
-    assert last.startswith("label: 420 of 420 samples, ")
+    assert last.startswith("label: 840 of 840 samples, ")
 
 
 def test_what_fails_of_rays_statistics_is_kept_out(printed):
