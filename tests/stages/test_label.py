@@ -1,20 +1,18 @@
 """The label stage around an engine without a model, whose rows can be compared to the letter."""
 
 import asyncio
-import contextlib
 import os
 import random
 import re
 import subprocess
 import threading
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fakes import FakeEngine
 from labeling import command
-from processes import ROOT, printed_until, start
+from processes import ROOT, command_line, descendants, printed_until, start
 from waiting import once
 
 from jobs.benchmarks import simulated
@@ -189,15 +187,8 @@ def test_workers_that_are_killed_at_random_change_nothing(undisturbed, tmp_path)
 
 def working():
     """Processes that label or write; not Ray's own."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            name = " ".join(process.cmdline())
-        except psutil.NoSuchProcess:
-            continue
-        if name.startswith("ray::") and ("QueryLabeler" in name or "Write" in name):
-            found.append(process)
-    return found
+    found = descendants("QueryLabeler", "Write")
+    return [process for process in found if command_line(process).startswith("ray::")]
 
 
 @pytest.fixture(scope="module")
@@ -214,11 +205,8 @@ def printed(tmp_path_factory):
 
 
 def statistics_actor(pid):
-    for process in psutil.Process(pid).children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if "_StatsActor" in " ".join(process.cmdline()):
-                return process
-    return None
+    everything = psutil.Process(pid).children(recursive=True)
+    return next((one for one in everything if "_StatsActor" in command_line(one)), None)
 
 
 def test_a_run_tells_its_samples_and_tokens_in_lines_of_its_own(printed):
