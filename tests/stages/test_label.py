@@ -7,6 +7,7 @@ import re
 import subprocess
 import threading
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -197,7 +198,7 @@ def printed(tmp_path_factory):
     more = "--set", "sampling.num_samples=8"
     run = start(command(tmp_path_factory.mktemp("printed"), *more))
     found = once(lambda: statistics_actor(run.pid), seconds=120)
-    before = printed_until("samples", run)
+    before = printed_until(" of 840 samples", run)
     found.kill()
     after, _ = run.communicate(timeout=300)
     assert run.returncode == 0, before + after
