@@ -84,6 +84,8 @@ def reserve(
             spare = free() + psutil.Process().memory_info().rss - sum(others)
             if wanted.total <= spare:
                 own = psutil.Process()
+                for earlier in place.glob(f"{own.pid} *"):
+                    earlier.unlink()
                 (place / f"{own.pid} {own.create_time()} {wanted.total}").touch()
                 return
         if time.monotonic() >= deadline:
@@ -127,11 +129,14 @@ def refusal(wanted: Need, engine: EngineConfig, spare: int, others: int) -> str:
 def _weights(model_dir: Path, size: int) -> int:
     from safetensors import safe_open
 
+    index = read_settings(model_dir, "model.safetensors.index.json", str(model_dir))
+    everything = {file.name for file in model_dir.glob("*.safetensors")}
     total = 0
-    for file in model_dir.glob("*.safetensors"):
-        with safe_open(file, "numpy") as tensors:
-            for name in tensors.keys():  # noqa: SIM118
-                one = tensors.get_slice(name)
+    # Some publish the same weights in files for another library, too.
+    for name in set(index.get("weight_map", {}).values()) or everything:
+        with safe_open(model_dir / name, "numpy") as tensors:
+            for key in tensors.keys():  # noqa: SIM118
+                one = tensors.get_slice(key)
                 kind = one.get_dtype()
                 total += math.prod(one.get_shape()) * (size if kind in _FLOATS else _INTS[kind])
     return total

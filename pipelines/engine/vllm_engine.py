@@ -18,6 +18,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.protocol import StreamingInput
 from vllm.inputs import tokens_input
 from vllm.outputs import RequestOutput
+from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
@@ -95,7 +96,7 @@ class VLLMEngine:
                 f"engine: one node keeps the model in {model_dir}, another in {others[0]}; "
                 "set $SELFCAL_CACHE to one path on all nodes"
             )
-        if not config.engine.gpus:
+        if current_platform.is_cpu():
             reserve(need(model_dir, config.engine), config.engine)
         return cls(
             str(model_dir), config.engine, config.sampling, config.confidence, config.model.chat

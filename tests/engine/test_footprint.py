@@ -42,6 +42,13 @@ def test_weights_are_counted_as_the_engine_loads_them(model, dtype, weights):
     assert need(model, EngineConfig(dtype=dtype, kv_cache_gib=1)).weights == weights
 
 
+def test_weights_that_are_published_twice_count_once(model):
+    save_file({"again": np.zeros(1_000, np.float16)}, model / "consolidated.safetensors")
+    named = {"a": "1.safetensors", "b": "2.safetensors", "c": "2.safetensors"}
+    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": named}))
+    assert need(model, EngineConfig(dtype="float32", kv_cache_gib=1)).weights == 4_100
+
+
 def test_the_other_parts_follow_the_config(model):
     small = need(model, EngineConfig(kv_cache_gib=3, max_num_seqs=10))
     assert small.kv_cache == 3 * GIB
