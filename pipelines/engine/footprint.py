@@ -127,18 +127,24 @@ def refusal(wanted: Need, engine: EngineConfig, spare: int, others: int) -> str:
 
 
 def _weights(model_dir: Path, size: int) -> int:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     index = read_settings(model_dir, "model.safetensors.index.json", str(model_dir))
     everything = {file.name for file in model_dir.glob("*.safetensors")}
     total = 0
     # Some publish the same weights in files for another library, too.
     for name in set(index.get("weight_map", {}).values()) or everything:
-        with safe_open(model_dir / name, "numpy") as tensors:
-            for key in tensors.keys():  # noqa: SIM118
-                one = tensors.get_slice(key)
-                kind = one.get_dtype()
-                total += math.prod(one.get_shape()) * (size if kind in _FLOATS else _INTS[kind])
+        try:
+            with safe_open(model_dir / name, "numpy") as tensors:
+                for key in tensors.keys():  # noqa: SIM118
+                    one = tensors.get_slice(key)
+                    kind = one.get_dtype()
+                    bytes_each = size if kind in _FLOATS else _INTS[kind]
+                    total += math.prod(one.get_shape()) * bytes_each
+        except (SafetensorError, FileNotFoundError) as error:
+            raise ValueError(
+                f"model.source: {model_dir / name} is not whole ({error}); fetch it anew"
+            ) from None
     return total
 
 

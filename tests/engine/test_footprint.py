@@ -49,6 +49,19 @@ def test_weights_that_are_published_twice_count_once(model):
     assert need(model, EngineConfig(dtype="float32", kv_cache_gib=1)).weights == 4_100
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_weights_that_are_not_whole_are_told(model, cut):
+    whole = (model / "2.safetensors").read_bytes()
+    if cut:
+        (model / "2.safetensors").write_bytes(whole[:-1])
+    else:
+        named = {"weight_map": {"b": "3.safetensors"}}
+        (model / "model.safetensors.index.json").write_text(json.dumps(named))
+    with pytest.raises(ValueError, match=r"^model.source: .*safetensors is not whole") as told:
+        need(model, EngineConfig())
+    assert "\n" not in str(told.value)
+
+
 def test_the_other_parts_follow_the_config(model):
     small = need(model, EngineConfig(kv_cache_gib=3, max_num_seqs=10))
     assert small.kv_cache == 3 * GIB
