@@ -26,12 +26,12 @@ class Board:
 
         _internal_kv_put(who, json.dumps(asdict(count)), namespace=self.name)
 
-    def posted(self, who: str) -> Count:
-        """What stands there of someone: all zero before the first."""
+    def posted(self, who: str) -> Count | None:
+        """What stands there of someone."""
         from ray.experimental.internal_kv import _internal_kv_get
 
         text = _internal_kv_get(who, namespace=self.name)
-        return Count(**json.loads(text)) if text else Count()
+        return Count(**json.loads(text)) if text else None
 
     @contextmanager
     def posting(self, who: str, count: Count) -> Iterator[Callable[[], None]]:
@@ -46,13 +46,10 @@ class Board:
     def engine(self, count: Count) -> Iterator[Callable[[], None]]:
         """Posts an engine's, under its actor's name. Where Ray has restarted the actor, the count
         goes on from what stays of the last one."""
-        import ray
-
-        who = ray.get_runtime_context().get_actor_id() or "here"
-        before = self.posted(who)
-        count.done = count.kept = before.kept
-        count.tokens = before.tokens
-        with self.posting(who, count) as post:
+        if before := self.posted(own_name()):
+            count.done = count.kept = before.kept
+            count.tokens = before.tokens
+        with self.posting(own_name(), count) as post:
             yield post
 
     def sum(self, before: int = 0) -> Count | None:
@@ -60,7 +57,8 @@ class Board:
         from ray.experimental.internal_kv import _internal_kv_list
 
         everyone = _internal_kv_list("", namespace=self.name)
-        counts = [self.posted(who.decode()) for who in everyone]
+        posted = [self.posted(who.decode()) for who in everyone]
+        counts = [one for one in posted if one is not None]
         if not counts:
             return None
         done, tokens = sum(one.done for one in counts), sum(one.tokens for one in counts)
@@ -76,3 +74,10 @@ class Board:
                 yield
         finally:
             _internal_kv_del("", del_by_prefix=True, namespace=self.name)
+
+
+def own_name() -> str:
+    """Of the actor whose process this is; an actor that Ray restarts keeps it."""
+    import ray
+
+    return ray.get_runtime_context().get_actor_id() or "no actor"

@@ -13,7 +13,7 @@ from pipelines.config import Config
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.protocol import Engine
 from pipelines.engine.sampling import label_query, sample_room
-from pipelines.running.board import Board
+from pipelines.running.board import Board, own_name
 from pipelines.storage.schemas import LABELS
 
 
@@ -31,9 +31,7 @@ class QueryLabeler:
         try:
             self._engine = make_engine(config)
         except ValueError as error:
-            from ray import get_runtime_context
-
-            if get_runtime_context().was_current_actor_reconstructed:  # it did start once
+            if board.posted(own_name()):  # it did start once
                 print(f"label: {error}", flush=True)
                 os._exit(1)  # Ray starts another, engine.max_restarts times in all
             # Raised here, Ray prints its whole trace again and again. A row's ends the run.
