@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 _LOOK_EVERY = 2.0  # seconds
+_ENOUGH = 100  # tokens, to tell from how long the others take
 
 
 @dataclass
@@ -47,6 +48,7 @@ class Progress:
         self._unit, self._tokens, self._longest = unit, tokens, longest
         self._every, self._clock = every, clock
         self._first: Count | None = None
+        self._ended = False
 
     def text(self, now: Count) -> str:
         """How far it is, and when it will end if that can be told."""
@@ -64,17 +66,18 @@ class Progress:
         return ", ".join(filter(None, [*parts, now.more]))
 
     def line(self, now: Count, last: bool = False) -> str | None:
-        """A whole line, where the one before was long enough ago, or this is the last."""
+        """A whole line, where the one before was long enough ago, or all is done; then no more."""
         text = self.text(now)
-        if self._clock() - self._said < self._every and not last:
+        last = last or now.done >= self.total
+        if self._ended or (self._clock() - self._said < self._every and not last):
             return None
-        self._said = self._clock()
+        self._said, self._ended = self._clock(), last
         return f"{self.what}: {text}"
 
     def _left(self, now: Count, tokens: int, seconds: float) -> str:
         assert self._first is not None, "there is a first before there are more"
         left, done = self.total - now.done, now.done - self._first.done
-        if left <= 0:
+        if left <= 0 or tokens < _ENOUGH:
             return ""
         if self._tokens:
             return f"about {duration((self._tokens - now.tokens) * seconds / tokens)} left"

@@ -73,6 +73,20 @@ def test_lines_come_at_intervals_and_at_the_end(at):
     assert label.line(Count(10, 40), last=True).startswith("label: 10 of 10 samples, 40 tokens")
 
 
+def test_that_all_is_done_is_told_at_once_and_once(at):
+    """What follows, such as writing, takes time too."""
+    label = progress(at, "label", 10, "samples")
+    lines = told(label, at, (0, 0, 0), (3, 10, 60), (30, 10, 60), (60, 10, 60))
+    assert lines == [None, "label: 10 of 10 samples, 60 tokens, 20 tokens/s", None, None]
+    assert label.line(Count(10, 60), last=True) is None
+
+
+def test_a_few_tokens_tell_nothing_of_how_long_the_others_take(at):
+    label = progress(at, "label", 192, "samples", longest=100)
+    _, line = told(label, at, (0, 0, 0), (15, 0, 3))
+    assert line == "label: 0 of 192 samples, 3 tokens, 0 tokens/s"
+
+
 def test_into_a_file_go_lines_without_a_bar(at, capsys):
     with watched(progress(at, "label", 2, "samples"), lambda: Count(2, 30, more="loss 0.1")):
         pass
