@@ -33,7 +33,8 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
         # Answers are read anew, and samples have their mass.
         step("label", label, "queries", version=2),
         step("examples", examples, "label"),
-        step("train", train, "examples", version=2),  # batches of any number of workers
+        # An example's task decides its loss, and ends are trained.
+        step("train", train, "examples", version=3),
         step("export", export, "train"),
         step("evaluate", evaluate, "held_out", "export", version=2),
         step("report", report, "held_out", "label", "examples", "train", "evaluate"),
