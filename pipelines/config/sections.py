@@ -194,16 +194,16 @@ class LoraConfig(_Section):
 class TrainConfig(_Section):
     learning_rate: Positive = 5e-5  # AdamW's peak; cosine over optimizer steps
     epochs: Count = 1  # passes over the examples
-    batch_size: Count = 64  # sequences an optimizer step, over all workers
+    batch_size: Count = 64  # sequences a step, over all workers; the public script has 256
     micro_tokens: Count = 4096  # tokens a forward, padding included; caps the micro-batch
     max_length: Count = 2048  # longer rows are dropped and counted
     warmup_ratio: Unit = 0.0  # share of steps with a rising learning rate
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # AdamW's
-    max_grad_norm: Positive = 1.0  # gradients are clipped to it
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # AdamW's; the public script has 0.01
+    max_grad_norm: Positive = 1.0  # gradients are clipped to it; the public script's are not
     omega: Annotated[float, Field(ge=0)] = 0.1  # weight of the generation loss
     beta: Positive = 0.25  # of the SmoothL1 calibration loss
     lora: LoraConfig = LoraConfig()
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"  # of the frozen weights and of compute
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"  # of all but the adapter, float32 always
     zero_stage: Annotated[int, Field(ge=1, le=3)] = 2  # of DeepSpeed's ZeRO: 1, 2 or 3
     workers: Count = 1  # training processes
     max_workers: Count | None = None  # processes to grow to where nodes come; workers, by default
