@@ -32,7 +32,7 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
         step("held_out", queries, roles=("calibration", "eval"), version=2),
         # Answers are read anew, and samples have their mass.
         step("label", label, "queries", version=2),
-        step("examples", examples, "label"),
+        step("examples", examples, "label", version=2),  # independent pools; tasks and weights
         step("train", train, "examples", version=2),  # batches of any number of workers
         step("export", export, "train"),
         step("evaluate", evaluate, "held_out", "export", version=2),

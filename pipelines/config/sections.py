@@ -179,8 +179,13 @@ class EngineConfig(_Section):
 class ExamplesConfig(_Section):
     total: Count = 100_000  # examples to train on; fewer where the labels have fewer
     generation_ratio: Unit = 0.7  # share of generation examples; 0.8 for Qwen and R1
-    eta: Unit = 0.75  # generation examples and the cross entropy want SSC > eta
-    bin_width: Annotated[float, Field(gt=0, le=1)] = 0.05  # SSC bins are drawn from evenly
+    eta: Unit = 0.75  # generation examples want SSC > eta
+    # own: each pool its own; joint: the calibration loss everywhere, both above eta
+    loss: Literal["own", "joint"] = "own"
+    # of calibration examples: as many from each bin of SSC, these weighted, or as they come
+    draw: Literal["even", "weighted", "natural"] = "even"
+    bin_width: Annotated[float, Field(gt=0, le=1)] = 0.05  # of SSC; 1.0 has a bin of its own
+    quotas: bool = True  # as many from each data set, where it has them
     target: Literal["ssc", "p_true", "vote"] = "ssc"  # the others are ablations
 
 
