@@ -132,6 +132,7 @@ def responses(label: Location, numbers: np.ndarray) -> pa.Table:
                     "dataset": batch["dataset"].take(row),
                     "prompt_ids": batch["prompt_ids"].take(row),
                     "response_ids": batch["response_ids"].flatten().take(here),
+                    "ended": pc.equal(samples.field("finish_reason").take(here), "stop"),
                 }
             )
         )

@@ -23,16 +23,23 @@ import torch
 from ray.train import Checkpoint
 from ray.train.v2._internal.execution import context as reporting
 from safetensors.torch import save_file
-from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
 from pipelines.config import Config
-from pipelines.method.losses import JointLoss, confidence_of, joint_loss
+from pipelines.method.losses import JointLoss
 from pipelines.method.prompts import Prompts
 from pipelines.running.progress import Progress
 from pipelines.storage.models import fetch
+from pipelines.training.joint_model import JointModel
 from pipelines.training.lora import attach
-from pipelines.training.micro_batches import Row, collate, length_of, shares
+from pipelines.training.micro_batches import (
+    Row,
+    collate,
+    has_calibration,
+    has_generation,
+    length_of,
+    shares,
+)
 from pipelines.training.state import gather, restore, trained
 
 # Of a checkpoint, beside the adapter.
@@ -70,7 +77,7 @@ def train_loop(arguments: dict[str, Any]) -> None:
         config=deepspeed_config(config),
         dist_init_required=False,
     )
-    done: list[dict[str, float]] = []
+    done: list[dict[str, Any]] = []
     if (checkpoint := ray.train.get_checkpoint()) is not None:
         with checkpoint.as_directory() as directory:
             done = json.loads((Path(directory) / STEPS_FILE).read_text())
@@ -92,8 +99,12 @@ def train_loop(arguments: dict[str, Any]) -> None:
             if step % train.checkpoint_every == 0 or last:
                 report_checkpoint(engine, done, rank)
             if rank == 0:
-                losses = f"{facts['calibration']:.4f}, generation loss {facts['generation']:.4f}"
-                progress.did(more=f"calibration loss {losses}, {facts['tokens']:.0f} tokens")
+                losses = [
+                    f"{name} loss {facts[name]:.4f}"
+                    for name in ("calibration", "generation")
+                    if facts[name] is not None
+                ]
+                progress.did(more=", ".join([*losses, f"{facts['tokens']} tokens"]))
     assert step == steps, "the schedule and the last checkpoint count on it"
 
 
@@ -117,65 +128,35 @@ def deepspeed_config(config: Config) -> dict[str, Any]:
     }
 
 
-class JointModel(nn.Module):
-    """Base model and adapter -> the joint loss of a micro-batch, in one forward."""
-
-    def __init__(self, model: nn.Module, config: Config, prompts: Prompts):
-        super().__init__()
-        self.model = model
-        self.config = config
-        self.prompts = prompts
-
-    def forward(self, batch: dict[str, Tensor]) -> JointLoss:
-        causal = self.model.get_base_model()  # type: ignore[operator]
-        # No mask: padding stands on the right, where no token of a causal model looks, and what
-        # is computed there meets nothing. Without one, attention takes its fast kernels.
-        hidden = causal.get_decoder()(input_ids=batch["ids"], use_cache=False).last_hidden_state
-        target, positions = batch["target"], batch["response"]  # the LM head on these alone
-        last = torch.stack(
-            [torch.arange(len(target), device=target.device), batch["length"] - 1], 1
-        )
-        picked = torch.cat([positions, last])
-        logits = causal.get_output_embeddings()(hidden[picked[:, 0], picked[:, 1]]).float()
-        token_logits, last_logits = logits.split([len(positions), len(last)])
-        return joint_loss(
-            confidence_of(last_logits, self.config.confidence.kind, self.prompts),
-            target,
-            token_logits,
-            batch["ids"][positions[:, 0], positions[:, 1] + 1],
-            positions[:, 0],
-            omega=self.config.train.omega,
-            eta=self.config.examples.eta,
-            beta=self.config.train.beta,
-        )
-
-
 def optimizer_step(
     engine: Any, rows: Sequence[Row], micro_tokens: int, rank: int, world: int
-) -> dict[str, float]:
-    """Forward and backward by micro-batch, then one step; means and sums over all workers.
+) -> dict[str, Any]:
+    """Forward and backward by micro-batch, then one step; what losses.jsonl says of it.
 
-    rows: of the whole batch. `seconds` are this worker's own.
+    rows: of the whole batch. `loss` is a mean over them, `calibration` and `generation` over those
+    that have that loss; None where none has. `seconds` are this worker's own.
     """
     start = time.monotonic()
     micros = shares(rows, world, micro_tokens)[rank]
     spare = [min(rows, key=length_of)]  # for a micro-batch that only others have; weighs nothing
     # On the device: to read a number there is to wait for it.
     sums = torch.zeros(len(JointLoss._fields), dtype=torch.float64, device=engine.device)
-    eta = engine.module.config.examples.eta
+    end_id = engine.module.prompts.end_id
     for number, micro in enumerate(micros, start=1):
         engine.set_gradient_accumulation_boundary(number == len(micros))
-        loss = engine(collate(micro or spare, engine.device, eta))
+        loss = engine(collate(micro or spare, engine.device, end_id))
+        counts = 1.0 if micro else 0.0
         # DeepSpeed takes the mean over workers; wanted is the mean over rows.
-        engine.backward(loss.total * (len(micro) * world / len(rows)))
-        sums += torch.stack(loss).detach() * len(micro)
+        engine.backward(loss.total * (counts * world / len(rows)))
+        sums += torch.stack(loss).detach() * counts
     learning_rate = engine.get_lr()[0]
     engine.step()
     torch.distributed.all_reduce(sums)
+    total, calibration, generation = sums.tolist()
     return {
-        **dict(
-            zip(("loss", "calibration", "generation"), (sums / len(rows)).tolist(), strict=True)
-        ),
+        "loss": total / len(rows),
+        "calibration": _mean(calibration, sum(map(has_calibration, rows))),
+        "generation": _mean(generation, sum(map(has_generation, rows))),
         "lr": learning_rate,
         "tokens": sum(map(length_of, rows)),
         "rows": len(rows),
@@ -183,7 +164,11 @@ def optimizer_step(
     }
 
 
-def report_checkpoint(engine: Any, done: list[dict[str, float]], rank: int) -> None:
+def _mean(of: float, count: int) -> float | None:
+    return of / count if count else None
+
+
+def report_checkpoint(engine: Any, done: list[dict[str, Any]], rank: int) -> None:
     """The first worker's report has the checkpoint; all take part in gathering it."""
     model = engine.module.model
     weights, moments = gather(model)

@@ -22,7 +22,10 @@ def query(name, *samples):
     given = enumerate(samples)
     return row | {
         "dataset": f"of {name}",
-        "samples": [{"index": i, "answer": answer, "p_true": c} for i, (answer, c, _) in given],
+        "samples": [
+            {"index": i, "answer": answer, "p_true": c, "finish_reason": ["stop", "length"][i % 2]}
+            for i, (answer, c, _) in given
+        ],
         "response_ids": [ids for _, _, ids in samples],
     }
 
@@ -65,7 +68,7 @@ def test_a_response_is_found_by_its_number(tmp_path):
     assert found.to_pylist() == [
         {
             "example_id": f"{name}-{index}", "query_id": name, "dataset": f"of {name}",
-            "prompt_ids": [1, 2], "response_ids": ids,
+            "prompt_ids": [1, 2], "response_ids": ids, "ended": index == 0,
         }
         for name, index, ids in (("a", 1, [6, 6]), ("b", 0, [8]), ("a", 0, [5]))
     ]  # fmt: skip

@@ -57,11 +57,13 @@ def write_examples(directory, prompts, too_long=2):
             "example_id": f"e{i}",
             "query_id": f"q{i // 3}",
             "dataset": "d",
-            "task": "calibration",
+            "task": ["calibration", "generation", "both"][i % 3],
             "prompt_ids": ids(4 + i % 5),
             "response_ids": ids(200 if i >= ROWS else 1 + i % 7),
+            "ended": i % 5 > 0,
             "turn_ids": prompts.turn_ids,
             "target": [0.0, 0.3, 0.8, 1.0][i % 4],
+            "weight": [1.0, 0.4, 2.5][i % 3],
         }
         for i in range(ROWS + too_long)
     ]
@@ -128,10 +130,18 @@ def test_what_the_artifact_says(one_worker, examples):
     assert [one["rows"] for one in losses] == [8, 8, 6] * 2
     assert result.metrics["dropped_too_long"] == 2
     assert result.rows == result.metrics["examples"] == 2 * ROWS
-    length = sum(len(r["prompt_ids"] + r["response_ids"] + r["turn_ids"]) for r in examples[1])
+    length = sum(
+        len(r["prompt_ids"] + r["response_ids"])
+        + (len(r["turn_ids"]) if r["task"] != "generation" else 0)
+        for r in examples[1]
+    )
     assert result.metrics["tokens"] == 2 * length
-    for one in losses:
-        assert one["loss"] == pytest.approx(one["calibration"] + 0.1 * one["generation"], rel=1e-4)
+    for one, start in zip(losses, [0, 8, 16] * 2, strict=True):
+        tasks = [row["task"] for row in examples[1][start : start + 8]]
+        calibration = one["calibration"] * (len(tasks) - tasks.count("generation"))
+        generation = one["generation"] * (len(tasks) - tasks.count("calibration"))
+        expected = (calibration + 0.1 * generation) / len(tasks)
+        assert one["loss"] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(("workers", "stage"), [(2, 2), (2, 3), (3, 3)])
