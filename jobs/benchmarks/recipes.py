@@ -1,0 +1,177 @@
+"""Which recipe of training examples makes the quickstart's model know best when it is right.
+
+Each recipe draws 400 examples from the quickstart's labels and trains an adapter with the train
+stage; then the base model's responses to the in-domain test queries, sampled once, are scored with
+P(True) under the adapter. So recipes differ in confidences alone. Everything lies in the
+quickstart's root, and what is finished there is not done again: the labels of a finished quickstart
+are taken, and a comparison that was cut goes on.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jobs.benchmarks.confidences import STATISTICS, difference, measured, score
+from jobs.benchmarks.figure import Figure, Reach, apart
+from pipelines import config as configs
+from pipelines import pipeline
+from pipelines.config import Config
+from pipelines.running import dag, lease
+from pipelines.running.dag import Result, Step
+from pipelines.storage.location import Location
+
+_ROOT = Path(__file__).parent.parent.parent
+# A smaller share of generation examples leaves more for the confidence, of the same steps. The
+# last one has it without weights, to tell the two apart.
+RECIPES: dict[str, dict[str, Any]] = {
+    "paper_text": {"loss": "joint", "draw": "even", "generation_ratio": 0.7},
+    "public_code": {"loss": "own", "draw": "even", "generation_ratio": 0.7},
+    "natural": {"loss": "own", "draw": "natural", "generation_ratio": 0.3},
+    "weighted": {"loss": "own", "draw": "weighted", "generation_ratio": 0.3},
+    "even": {"loss": "own", "draw": "even", "generation_ratio": 0.3},
+}
+SEEDS = 3
+TOTAL, SAMPLES = 400, 8  # examples; responses a test query
+QUICK = [
+    "data={train: [{name: capitals, limit: 8}], eval: [{name: capitals, split: test, limit: 4}]}",
+    "sampling.num_samples=4", "examples.bin_width=0.25",
+]  # fmt: skip
+
+
+def run(quick: bool) -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory() as scratch:
+        yield from apart(compare, quick, scratch)
+
+
+def compare(quick: bool, scratch: str) -> list[Figure]:
+    """Prints a line of JSON for each recipe and seed as it ends, and a table of all."""
+    config = configs.load(
+        str(_ROOT / "jobs/configs/quickstart.yaml"),
+        [f"root={scratch}", *QUICK] if quick else [f"examples.total={TOTAL}"],
+    )
+    config = config.model_copy(update={"root": str(_ROOT / config.root)})
+    names, seeds = (list(RECIPES)[:1], 1) if quick else (list(RECIPES), SEEDS)
+    steps = pipeline.steps(config, "label")
+    steps.append(_responses(config))
+    runs = {(name, seed): _recipe(config, name, seed) for seed in range(seeds) for name in names}
+    # The four of a seed stand together, the last recipe's behind them all.
+    steps += sorted(runs.values(), key=lambda step: step.name.startswith("recipe_even"))
+    with lease.hold(Location.of(config.root)):
+        artifacts = dag.run(dag.plan(steps, config.root), config.root, partial(print, flush=True))
+    base = _read(artifacts["responses"])
+    found = {
+        name: [_read(artifacts[runs[name, seed].name]) for seed in range(seeds)] for name in names
+    }
+    _print_table(base, found)
+    brier = STATISTICS["brier"]
+    return [
+        Figure.of(
+            f"recipes.{name}", "Brier", [(brier(*one), brier(*base)) for one in of_seeds],
+            Reach("at most", 1),
+        )
+        for name, of_seeds in found.items()
+    ]  # fmt: skip
+
+
+def _responses(config: Config) -> Step:
+    """The base model's, at the temperature of the paper's evaluation."""
+    fixed = {"num_samples": SAMPLES, "method": "fixed", "temperature": 1.0}
+    asked = config.model_copy(update={"sampling": config.sampling.model_copy(update=fixed)})
+
+    def run(inputs: Mapping[str, Location], out: Location) -> Result:
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        from pipelines.stages import label
+        from pipelines.storage.models import fetch
+        from pipelines.training.lora import load_base
+
+        queries = inputs["held_out"].read_table("eval")
+        titles = [entry.title for entry in config.data.train]
+        in_domain = queries.filter(pc.field("dataset").isin(titles))
+        out.clear()
+        for place in (out / "queries", out / "responses"):
+            place.make_dir()
+        pq.write_table(in_domain, f"{out.path}/queries/train.parquet")
+        label.run(asked, {"queries": out / "queries"}, out / "responses")
+        return _scored(config, load_base(fetch(config.model.source), config), out, "base", out)
+
+    spec = {"sampling": asked.sampling.model_dump(mode="json"), "dtype": config.engine.dtype}
+    return Step("responses", run, spec, ("held_out",))
+
+
+def _recipe(config: Config, name: str, seed: int) -> Step:
+    own = config.examples.model_copy(update=RECIPES[name])
+    config = config.model_copy(update={"examples": own, "seed": seed})
+
+    def run(inputs: Mapping[str, Location], out: Location) -> Result:
+        from peft import PeftModel
+
+        from pipelines.stages import examples, train
+        from pipelines.storage.models import fetch
+        from pipelines.training.lora import load_base
+
+        out.clear()
+        for place in (out / "examples", out / "train"):
+            place.make_dir()
+        drawn = examples.run(config, {"label": inputs["label"]}, out / "examples")
+        trained = train.run(config, {"examples": out / "examples"}, out / "train")
+        model = PeftModel.from_pretrained(
+            load_base(fetch(config.model.source), config), f"{out.path}/train/adapter"
+        )
+        facts = {"seed": seed, "drawn": drawn.metrics, "steps": (trained.metrics or {})["steps"]}
+        return _scored(config, model, inputs["responses"], name, out, **facts)
+
+    from pipelines.stages import examples, train
+
+    spec = {"examples": examples.spec(config), "train": train.spec(config)}
+    return Step(f"recipe_{name}_{seed}", run, spec, ("label", "responses"))
+
+
+def _scored(
+    config: Config, model: Any, responses: Location, name: str, out: Location, **facts: Any
+) -> Result:
+    """Scores the responses, keeps the confidences in `out`, and prints a line of JSON."""
+    start = time.monotonic()
+    rows = (responses / "responses").read_table().sort_by("query_id").to_pylist()
+    confidence, correct = score(config, model, rows)
+    (out / "scores.json").write_json(
+        {"confidence": [list(one) for one in confidence], "correct": [list(one) for one in correct]}
+    )
+    line = {"recipe": name, **facts, **measured(confidence, correct)}
+    print(json.dumps(line | {"scoring_seconds": round(time.monotonic() - start)}), flush=True)
+    return Result(len(rows), "", line)
+
+
+def _read(artifact: Location) -> tuple[Any, Any]:
+    """(confidence, correctness), [queries, samples] each."""
+    scores = (artifact / "scores.json").read_json()
+    return np.array(scores["confidence"]), np.array(scores["correct"])
+
+
+def _print_table(base: tuple[Any, Any], found: Mapping[str, list[tuple[Any, Any]]]) -> None:
+    """Means over seeds, their range, and differences to base with intervals over queries."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Means over seeds [least, most]; difference to base [95% over queries]")
+    for column in ("recipe", *STATISTICS):
+        table.add_column(column)
+    table.add_row("base", *(f"{statistic(*base):.3f}" for statistic in STATISTICS.values()))
+    for name, of_seeds in found.items():
+        cells = []
+        for statistic in STATISTICS.values():
+            values = [statistic(*one) for one in of_seeds]
+            mean, low, high = difference(statistic, base, of_seeds)
+            cells.append(
+                f"{np.mean(values):.3f} [{min(values):.3f}, {max(values):.3f}]\n"
+                f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+            )
+        table.add_row(name, *cells)
+    Console(width=120).print(table)
