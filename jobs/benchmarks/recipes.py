@@ -160,7 +160,7 @@ def _print_table(base: tuple[Any, Any], found: Mapping[str, list[tuple[Any, Any]
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Means over seeds [least, most]; difference to base [95% over queries]")
+    table = Table(title="Means over seeds (least, most); differences to base (95% over queries)")
     for column in ("recipe", *STATISTICS):
         table.add_column(column)
     table.add_row("base", *(f"{statistic(*base):.3f}" for statistic in STATISTICS.values()))
