@@ -10,7 +10,7 @@ are taken, and a comparison that was cut goes on.
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,22 +46,23 @@ QUICK = [
 
 def run(quick: bool) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as scratch:
-        yield from apart(compare, quick, scratch)
+        config = configs.load(
+            str(_ROOT / "jobs/configs/quickstart.yaml"),
+            [f"root={scratch}", *QUICK] if quick else [f"examples.total={TOTAL}"],
+        )
+        config = config.model_copy(update={"root": str(_ROOT / config.root)})
+        yield from apart(
+            compare, config, ["weighted"] if quick else list(RECIPES), 1 if quick else SEEDS
+        )
 
 
-def compare(quick: bool, scratch: str) -> list[Figure]:
+def compare(config: Config, names: Sequence[str], seeds: int) -> list[Figure]:
     """Prints a line of JSON for each recipe and seed as it ends, and a table of all."""
-    config = configs.load(
-        str(_ROOT / "jobs/configs/quickstart.yaml"),
-        [f"root={scratch}", *QUICK] if quick else [f"examples.total={TOTAL}"],
-    )
-    config = config.model_copy(update={"root": str(_ROOT / config.root)})
-    names, seeds = (list(RECIPES)[:1], 1) if quick else (list(RECIPES), SEEDS)
     steps = pipeline.steps(config, "label")
     steps.append(_responses(config))
     runs = {(name, seed): _recipe(config, name, seed) for seed in range(seeds) for name in names}
-    # The four of a seed stand together, the last recipe's behind them all.
-    steps += sorted(runs.values(), key=lambda step: step.name.startswith("recipe_even"))
+    # The recipes of a seed stand together, so that a comparison that is cut compares.
+    steps += runs.values()
     with lease.hold(Location.of(config.root)):
         artifacts = dag.run(dag.plan(steps, config.root), config.root, partial(print, flush=True))
     base = _read(artifacts["responses"])
