@@ -52,9 +52,7 @@ def _steps(config: Config) -> Steps:
 
     model = Path(config.model.source)
     joint = JointModel(attach(model, config), config, Prompts.load(model))
-    # All of it in one dtype, as DeepSpeed does: PEFT makes the adapter's weights in float32.
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Steps(joint.to(device, getattr(torch, config.train.dtype)), config)
+    return Steps(joint.to("cuda" if torch.cuda.is_available() else "cpu"), config)
 
 
 def _best(

@@ -2,7 +2,7 @@
 
 The baselines make one forward for the confidence of all examples and one for the generation loss
 of those that have one, the LM head on every position; padded to 1,024 tokens as the paper's public
-code does, or bucketed by length.
+code does, or bucketed by length. They drop nothing, which is a little faster.
 """
 
 import time
@@ -59,6 +59,7 @@ def examples(prompts: Any, count: int) -> list[Row]:
                 100, 40_000, (20 + 9 * (i * 7 % 16),), generator=generator
             ).tolist(),
             "ended": True,
+            "key": (0, 1, i),
             "turn_ids": prompts.turn_ids,
             "task": "both" if i % 10 < 7 else "calibration",
             "target": 0.9 if i % 10 < 7 else 0.3,

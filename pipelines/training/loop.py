@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import deepspeed
-import numpy as np
 import ray.train
 import torch
 from ray.train import Checkpoint
+from ray.train.torch import get_device
 from ray.train.v2._internal.execution import context as reporting
 from safetensors.torch import save_file
 from transformers import get_cosine_schedule_with_warmup
@@ -65,18 +65,9 @@ def train_loop(arguments: dict[str, Any]) -> None:
     model_dir = fetch(config.model.source)
     prompts = Prompts.load(model_dir, config.confidence.question, config.model.chat)
     torch.manual_seed(config.seed)
-    module = JointModel(attach(model_dir, config), config, prompts)
-    optimizer = torch.optim.AdamW(
-        trained(module).values(), lr=train.learning_rate, weight_decay=train.weight_decay
-    )
-    schedule = get_cosine_schedule_with_warmup(optimizer, round(train.warmup_ratio * steps), steps)
-    engine, *_ = deepspeed.initialize(
-        model=module,
-        optimizer=optimizer,
-        lr_scheduler=schedule,
-        config=deepspeed_config(config),
-        dist_init_required=False,
-    )
+    module = JointModel(attach(model_dir, config), config, prompts).to(get_device())
+    module.check_logits()
+    engine, optimizer, schedule = start_engine(module, steps)
     done: list[dict[str, Any]] = []
     if (checkpoint := ray.train.get_checkpoint()) is not None:
         with checkpoint.as_directory() as directory:
@@ -92,8 +83,11 @@ def train_loop(arguments: dict[str, Any]) -> None:
             step += 1
             if step <= len(done):
                 continue  # before the restart
-            torch.manual_seed(dropout_seed(config.seed, step, rank))
-            facts = optimizer_step(engine, batch.to_pylist(), train.micro_tokens, rank, world)
+            rows = [
+                row | {"key": (config.seed, step, place)}
+                for place, row in enumerate(batch.to_pylist())
+            ]
+            facts = optimizer_step(engine, rows, train.micro_tokens, rank, world)
             done.append({"step": step, "epoch": epoch, "workers": world, **facts})
             last = step == steps
             if step % train.checkpoint_every == 0 or last:
@@ -108,24 +102,33 @@ def train_loop(arguments: dict[str, Any]) -> None:
     assert step == steps, "the schedule and the last checkpoint count on it"
 
 
-def dropout_seed(seed: int, step: int, rank: int) -> int:
-    """A worker's in one step: so a run that goes on from a checkpoint drops what it would have."""
-    (drawn,) = np.random.SeedSequence((seed % 2**64, step, rank)).generate_state(1, np.uint64)
-    return int(drawn)
+def start_engine(module: JointModel, steps: int) -> tuple[Any, Any, Any]:
+    """(DeepSpeed engine, AdamW, its schedule over `steps`): ZeRO, with gradient accumulation in our
+    own hands, as micro-batches differ in size.
 
-
-def deepspeed_config(config: Config) -> dict[str, Any]:
-    """ZeRO with gradient accumulation in our own hands (micro-batches differ in size)."""
-    train = config.train
-    return {
-        "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": 1,
-        "gradient_clipping": train.max_grad_norm,
-        "zero_optimization": {"stage": train.zero_stage},
-        "zero_allow_untested_optimizer": True,
-        "bf16": {"enabled": train.dtype == "bfloat16"},
-        "steps_per_print": 10**9,
-    }
+    DeepSpeed's bf16 mode is off: it would hold the adapter and its gradients in bfloat16, where the
+    frozen weights alone are.
+    """
+    train = module.config.train
+    optimizer = torch.optim.AdamW(
+        trained(module).values(), lr=train.learning_rate, weight_decay=train.weight_decay
+    )
+    schedule = get_cosine_schedule_with_warmup(optimizer, round(train.warmup_ratio * steps), steps)
+    engine, *_ = deepspeed.initialize(
+        model=module,
+        optimizer=optimizer,
+        lr_scheduler=schedule,
+        config={
+            "train_micro_batch_size_per_gpu": 1,
+            "gradient_accumulation_steps": 1,
+            "gradient_clipping": train.max_grad_norm,
+            "zero_optimization": {"stage": train.zero_stage},
+            "zero_allow_untested_optimizer": True,
+            "steps_per_print": 10**9,
+        },
+        dist_init_required=False,
+    )
+    return engine, optimizer, schedule
 
 
 def optimizer_step(

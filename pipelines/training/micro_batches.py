@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.training.dropout import token_keys
+
 Row = dict[str, Any]
 
 
@@ -56,16 +58,19 @@ def micro_batches(rows: Sequence[Row], most_tokens: int) -> list[list[Row]]:
 def collate(rows: Sequence[Row], device: Any, end_id: int | None) -> dict[str, Tensor]:
     """What one forward needs of some rows, made on the host, so that nothing waits for a GPU.
 
-    ids: [rows, width], int64, padded on the right. reply: [c, 2], the (row, column) of the hidden
+    ids: [rows, width], int64, padded on the right; keys: [rows, width], int32, of the dropout of
+    each token, from row["key"]. reply: [c, 2], the (row, column) of the hidden
     states that predict the reply to the confidence turn; target, weight: [c], float32. response:
     [n, 2], those that predict the tokens of responses, and end_id after one that ended by itself;
     label: [n], these tokens; share: [n], float32, one over the number of them in the row.
     """
     ids = np.zeros((len(rows), max(map(length_of, rows))), dtype=np.int64)
+    keys = np.zeros(ids.shape, dtype=np.int32)
     asked, said = [], [np.empty((0, 4))]
     for i, row in enumerate(rows):
         length, start = length_of(row), len(row["prompt_ids"])
         ids[i, :length] = [*row["prompt_ids"], *row["response_ids"], *row["turn_ids"]][:length]
+        keys[i, :length] = token_keys(row["key"], length)
         if has_calibration(row):
             asked.append((i, length - 1, row["target"], row["weight"]))
         if has_generation(row):
@@ -77,6 +82,7 @@ def collate(rows: Sequence[Row], device: Any, end_id: int | None) -> dict[str, T
     of_token = torch.from_numpy(np.concatenate(said))
     made = {
         "ids": torch.from_numpy(ids),
+        "keys": torch.from_numpy(keys),
         "reply": of_reply[:, :2].long(),
         "target": of_reply[:, 2].float(),
         "weight": of_reply[:, 3].float(),

@@ -28,6 +28,7 @@ _ANY_ROW: Row = {
     "response_ids": [0],
     "turn_ids": [],
     "ended": False,
+    "key": (0,),
 }
 
 

@@ -22,6 +22,7 @@ def row(number, length):
         "prompt_ids": [1, 2],
         "response_ids": response,
         "ended": True,
+        "key": (0,),
         "turn_ids": [3] * 3,
         "target": 0.5,
         "weight": 1.5,
