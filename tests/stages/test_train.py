@@ -6,11 +6,11 @@ import signal
 import threading
 from contextlib import contextmanager
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from processes import descendants
 from ray.train import TrainingFailedError
 from safetensors.torch import load_file
 from transformers import get_cosine_schedule_with_warmup
@@ -160,14 +160,6 @@ def test_any_number_of_workers_takes_the_same_steps(
         torch.testing.assert_close(adapter[name], tensor, rtol=1e-2, atol=1e-3)
 
 
-def training_workers():
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if "RayTrainWorker" in " ".join(process.cmdline())
-    ]
-
-
 @pytest.fixture
 def prompt_ray(monkeypatch):
     """Ray Train looks at its workers every 2 s, in which a fast machine has trained to the end."""
@@ -180,7 +172,7 @@ def killed_after_a_checkpoint(out):
     kept, killed = [], []
 
     def kill():
-        workers = once(training_workers)
+        workers = once(lambda: descendants("RayTrainWorker"))
         # Ray goes on from those that its snapshot names.
         once((out / "_checkpoints/checkpoint_manager_snapshot.json").exists, every=0.005)
         for process in workers:
