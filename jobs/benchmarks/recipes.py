@@ -7,9 +7,9 @@ quickstart's root, and what is finished there is not done again: the labels of a
 are taken, and a comparison that was cut goes on.
 """
 
+import itertools
 import json
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,9 @@ from pipelines import pipeline
 from pipelines.config import Config
 from pipelines.running import dag, lease
 from pipelines.running.dag import Result, Step
+from pipelines.stages import examples, label, train
 from pipelines.storage.location import Location
+from pipelines.storage.schemas import ADAPTER_DIR
 
 _ROOT = Path(__file__).parent.parent.parent
 # A smaller share of generation examples leaves more for the confidence, of the same steps. The
@@ -59,15 +61,16 @@ def run(quick: bool) -> Iterator[Figure]:
 def compare(config: Config, names: Sequence[str], seeds: int) -> list[Figure]:
     """Prints a line of JSON for each recipe and seed as it ends, and a table of all."""
     steps = pipeline.steps(config, "label")
-    steps.append(_responses(config))
-    runs = {(name, seed): _recipe(config, name, seed) for seed in range(seeds) for name in names}
+    steps += [_responses(config), _scores(config, "base", ())]
     # The recipes of a seed stand together, so that a comparison that is cut compares.
-    steps += runs.values()
+    for seed, name in itertools.product(range(seeds), names):
+        made = _adapter(config, name, seed)
+        steps += [made, _scores(config, f"{name}_{seed}", (made.name,))]
     with lease.hold(Location.of(config.root)):
         artifacts = dag.run(dag.plan(steps, config.root), config.root, partial(print, flush=True))
-    base = _read(artifacts["responses"])
+    base = _read(artifacts["scores_base"])
     found = {
-        name: [_read(artifacts[runs[name, seed].name]) for seed in range(seeds)] for name in names
+        name: [_read(artifacts[f"scores_{name}_{seed}"]) for seed in range(seeds)] for name in names
     }
     _print_table(base, found)
     brier = STATISTICS["brier"]
@@ -81,73 +84,62 @@ def compare(config: Config, names: Sequence[str], seeds: int) -> list[Figure]:
 
 
 def _responses(config: Config) -> Step:
-    """The base model's, at the temperature of the paper's evaluation."""
-    fixed = {"num_samples": SAMPLES, "method": "fixed", "temperature": 1.0}
-    asked = config.model_copy(update={"sampling": config.sampling.model_copy(update=fixed)})
+    """The base model's to the in-domain test queries, drawn as the labels' are."""
+    few = config.sampling.model_copy(update={"num_samples": SAMPLES})
+    config = config.model_copy(update={"sampling": few})
 
     def run(inputs: Mapping[str, Location], out: Location) -> Result:
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        from pipelines.stages import label
-        from pipelines.storage.models import fetch
-        from pipelines.training.lora import load_base
-
         queries = inputs["held_out"].read_table("eval")
         titles = [entry.title for entry in config.data.train]
-        in_domain = queries.filter(pc.field("dataset").isin(titles))
-        out.clear()
-        for place in (out / "queries", out / "responses"):
-            place.make_dir()
-        pq.write_table(in_domain, f"{out.path}/queries/train.parquet")
-        label.run(asked, {"queries": out / "queries"}, out / "responses")
-        return _scored(config, load_base(fetch(config.model.source), config), out, "base", out)
+        (out / "queries").make_dir()
+        pq.write_table(
+            queries.filter(pc.field("dataset").isin(titles)), f"{out.path}/queries/train.parquet"
+        )
+        return label.run(config, {"queries": out / "queries"}, out)
 
-    spec = {"sampling": asked.sampling.model_dump(mode="json"), "dtype": config.engine.dtype}
-    return Step("responses", run, spec, ("held_out",))
+    return Step("responses", run, label.spec(config), ("held_out",))
 
 
-def _recipe(config: Config, name: str, seed: int) -> Step:
+def _adapter(config: Config, name: str, seed: int) -> Step:
     own = config.examples.model_copy(update=RECIPES[name])
     config = config.model_copy(update={"examples": own, "seed": seed})
 
     def run(inputs: Mapping[str, Location], out: Location) -> Result:
+        (out / "examples").clear()
+        drawn = examples.run(config, inputs, out / "examples")
+        trained = train.run(config, {"examples": out / "examples"}, out)
+        return Result(trained.rows, "", {"drawn": drawn.metrics, "trained": trained.metrics})
+
+    spec = {"examples": examples.spec(config), "train": train.spec(config)}
+    return Step(f"adapter_{name}_{seed}", run, spec, ("label",))
+
+
+def _scores(config: Config, name: str, adapter: tuple[str, ...]) -> Step:
+    """Of the responses, under the base model or the adapter of a step; prints a line of JSON."""
+
+    def run(inputs: Mapping[str, Location], out: Location) -> Result:
         from peft import PeftModel
 
-        from pipelines.stages import examples, train
         from pipelines.storage.models import fetch
         from pipelines.training.lora import load_base
 
-        out.clear()
-        for place in (out / "examples", out / "train"):
-            place.make_dir()
-        drawn = examples.run(config, {"label": inputs["label"]}, out / "examples")
-        trained = train.run(config, {"examples": out / "examples"}, out / "train")
-        model = PeftModel.from_pretrained(
-            load_base(fetch(config.model.source), config), f"{out.path}/train/adapter"
+        model: Any = load_base(fetch(config.model.source), config)
+        for one in adapter:
+            model = PeftModel.from_pretrained(model, f"{inputs[one].path}/{ADAPTER_DIR}")
+        rows = inputs["responses"].read_table().sort_by("query_id").to_pylist()
+        confidence, correct = score(config, model, rows)
+        (out / "scores.json").write_json(
+            {"confidence": confidence.tolist(), "correct": correct.tolist()}
         )
-        facts = {"seed": seed, "drawn": drawn.metrics, "steps": (trained.metrics or {})["steps"]}
-        return _scored(config, model, inputs["responses"], name, out, **facts)
+        found = measured(confidence, correct)
+        print(json.dumps({"recipe": name, **found}), flush=True)
+        return Result(len(rows), "", found)
 
-    from pipelines.stages import examples, train
-
-    spec = {"examples": examples.spec(config), "train": train.spec(config)}
-    return Step(f"recipe_{name}_{seed}", run, spec, ("label", "responses"))
-
-
-def _scored(
-    config: Config, model: Any, responses: Location, name: str, out: Location, **facts: Any
-) -> Result:
-    """Scores the responses, keeps the confidences in `out`, and prints a line of JSON."""
-    start = time.monotonic()
-    rows = (responses / "responses").read_table().sort_by("query_id").to_pylist()
-    confidence, correct = score(config, model, rows)
-    (out / "scores.json").write_json(
-        {"confidence": [list(one) for one in confidence], "correct": [list(one) for one in correct]}
-    )
-    line = {"recipe": name, **facts, **measured(confidence, correct)}
-    print(json.dumps(line | {"scoring_seconds": round(time.monotonic() - start)}), flush=True)
-    return Result(len(rows), "", line)
+    spec = {"confidence": config.confidence.model_dump(mode="json"), "dtype": config.train.dtype}
+    return Step(f"scores_{name}", run, spec, ("responses", *adapter))
 
 
 def _read(artifact: Location) -> tuple[Any, Any]:

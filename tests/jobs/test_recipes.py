@@ -84,11 +84,11 @@ def test_a_comparison_goes_on_where_it_was_cut(tiny, tmp_path, monkeypatch, capf
     figures = recipes.compare(config, ["natural", "weighted"], 1)
     second = capfd.readouterr().out
     lines = [json.loads(line) for line in (first + second).splitlines() if line.startswith("{")]
-    assert [line["recipe"] for line in lines] == ["base", "natural", "weighted"]
+    assert [line["recipe"] for line in lines] == ["base", "natural_0", "weighted_0"]
     assert all({"mean_c", "ece", "auroc", "brier"} <= set(line) for line in lines)
     assert [figure.name for figure in figures] == ["recipes.natural", "recipes.weighted"]
     brier = {line["recipe"]: line["brier"] for line in lines}
-    assert figures[1].ours == pytest.approx(brier["weighted"], abs=1e-4)
+    assert figures[1].ours == pytest.approx(brier["weighted_0"], abs=1e-4)
     assert figures[1].baseline == pytest.approx(brier["base"], abs=1e-4)
     (manifest,) = tmp_path.glob("responses-*/_MANIFEST.json")
     assert json.loads(manifest.read_text())["rows"] == 4  # of the set that is trained on
