@@ -57,8 +57,6 @@ def train_loop(arguments: dict[str, Any]) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
     if not torch.cuda.is_available():  # Ray leaves a worker one thread
         here = os.cpu_count() or 1
-        # DeepSpeed would compile a helper for what gloo does; a machine may have no compiler.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         torch.set_num_threads(train.threads or max(1, here // context.get_local_world_size()))
     steps = train.epochs * math.ceil(arguments["rows"] / train.batch_size)
 
@@ -114,6 +112,8 @@ def start_engine(module: JointModel, steps: int) -> tuple[Any, Any, Any]:
         trained(module).values(), lr=train.learning_rate, weight_decay=train.weight_decay
     )
     schedule = get_cosine_schedule_with_warmup(optimizer, round(train.warmup_ratio * steps), steps)
+    # On a CPU, DeepSpeed would compile a helper for what gloo does, without a compiler maybe.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     engine, *_ = deepspeed.initialize(
         model=module,
         optimizer=optimizer,
