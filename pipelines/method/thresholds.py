@@ -1,8 +1,8 @@
 """A policy's threshold, chosen on calibration queries, never on those that results are reported on.
 
-The cheapest that is as good as self-consistency (SC) at the full budget, within one standard error
-of the paired difference. The most accurate of many on a few dozen queries is luck: over bootstrap
-resamples of the queries it changes with each.
+The cheapest that is as accurate as self-consistency (SC) at the full budget, within one standard
+error of the paired difference. Of a few dozen queries that error is nearly a tenth, and a threshold
+that is so much worse would be no bargain: so a hundredth is the most.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from pipelines.method.policies import POLICIES
 from pipelines.method.replay import Array, Recorded, Replayed
 
 QUANTILES = 20
+MOST_WORSE = 0.01
 SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # of votes, or of confidence
 
 
@@ -55,15 +56,16 @@ def measured(thresholds: Sequence[float], replayed: Sequence[Replayed]) -> list[
 
 
 def choose(thresholds: Sequence[float], replayed: Sequence[Replayed], sc: Replayed) -> float:
-    """The threshold with the fewest samples of those that are as accurate as SC, up to one
-    standard error of the difference over queries; the most accurate where none is.
+    """The threshold with the fewest samples of those that are as accurate as SC; where none is, the
+    most accurate.
 
-    replayed: the policy at each threshold on the calibration queries; sc: self-consistency on them.
-    Of equals the one with fewer samples, then the larger.
+    As accurate: up to one standard error of the difference over queries, and MOST_WORSE. replayed:
+    the policy at each threshold on the calibration queries; sc: self-consistency on them. Of equals
+    the one with fewer samples, then the larger.
     """
     worse = np.stack([sc.right[:, -1] - one.right[:, -1] for one in replayed])
     samples = np.array([one.samples[:, -1].mean() for one in replayed])
-    good = worse.mean(1) <= _standard_error(worse) + 1e-12
+    good = worse.mean(1) <= np.minimum(_standard_error(worse), MOST_WORSE) + 1e-12
     order = np.lexsort([-np.array(thresholds), samples, np.where(good, 0.0, worse.mean(1)), ~good])
     return thresholds[int(order[0])]
 
