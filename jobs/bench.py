@@ -27,6 +27,7 @@ from pipelines.storage.location import versions
 BY_DEFAULT = (
     "start",
     "answers",
+    "replay",
     "score",
     "edt",
     "decode",
