@@ -215,25 +215,29 @@ class _WindowTally:
 
 @dataclass(frozen=True)
 class PolicyFamily:
-    """A policy's name, how to make one for a threshold, and what the threshold is."""
+    """How to make a policy for a threshold, what that is, and whether it needs confidences.
+
+    One that needs none gets NaN for them from the service, which then scores nothing.
+    """
 
     make: Callable[[float], Policy]
     threshold: Literal["none", "share", "window"]
+    needs_confidence: bool = True
 
 
 POLICIES: dict[str, PolicyFamily] = {
     "best_of_n": PolicyFamily(lambda t: BestOfN(), "none"),
-    "self_consistency": PolicyFamily(lambda t: Voting(by_confidence=False), "none"),
+    "self_consistency": PolicyFamily(lambda t: Voting(by_confidence=False), "none", False),
     "sc_conf": PolicyFamily(lambda t: Voting(by_confidence=True), "none"),
     "early_stopping": PolicyFamily(EarlyStopping, "share"),
     "early_stopping_vote": PolicyFamily(lambda t: EarlyStopping(t, "vote"), "share"),
     "early_stopping_last": PolicyFamily(lambda t: EarlyStopping(t, "last"), "share"),
-    "asc": PolicyFamily(lambda t: AdaptiveConsistency(t, by_confidence=False), "share"),
+    "asc": PolicyFamily(lambda t: AdaptiveConsistency(t, by_confidence=False), "share", False),
     "asc_beta": PolicyFamily(
-        lambda t: AdaptiveConsistency(t, by_confidence=False, rule="beta"), "share"
+        lambda t: AdaptiveConsistency(t, by_confidence=False, rule="beta"), "share", False
     ),
     "asc_conf": PolicyFamily(lambda t: AdaptiveConsistency(t, by_confidence=True), "share"),
-    "esc": PolicyFamily(lambda t: EarlyStoppingSC(int(t)), "window"),
+    "esc": PolicyFamily(lambda t: EarlyStoppingSC(int(t)), "window", False),
 }
 
 
