@@ -79,7 +79,8 @@ def live_thresholds(policy: str, rows: Sequence[Mapping[str, Any]]) -> list[floa
     """
     if not POLICIES[policy].needs_confidence:
         return [0.5, 0.75, 1.0]  # shares of votes
-    c = [one["p_true"] for row in rows for one in row["samples"]]
+    samples = [one for row in rows for one in row["samples"]]
+    c = [one["p_true"] for one in samples if one["answer"] is not None] or [1.0]
     return [float(threshold) for threshold in np.quantile(c, (0.5, 0.9, 1.0))]
 
 
