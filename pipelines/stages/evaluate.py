@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pipelines.config import Config
 from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import queries_at_once, totals
-from pipelines.method.policies import POLICIES, replay
+from pipelines.method.policies import POLICIES, in_order
 from pipelines.running import cluster
 from pipelines.running.dag import Result
 from pipelines.running.progress import Progress
@@ -77,8 +77,8 @@ def live_thresholds(policy: str, rows: Sequence[Mapping[str, Any]]) -> list[floa
 
     rows: the recorded samples of queries (schemas.LABELS).
     """
-    if not POLICIES[policy].needs_confidence:
-        return [0.5, 0.75, 1.0]  # shares of votes
+    if POLICIES[policy].threshold == "share":
+        return [0.5, 0.75, 1.0]
     samples = [one for row in rows for one in row["samples"]]
     c = [one["p_true"] for one in samples if one["answer"] is not None] or [1.0]
     return [float(threshold) for threshold in np.quantile(c, (0.5, 0.9, 1.0))]
@@ -188,7 +188,7 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
                 (one["answer"], math.nan if one["p_true"] is None else one["p_true"])
                 for one in got["samples"]
             ]
-            again = replay(POLICIES[policy].make(threshold), samples)
+            again = in_order(POLICIES[policy].make(threshold), samples)
             if (got["answer"], got["samples_used"]) != (again.answers[-1], again.samples[-1]):
                 raise RuntimeError(
                     f"{row['query_id']}: {policy} at {threshold} answered {got['answer']!r} after "

@@ -17,7 +17,7 @@ from object_store import free_port
 from processes import printed_until, start
 
 from pipelines.config import Config, load
-from pipelines.method.policies import POLICIES, replay
+from pipelines.method.policies import POLICIES, in_order
 from pipelines.method.prompts import Prompts
 from pipelines.storage.models import fetch
 
@@ -91,7 +91,7 @@ def test_an_answer_is_what_replay_makes_of_its_samples(service, policy, threshol
             (one["p_true"] <= one["mass"] <= 1) if scored else one["p_true"] is one["mass"] is None
         )
     samples = [(one["answer"], one["p_true"] if scored else math.nan) for one in got["samples"]]
-    again = replay(POLICIES[policy].make(threshold), samples)
+    again = in_order(POLICIES[policy].make(threshold), samples)
     assert got["answer"] == again.answers[-1]
     assert got["samples_used"] == again.samples[-1] == len(samples) <= 8
     assert got["stopped_early"] == (len(samples) < 8) or len(samples) == 8

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from pipelines.method.policies import POLICIES, replay
+from pipelines.method.policies import POLICIES, in_order
 from pipelines.stages.evaluate import LIVE_POLICIES, costs, live_thresholds, noise, write_rows
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import COUNTERS, LABELS, MODELS
@@ -34,7 +34,7 @@ def test_some_live_runs_stop_and_some_do_not(policy, sure):
     ]
     recorded = [{"samples": [{"answer": a, "p_true": c} for a, c in row]} for row in rows]
     used = [
-        replay(POLICIES[policy].make(threshold), row).samples[-1]
+        in_order(POLICIES[policy].make(threshold), row).samples[-1]
         for threshold in live_thresholds(policy, recorded)
         for row in rows
     ]
