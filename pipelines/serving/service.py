@@ -4,7 +4,7 @@
          "threshold": 0.8, "budget": 16}' localhost:8000/answer
 
 A replica holds one engine and many requests at once. The policies are the ones that offline
-replay runs (policies.py), over samples drawn as the label stage draws them (sampling.py).
+replay runs (policies.py), over samples drawn as evaluation draws them: by `evaluate.sampling`.
 """
 
 import logging
@@ -79,7 +79,7 @@ class Answerer:
         from pipelines.engine.vllm_engine import VLLMEngine
 
         self._config = config
-        self._engine = VLLMEngine.of(config, source)
+        self._engine = VLLMEngine.of(config, source, config.answering)
         self._metrics = EngineMetrics("serve")
         self._mass = MassCheck()
         self._room = sample_room(config.engine.max_num_seqs)
@@ -99,7 +99,7 @@ class Answerer:
         config, prompts = self._config, self._engine.prompts
         question, choices = request.asked()
         prompt_ids = prompts.sampling_ids(question)
-        room = prompts.room(config.engine.max_model_len, config.sampling.max_tokens)
+        room = prompts.room(config.engine.max_model_len, config.answering.max_tokens)
         if len(prompt_ids) > room:
             raise HTTPException(
                 422,

@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
 from pipelines.engine.sampling import label_query, request_key, sample_room
-from pipelines.method.edt import uniforms
+from pipelines.method.keyed_draw import uniforms
 from pipelines.method.prompts import Prompts
 
 TOKENS = 8
@@ -513,6 +513,29 @@ def test_bad_arguments_are_refused(temperature, extra, says):
         EDTLogitsProcessor.validate_params(
             SamplingParams(temperature=temperature, extra_args=extra)
         )
+
+
+PENALTIES = [{"frequency_penalty": 0.5}, {"presence_penalty": -1}, {"repetition_penalty": 1.1}]
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        *((key, one) for key in ({}, {"edt_key": 3}) for one in PENALTIES),
+        ({"edt_key": 3}, {"seed": 5}),
+        ({"edt_key": 3}, {"thinking_token_budget": 9}),
+    ],
+)
+def test_what_would_do_nothing_is_refused(key, given):
+    from vllm import SamplingParams
+
+    from pipelines.engine.edt_plugin import EDTLogitsProcessor
+
+    params = SamplingParams(
+        temperature=0.0 if key else 1.0, extra_args={"edt_t0": 0.8, **key}, **given
+    )
+    with pytest.raises(ValueError, match=rf"^{next(iter(given))}: .*leave it out$"):
+        EDTLogitsProcessor.validate_params(params)
 
 
 def test_without_the_entry_point_the_class_is_passed_by_name(tiny, driven, monkeypatch):
