@@ -3,14 +3,10 @@
 Field comments are the config reference (README.md lists the same keys).
 """
 
-import datetime
-import difflib
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -18,53 +14,20 @@ from pydantic import (
     model_validator,
 )
 
+from pipelines.config.values import (
+    Count,
+    Date,
+    Distinct,
+    Positive,
+    Several,
+    Some,
+    Text,
+    Unit,
+    nearest,
+)
 from pipelines.method.policies import POLICIES
 from pipelines.method.template import PLAIN, RESERVED, Chat
-from pipelines.storage.text import flaw, short
-
-
-def _plain(text: str) -> str:
-    if not text.strip():
-        raise ValueError("expected some text")
-    if (found := flaw(text)) is not None:
-        raise ValueError(f"expected text without {found}")
-    return text
-
-
-def _date(value: Any) -> Any:
-    """A date of its ISO text; a number is no date, though pydantic would take it for seconds."""
-    try:
-        return datetime.date.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        return value  # refused as what it is
-
-
-def nearest(word: str, choices: Any) -> str:
-    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; valid: {', '.join(choices)}"
-
-
-def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not values:
-        raise ValueError("expected one or more")
-    return values
-
-
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    for place, value in enumerate(values):
-        if value in values[:place]:
-            raise ValueError(f"{short(repr(value))} is there twice")
-    return values
-
-
-Unit = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Positive = Annotated[float, Field(gt=0)]
-Text = Annotated[str, AfterValidator(_plain)]
-T = TypeVar("T")
-Several = Annotated[tuple[T, ...], Field(strict=False)]  # from YAML's lists
-Some = Annotated[Several[T], AfterValidator(_some)]
-Distinct = Annotated[Some[T], AfterValidator(_distinct)]
+from pipelines.storage.text import short
 
 
 class _Section(BaseModel):
@@ -80,7 +43,7 @@ class ModelConfig(_Section):
     template: dict[str, JsonValue] = {}  # variables of its chat template, e.g. enable_thinking
     system: Text | None = None  # a system prompt; the template's own, by default
     # what a chat template is told that asks for today
-    date: Annotated[datetime.date, BeforeValidator(_date)] = PLAIN.date
+    date: Date = PLAIN.date
 
     @property
     def chat(self) -> Chat:
@@ -125,11 +88,10 @@ class DataConfig(_Section):
 
     @model_validator(mode="after")
     def _files_have_titles(self) -> Self:
-        """A title says which sets are one: what is tested in domain, and what out of it."""
         entries = (*self.train, *self.calibration, *self.eval)
         own = {str(one.path) for one in entries if one.name == "jsonl" and not one.label}
         if len(own) > 1:
-            raise ValueError(
+            raise ValueError(  # a title tells what is in domain
                 f"{' and '.join(sorted(own))} would be listed as one data set, jsonl; give each a "
                 "label, an equal one to the files of one set"
             )
@@ -146,23 +108,17 @@ class _EdtConfig(_Section):
     compat: Literal["none", "paper_code"] = "none"  # paper_code: its entropy, without log Z
 
 
-class DrawConfig(_EdtConfig):
-    """How a response is drawn."""
-
+class DrawConfig(_EdtConfig):  # how a response is drawn
     max_tokens: Count = 1024  # of a response
     method: Method = "edt"  # entropy-based dynamic temperature, or a fixed one
     temperature: Temperature = 0.8  # T0; with method fixed, the temperature
 
 
-class SamplingConfig(DrawConfig):
-    """Of the label stage: what is trained on."""
-
+class SamplingConfig(DrawConfig):  # of the label stage: what is trained on
     num_samples: Count = 32  # N responses a query
 
 
-class EvaluateSamplingConfig(_EdtConfig):
-    """Of evaluation and serving; Config.answering is what it comes to."""
-
+class EvaluateSamplingConfig(_EdtConfig):  # of evaluation and serving: Config.answering
     max_tokens: Count | None = None  # of a response; sampling.max_tokens, by default
     method: Method = "fixed"  # the paper's: a fixed temperature; or edt, as in sampling
     temperature: Temperature = 1.0  # the paper's; with method edt, T0
