@@ -235,7 +235,7 @@ class TrackingConfig(_Section):
 
 class Config(_Section):
     root: Text  # where artifacts go: a directory or s3://bucket/path
-    # of samples, splits, example selection, training and bootstraps
+    # of samples, limits, example selection, training and bootstraps
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     model: ModelConfig
     data: DataConfig

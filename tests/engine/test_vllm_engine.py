@@ -26,6 +26,7 @@ from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
 from pipelines.engine.sampling import label_query, request_key, sample_room
 from pipelines.method.keyed_draw import uniforms
 from pipelines.method.prompts import Prompts
+from pipelines.method.tokenizer import load_tokenizer
 
 TOKENS = 8
 QUESTIONS = ("What is 2 + 2?", "Name a colour.", "What is the capital of France?")
@@ -599,6 +600,7 @@ def free_port():
 
 def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
     port = free_port()
+    read = load_tokenizer(tiny).decode
     log = (tmp_path / "log").open("w")
     environment = os.environ | {
         "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -624,18 +626,35 @@ def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
             with urllib.request.urlopen(request, timeout=120) as response:
                 return json.load(response)["choices"][0]["text"]
 
-        def keyed(key):
-            return ask(temperature=0, vllm_xargs={"edt_t0": 0.8, "edt_key": key})
+        def keyed(key, **more):
+            return ask(temperature=0, vllm_xargs={"edt_t0": 0.8, "edt_key": key}, **more)
+
+        def refused(**request):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                ask(**request)
+            assert caught.value.code == 400
+            return json.load(caught.value)["error"]["message"]
 
         assert keyed(1) == keyed(1)
         assert len({keyed(key) for key in range(6)}) > 1
         # So cold that it is greedy, though the request says 1.0: the processor divides.
         cold = {ask(temperature=1.0, vllm_xargs={"edt_t0": 0.001}) for _ in range(4)}
         assert cold == {ask(temperature=0)}
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            ask(temperature=0.3, vllm_xargs={"edt_t0": 0.8})
-        assert refused.value.code == 400
-        assert "leave the request's own at 1.0" in refused.value.read().decode()
+        assert "leave the request's own at 1.0" in refused(
+            temperature=0.3, vllm_xargs={"edt_t0": 0.8}
+        )
+        # What vLLM applies before EDT holds for what a key draws; what it applies after is refused.
+        one, other = 504, 1904
+        only = keyed(3, allowed_token_ids=[one])
+        assert only not in (keyed(3), keyed(3, allowed_token_ids=[other]))
+        assert keyed(3, logit_bias={one: 100}) == only
+        two = {"allowed_token_ids": [one, other]}
+        assert keyed(3, **two, bad_words=[read([other])]) == only
+        assert keyed(3, **two, stop_token_ids=[other], min_tokens=8) == only
+        assert keyed(3, structured_outputs={"choice": ["warm", "cold"]}) in ("warm", "cold")
+        drawn = {"temperature": 0, "vllm_xargs": {"edt_t0": 0.8, "edt_key": 3}}
+        assert refused(**drawn, frequency_penalty=0.5).startswith("frequency_penalty: vLLM appl")
+        assert refused(**drawn, seed=1).startswith("seed: it does nothing where edt_key draws")
     finally:
         server.terminate()
         server.wait(60)
