@@ -120,7 +120,7 @@ class SamplingConfig(DrawConfig):  # of the label stage: what is trained on
 
 class EvaluateSamplingConfig(_EdtConfig):  # of evaluation and serving: Config.answering
     max_tokens: Count | None = None  # of a response; sampling.max_tokens, by default
-    method: Method = "fixed"  # the paper's: a fixed temperature; or edt, as in sampling
+    method: Method = "fixed"  # the paper's: a fixed temperature; or edt
     temperature: Temperature = 1.0  # the paper's; with method edt, T0
 
 
