@@ -25,7 +25,6 @@ from pipelines.engine.edt_rewrite import Change, Requests
 LOG_PROBABILITIES = "log_probabilities"  # the argument of a request that is scored
 WARM_UP = "edt_warm_up"  # of vLLM's additional_config: compile at the start, not amid requests
 
-
 # vLLM's V2 runner applies these before EDT, and V1 after it, where a draw stands.
 _PENALTIES = {"frequency_penalty": 0.0, "presence_penalty": 0.0, "repetition_penalty": 1.0}
 # After a draw in both. So would be top_p, top_k and min_p, which vLLM takes from a request of

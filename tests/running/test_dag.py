@@ -154,12 +154,12 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
     config = load(str(ROOT / "jobs" / "configs" / "quickstart.yaml"), [f"root={tmp_path}"])
     planned = dag.plan(pipeline.steps(config), config.root)
     assert {one.step.name: one.fingerprint[:8] for one in planned} == {
-        "queries": "79041266",
-        "held_out": "7b1993e0",
-        "label": "b75ef799",
-        "examples": "8b6627f6",
-        "train": "984ecf2f",
-        "export": "2fd8c98d",
-        "evaluate": "4494ff1d",
-        "report": "dffa7e22",
+        "queries": "abccde27",
+        "held_out": "01057dac",
+        "label": "f8358d30",
+        "examples": "2551d2c4",
+        "train": "d27d171c",
+        "export": "148a5ecb",
+        "evaluate": "85a74607",
+        "report": "41632a93",
     }
