@@ -3,9 +3,9 @@
     curl --json '{"question": "What is 7 + 5?", "kind": "number", "policy": "early_stopping",
          "budget": 16}' localhost:8000/answer
 
-A replica holds one engine and many requests at once. A policy stops at the threshold that the run
-measured for it (thresholds.py), unless the request names another. The policies are the ones that
-offline replay runs (policies.py), over samples drawn as the label stage draws them (sampling.py).
+A replica holds one engine and many requests at once. A policy (policies.py) stops at the threshold
+that the run measured for it (thresholds.py), unless the request names another. Samples are drawn as
+evaluation draws them: by `evaluate.sampling`.
 """
 
 import logging
@@ -109,7 +109,7 @@ class Answerer:
 
         self._config, self._measured = config, measured
         self._leaving = ExitStack()
-        self._engine = VLLMEngine.of(config, source)
+        self._engine = VLLMEngine.of(config, source, config.answering)
         self._leaving.callback(self._engine.shutdown)
         self._post = self._leaving.enter_context(
             board.engine(self._engine.count) if board else nullcontext()
@@ -140,7 +140,7 @@ class Answerer:
             raise HTTPException(422, str(error)) from None
         question, choices = request.asked()
         prompt_ids = prompts.sampling_ids(question)
-        room = prompts.room(config.engine.max_model_len, config.sampling.max_tokens)
+        room = prompts.room(config.engine.max_model_len, config.answering.max_tokens)
         if len(prompt_ids) > room:
             raise HTTPException(
                 422,

@@ -36,7 +36,7 @@ def spec(config: Config) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "model": config.model.source,
-        "sampling": config.sampling.model_dump(mode="json", exclude={"num_samples"}),
+        "sampling": config.answering.model_dump(mode="json"),
         "confidence": config.confidence.model_dump(mode="json"),
         "num_samples": config.evaluate.num_samples,
         "live_queries": config.evaluate.live_queries,

@@ -38,6 +38,7 @@ def config(model, **changes):
     return Config.model_validate(
         {
             "root": "r",
+            "seed": 2**63 - 1,  # the largest
             "model": {"source": str(model)},
             "data": {"train": [{"name": "capitals"}]},
             "train": settings | changes,
