@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.method.metrics import each_once, resample
-from pipelines.method.savings import Curve, at_equal_accuracy, spent_to_reach
+from pipelines.method.savings import SLACK, Curve, at_equal_accuracy, spent_to_reach
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,18 @@ def test_at_the_accuracy_of_sc():
     sc = budgets(0.4, 0.5, 0.55, 0.6)
     better = Curve(np.array([[0.4, 0.6, 0.7, 0.8]]), np.array([[1.0, 1.5, 1.8, 2.0]]))
     found = at_equal_accuracy(sc, better, each_once(1))
-    assert (found.accuracy[0], found.by_sc[0], found.by_policy[0]) == (0.6, 4, 1.5)
-    assert found.saved[0] == pytest.approx(1 - 1.5 / 4)
+    assert found.accuracy[0] == pytest.approx(0.6 - SLACK)
+    by_sc, by_policy = 4 - SLACK / 0.05, 1.5 - 0.5 * SLACK / 0.2
+    assert (found.by_sc[0], found.by_policy[0]) == pytest.approx((by_sc, by_policy))
+    assert found.saved[0] == pytest.approx(1 - by_policy / by_sc)
+
+
+def test_sc_is_not_billed_for_samples_that_bring_it_nothing():
+    flat = budgets(0.4, 0.6, 0.6 + 1e-4, 0.6 + 2e-4)
+    better = Curve(flat.right, np.array([[1.0, 1.5, 1.8, 2.0]]))
+    found = at_equal_accuracy(flat, better, each_once(1))
+    assert 1.9 < found.by_sc[0] < 2
+    assert found.saved[0] == pytest.approx(0.25, abs=0.01)
 
 
 def test_where_the_policy_is_worse_at_its_best_accuracy():
