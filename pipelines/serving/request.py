@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.config.sections import Text
+from pipelines.config.values import Text
 from pipelines.datasets.choices import choices_of, of_field, shown
 from pipelines.method.policies import POLICIES
 

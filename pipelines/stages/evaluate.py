@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pipelines.config import Config
 from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import queries_at_once, totals
-from pipelines.method.policies import POLICIES, replay
+from pipelines.method.policies import POLICIES, in_order
 from pipelines.running import cluster
 from pipelines.running.dag import Result
 from pipelines.running.progress import Progress
@@ -171,7 +171,7 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
                     raise RuntimeError(f"{url}: HTTP {response.status}, {await response.text()}")
                 got = await response.json()
             samples = [(one["answer"], one["p_true"]) for one in got["samples"]]
-            again = replay(POLICIES[policy].make(threshold), samples)
+            again = in_order(POLICIES[policy].make(threshold), samples)
             if (got["answer"], got["samples_used"]) != (again.answers[-1], again.samples[-1]):
                 raise RuntimeError(
                     f"{row['query_id']}: {policy} at {threshold} answered {got['answer']!r} after "

@@ -40,7 +40,6 @@ def spec(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "model": config.model.source,
         "confidence": config.confidence.model_dump(mode="json"),
-        "eta": config.examples.eta,
         "train": config.train.model_dump(mode="json", exclude=_EXECUTION),
     }
 

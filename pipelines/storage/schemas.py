@@ -61,6 +61,7 @@ EXAMPLES = pa.schema(
         ("task", pa.string()),  # its loss: calibration, generation or both
         ("prompt_ids", pa.list_(pa.int32())),
         ("response_ids", pa.list_(pa.int32())),
+        ("ended", pa.bool_()),  # by an end token, not cut at max_tokens
         ("turn_ids", pa.list_(pa.int32())),
         ("target", pa.float32()),
         ("weight", pa.float32()),  # of its calibration loss

@@ -15,7 +15,7 @@ from pipelines.engine.sampling import (
     sample_room,
     totals,
 )
-from pipelines.method.policies import POLICIES, replay
+from pipelines.method.policies import POLICIES, in_order
 from pipelines.storage.schemas import COUNTERS
 
 P_TRUE = {"It is 4.": 0.8, "It is 5.": 0.3, "I do not know.": 0.9}
@@ -118,7 +118,7 @@ def test_live_equals_replay_for_any_number_ahead(policy, ahead):
     threshold = 2 if policy == "esc" else 0.7
     samples = asyncio.run(label_query(engine(), 0, QUERY, 12, sample_room(16)))["samples"]
     recorded = [(s["answer"], s["p_true"]) for s in samples]
-    expected = replay(POLICIES[policy].make(threshold), recorded)
+    expected = in_order(POLICIES[policy].make(threshold), recorded)
     fake = engine(delays=True)
     outcome = asyncio.run(
         answer_adaptively(sampler(fake), POLICIES[policy].make(threshold), 12, ahead)
@@ -211,7 +211,7 @@ def test_live_equals_replay_for_formulas(policy):
     samples = asyncio.run(
         label_query(FakeEngine(list(FORMULAS), FORMULAS), 0, FORMULA_QUERY, 12, sample_room(16))
     )["samples"]
-    expected = replay(POLICIES[policy].make(0.7), [(s["answer"], s["p_true"]) for s in samples])
+    expected = in_order(POLICIES[policy].make(0.7), [(s["answer"], s["p_true"]) for s in samples])
     live = QuerySampler(FakeEngine(list(FORMULAS), FORMULAS, True), 0, "q", [1, 2, 3], "math")
     outcome = asyncio.run(answer_adaptively(live, POLICIES[policy].make(0.7), 12, 5))
     assert outcome.answer == expected.answers[-1]

@@ -14,7 +14,7 @@ from object_store import free_port
 from processes import printed_until, start
 
 from pipelines.config import Config
-from pipelines.method.policies import POLICIES, replay
+from pipelines.method.policies import POLICIES, in_order
 from pipelines.method.prompts import Prompts
 from pipelines.storage.models import fetch
 
@@ -77,7 +77,7 @@ def refused(**request):
 def test_an_answer_is_what_replay_makes_of_its_samples(service, policy, threshold):
     got = post(question=QUESTION, policy=policy, threshold=threshold, budget=6)
     samples = [(one["answer"], one["p_true"]) for one in got["samples"]]
-    again = replay(POLICIES[policy].make(threshold), samples)
+    again = in_order(POLICIES[policy].make(threshold), samples)
     assert got["answer"] == again.answers[-1]
     assert got["samples_used"] == again.samples[-1] == len(samples) <= 6
     assert all(one["p_true"] <= one["mass"] <= 1 for one in got["samples"])

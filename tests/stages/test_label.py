@@ -6,13 +6,12 @@ import random
 import subprocess
 import threading
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fakes import FakeEngine
 from labeling import command
-from processes import ROOT
+from processes import ROOT, command_line, descendants
 
 from jobs.benchmarks import simulated
 from pipelines.config import Config
@@ -185,12 +184,5 @@ def test_workers_that_are_killed_at_random_change_nothing(undisturbed, tmp_path)
 
 def working():
     """Processes that label or write; not Ray's own."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            name = " ".join(process.cmdline())
-        except psutil.NoSuchProcess:
-            continue
-        if name.startswith("ray::") and ("QueryLabeler" in name or "Write" in name):
-            found.append(process)
-    return found
+    found = descendants("QueryLabeler", "Write")
+    return [process for process in found if command_line(process).startswith("ray::")]

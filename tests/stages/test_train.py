@@ -6,11 +6,11 @@ import signal
 import threading
 from contextlib import contextmanager
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from processes import descendants
 from ray.train import TrainingFailedError
 from safetensors.torch import load_file
 from transformers import get_cosine_schedule_with_warmup
@@ -57,11 +57,13 @@ def write_examples(directory, prompts, too_long=2):
             "example_id": f"e{i}",
             "query_id": f"q{i // 3}",
             "dataset": "d",
-            "task": "calibration",
+            "task": ["calibration", "generation", "both"][i % 3],
             "prompt_ids": ids(4 + i % 5),
             "response_ids": ids(200 if i >= ROWS else 1 + i % 7),
+            "ended": i % 5 > 0,
             "turn_ids": prompts.turn_ids,
             "target": [0.0, 0.3, 0.8, 1.0][i % 4],
+            "weight": [1.0, 0.4, 2.5][i % 3],
         }
         for i in range(ROWS + too_long)
     ]
@@ -128,10 +130,18 @@ def test_what_the_artifact_says(one_worker, examples):
     assert [one["rows"] for one in losses] == [8, 8, 6] * 2
     assert result.metrics["dropped_too_long"] == 2
     assert result.rows == result.metrics["examples"] == 2 * ROWS
-    length = sum(len(r["prompt_ids"] + r["response_ids"] + r["turn_ids"]) for r in examples[1])
+    length = sum(
+        len(r["prompt_ids"] + r["response_ids"])
+        + (len(r["turn_ids"]) if r["task"] != "generation" else 0)
+        for r in examples[1]
+    )
     assert result.metrics["tokens"] == 2 * length
-    for one in losses:
-        assert one["loss"] == pytest.approx(one["calibration"] + 0.1 * one["generation"], rel=1e-4)
+    for one, start in zip(losses, [0, 8, 16] * 2, strict=True):
+        tasks = [row["task"] for row in examples[1][start : start + 8]]
+        calibration = one["calibration"] * (len(tasks) - tasks.count("generation"))
+        generation = one["generation"] * (len(tasks) - tasks.count("calibration"))
+        expected = (calibration + 0.1 * generation) / len(tasks)
+        assert one["loss"] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(("workers", "stage"), [(2, 2), (2, 3), (3, 3)])
@@ -150,14 +160,6 @@ def test_any_number_of_workers_takes_the_same_steps(
         torch.testing.assert_close(adapter[name], tensor, rtol=1e-2, atol=1e-3)
 
 
-def training_workers():
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if "RayTrainWorker" in " ".join(process.cmdline())
-    ]
-
-
 @pytest.fixture
 def prompt_ray(monkeypatch):
     """Ray Train looks at its workers every 2 s, in which a fast machine has trained to the end."""
@@ -170,7 +172,7 @@ def killed_after_a_checkpoint(out):
     kept, killed = [], []
 
     def kill():
-        workers = once(training_workers)
+        workers = once(lambda: descendants("RayTrainWorker"))
         # Ray goes on from those that its snapshot names.
         once((out / "_checkpoints/checkpoint_manager_snapshot.json").exists, every=0.005)
         for process in workers:
