@@ -37,8 +37,12 @@ def ece(confidence: Array, correct: Array, weights: Array) -> Estimate:
 
     confidence, correct: [queries, responses]; weights: [resamples, queries], as metrics.resample's.
     """
-    gaps = _by_query(bin_of(confidence), correct - confidence, BINS)
-    return _estimate(gaps, weights, lambda g: np.abs(g).sum(-1), _shrink_sum)
+    return _estimate(_in_bins(confidence, correct), weights, _sum, _shrink_sum)
+
+
+def plain_ece(confidence: Array, correct: Array) -> float:
+    """ECE as it is usually reported, alone."""
+    return float(_sum(_in_bins(confidence, correct).mean(0)))
 
 
 def ks(confidence: Array, correct: Array, weights: Array) -> Estimate:
@@ -70,6 +74,15 @@ def difference(before: Estimate, after: Estimate) -> tuple[float, list[float]]:
     below = reach(after.debiased - after.ci95[0], before.ci95[1] - before.debiased)
     above = reach(after.ci95[1] - after.debiased, before.debiased - before.ci95[0])
     return value, [value - below, value + above]
+
+
+def _in_bins(confidence: Array, correct: Array) -> Array:
+    return _by_query(bin_of(confidence), correct - confidence, BINS)
+
+
+def _sum(gaps: Array) -> Array:
+    total: Array = np.abs(gaps).sum(-1)
+    return total
 
 
 def _by_query(index: np.ndarray, values: Array, size: int) -> Array:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.method.metrics import Array, mean
+
 SLACK = 0.005  # under SC's accuracy at the full budget
 
 
