@@ -9,7 +9,7 @@ tallies in policies.py, to the last rounding.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from pipelines.method.policies import (
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+T = TypeVar("T", bound=np.generic)
 
 _AT_ONCE = 2**19  # samples in all orders, of the queries that are replayed together
 
@@ -39,6 +40,10 @@ class Recorded(NamedTuple):
     answers: Integers  # of a query, equal numbers for equal answers, from 0 on; -1 for none
     confidence: Array
     correct: Flags  # false where there is no answer
+
+    def of(self, queries: Any) -> "Recorded":
+        """Those of some queries: a slice, or their places."""
+        return Recorded(self.answers[queries], self.confidence[queries], self.correct[queries])
 
 
 class Replayed(NamedTuple):
@@ -58,7 +63,7 @@ def replay(
     order = orders_of(recorded.answers.shape[1], orders, seed)
     a_part = max(1, _AT_ONCE // order.size)
     parts = [
-        Recorded(*(column[start : start + a_part] for column in recorded))
+        recorded.of(slice(start, start + a_part))
         for start in range(0, len(recorded.answers), a_part)
     ]
     with ThreadPoolExecutor() as threads:  # numpy leaves Python's lock in what takes long
@@ -105,13 +110,13 @@ class _Leader(NamedTuple):
 
 
 class _Draws:
-    """Samples in their orders, and what several policies make of them; [samples, queries, orders]."""
+    """Samples in their orders, and what policies make of them; [samples, queries, orders]."""
 
     def __init__(self, recorded: Recorded, order: Integers):
-        self.answers, self.confidence, self.correct = (
-            np.ascontiguousarray(column[:, order].transpose(2, 0, 1)) for column in recorded
-        )
-        self.parsed = self.answers >= 0
+        self.answers = _drawn(recorded.answers, order)
+        self.confidence = _drawn(recorded.confidence, order)
+        self.correct = _drawn(recorded.correct, order)
+        self.parsed: Flags = self.answers >= 0
 
     @cached_property
     def votes(self) -> _Leader:
@@ -146,7 +151,7 @@ class _Draws:
         return right
 
     def _leader(self, gain: NDArray[Any]) -> _Leader:
-        """gain: of the weight of each sample's answer. Weights only grow, so after a sample the last
+        """gain: of the weight of each sample's answer. Weights only grow, so after it the last
         leader leads, or the sample's own answer."""
         samples, queries, orders = gain.shape
         made = _Leader(np.zeros(gain.shape, dtype=bool), *(np.empty_like(gain) for _ in range(3)))
@@ -175,6 +180,10 @@ class _Draws:
             for kept, now in zip(made, (right, lead, second, total), strict=True):
                 kept[t] = now
         return made
+
+
+def _drawn(column: NDArray[T], order: Integers) -> NDArray[T]:
+    return np.ascontiguousarray(column[:, order].transpose(2, 0, 1))
 
 
 def _replayed(policy: Policy, draws: _Draws) -> Replayed:

@@ -104,7 +104,7 @@ def test_a_seed_gives_the_same_figures_however_many_queries_there_are():
     rng = np.random.default_rng(0)
     answers = rng.integers(-1, 4, (40, 8))
     one = Recorded(answers, rng.random((40, 8)), answers == 1)
-    first = Recorded(*(column[:3] for column in one))
+    first = one.of(slice(3))
     policies = [POLICIES[name].make(threshold) for name, threshold in EVERY]
     for whole, part in zip(
         replay(policies, one, 20, 7), replay(policies, first, 20, 7), strict=True
