@@ -90,7 +90,7 @@ def served(config: Config, base: bool) -> tuple[str, dict[str, float]]:
 
 
 def _thresholds(report: dag.Planned | None, model: str) -> dict[str, float]:
-    from pipelines.serving.thresholds import measured
+    from pipelines.serving.calibration import measured
 
     found: dict[str, float] = {}
     why = "data.eval is empty, so the run has no report"

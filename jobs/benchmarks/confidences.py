@@ -8,23 +8,20 @@ from numpy.typing import NDArray
 
 from pipelines.config import Config
 from pipelines.method import metrics
+from pipelines.method.calibration_error import plain_ece
 
 Array = NDArray[np.float64]
 Scores = tuple[Array, Array]  # confidence and correctness, [queries, samples] each
 RESAMPLES = 1000
 
 
-def _of(statistic: metrics.Statistic) -> Callable[[Array, Array], float]:
-    def flat(confidence: Array, correct: Array) -> float:
-        value = statistic(confidence.ravel(), correct.ravel())
-        return float("nan") if value is None else value
-
-    return flat
+def _of(metric: metrics.Metric) -> Callable[[Array, Array], float]:
+    return lambda c, correct: float(metric(c, correct, metrics.each_once(len(c)))[0])
 
 
 STATISTICS: dict[str, Callable[[Array, Array], float]] = {
     "mean_c": lambda confidence, correct: float(confidence.mean()),
-    "ece": _of(metrics.ece),
+    "ece": plain_ece,
     "auroc": _of(metrics.auroc),
     "brier": _of(metrics.brier),
 }

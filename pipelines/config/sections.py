@@ -209,10 +209,8 @@ class EvaluateConfig(_Section):
     policies: Distinct[Text] = (
         "best_of_n", "self_consistency", "sc_conf", "early_stopping", "asc", "asc_conf", "esc",
     )  # fmt: skip
-    # of confidences and shares; one is chosen on the calibration queries
-    thresholds: Distinct[Unit] = (
-        0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99,
-    )  # fmt: skip
+    # of confidences and shares; by default quantiles of the calibration queries', and a few shares
+    thresholds: Distinct[Unit] | None = None
     windows: Distinct[Count] = (2, 3, 4, 5, 8)  # of esc
     live_queries: Annotated[int, Field(ge=0)] = 16  # answered live too, to compare with replay
     bootstrap: Count = 1000  # resamples of queries for each interval

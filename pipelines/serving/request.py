@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.config.values import Text
 from pipelines.datasets.choices import choices_of, of_field, shown
-from pipelines.serving import thresholds
-from pipelines.serving.thresholds import Threshold
+from pipelines.serving import calibration
+from pipelines.serving.calibration import Threshold
 
 
 class Request(BaseModel):
@@ -31,7 +31,7 @@ class Request(BaseModel):
 
     @model_validator(mode="after")
     def _known_policy(self) -> Self:
-        thresholds.check(self.policy, self.threshold)
+        calibration.check(self.policy, self.threshold)
         return self
 
     @model_validator(mode="after")

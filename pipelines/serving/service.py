@@ -3,8 +3,8 @@
     curl --json '{"question": "What is 7 + 5?", "kind": "number", "policy": "early_stopping",
          "budget": 16}' localhost:8000/answer
 
-A replica holds one engine and many requests at once. A policy (policies.py) stops at the threshold
-that the run measured for it (thresholds.py), unless the request names another. Samples are drawn as
+A replica holds one engine and many requests at once. A policy (policies.py) stops where the run
+chose (calibration.py), unless the request names a threshold. Samples are drawn as
 evaluation draws them: by `evaluate.sampling`.
 """
 
@@ -35,7 +35,7 @@ from pipelines.method.consistency import self_consistency, soft_self_consistency
 from pipelines.method.policies import POLICIES
 from pipelines.running import placement
 from pipelines.running.board import Board
-from pipelines.serving import thresholds
+from pipelines.serving import calibration
 from pipelines.serving.request import Request, refuse
 
 api = FastAPI(title="Self-calibrated answers", exception_handlers={RequestValidationError: refuse})
@@ -135,7 +135,7 @@ class Answerer:
         config, prompts = self._config, self._engine.prompts
         family = POLICIES[request.policy]
         try:
-            threshold = thresholds.of_request(request.policy, request.threshold, self._measured)
+            threshold = calibration.of_request(request.policy, request.threshold, self._measured)
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
         question, choices = request.asked()

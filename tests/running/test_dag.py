@@ -168,5 +168,5 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
         "train": "0cf875d3",
         "export": "e32e5d4a",
         "evaluate": "b4eedc42",
-        "report": "5445bc65",
+        "report": "48eec684",
     }

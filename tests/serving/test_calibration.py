@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipelines.serving.thresholds import measured, of_request
+from pipelines.serving.calibration import measured, of_request
 from pipelines.storage.location import Location
 
 CURVE = [{"threshold": 0.3, "accuracy": 0.5, "avg_samples": 4.0}]
