@@ -1,6 +1,5 @@
 """P(True) of given responses under a model, and how well it tells which of them are right."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ from pipelines.method.calibration_error import plain_ece
 Array = NDArray[np.float64]
 Scores = tuple[Array, Array]  # confidence and correctness, [queries, samples] each
 RESAMPLES = 1000
-_TOKENS_AT_ONCE = 2048
 
 
 def _of(metric: metrics.Metric) -> Callable[[Array, Array], float]:
@@ -37,7 +35,7 @@ def measured(confidence: Array, correct: Array) -> dict[str, float]:
 
 
 def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
-    """Scores the responses of rows of schemas.LABELS; those that are the same, once.
+    """Scores the responses of rows of schemas.LABELS: a prompt, and what is the same, once.
 
     model: a causal one of transformers, or a PEFT model of one.
     """
@@ -50,27 +48,30 @@ def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
 
     directory = fetch(config.model.source)
     prompts = Prompts.load(directory, config.confidence.question, config.model.chat)
-    asked = [
-        [tuple(prompts.scoring_ids(row["prompt_ids"], ids)) for ids in row["response_ids"]]
-        for row in rows
-    ]
-    by_length: dict[int, list[tuple[int, ...]]] = defaultdict(list)  # so that nothing is padded
-    for one in dict.fromkeys(ids for row in asked for ids in row):
-        by_length[len(one)].append(one)
-    found: dict[tuple[int, ...], float] = {}
     model.eval()
-    with torch.inference_mode():
-        for length, alike in by_length.items():
-            size = max(1, _TOKENS_AT_ONCE // length)
-            for batch in (alike[i : i + size] for i in range(0, len(alike), size)):
-                logits = model(input_ids=torch.tensor(batch), logits_to_keep=1).logits[:, -1]
-                values = confidence_of(logits.float(), config.confidence.kind, prompts)
-                found |= zip(batch, values.tolist(), strict=True)
+    confidence = []
+    for row in rows:
+        prompt_ids = row["prompt_ids"]
+        own = list(dict.fromkeys(map(tuple, row["response_ids"])))
+        rest = [prompts.scoring_ids(prompt_ids, ids)[len(prompt_ids) :] for ids in own]
+        ids = torch.zeros(len(own), max(map(len, rest)), dtype=torch.long)  # no token sees padding
+        for i, one in enumerate(rest):
+            ids[i, : len(one)] = torch.tensor(one)
+        last = torch.tensor([len(one) - 1 for one in rest])
+        with torch.inference_mode():
+            cache = model(torch.tensor([prompt_ids]), logits_to_keep=1).past_key_values
+            cache.batch_repeat_interleave(len(own))
+            logits = model(ids, past_key_values=cache, logits_to_keep=last).logits
+            values = confidence_of(
+                logits.diagonal().T.float(), config.confidence.kind, prompts
+            ).tolist()
+        found = dict(zip(own, values, strict=True))
+        confidence.append([found[tuple(ids)] for ids in row["response_ids"]])
     correct = [
         [is_correct(one["answer"], row["reference"], row["kind"]) for one in row["samples"]]
         for row in rows
     ]
-    return np.array([[found[ids] for ids in row] for row in asked]), np.array(correct, float)
+    return np.array(confidence), np.array(correct, float)
 
 
 def difference(

@@ -30,7 +30,7 @@ from pipelines.storage.schemas import (
 def spec(config: Config) -> dict[str, Any]:
     return {
         "seed": config.seed,
-        "evaluate": config.evaluate.model_dump(mode="json"),
+        "evaluate": config.evaluate.model_dump(mode="json", exclude={"sampling"}),
         "train_sets": sorted({entry.title for entry in config.data.train}),
     }
 
