@@ -19,7 +19,7 @@ import numpy as np
 
 from pipelines.method.metrics import BINS, Array, bin_of, mean
 
-_POINTS = 500  # confidences up to which KS cumulates, at most; quantiles where there are more
+_POINTS = 200  # confidences up to which KS cumulates, at most; quantiles where there are more
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from typing import Any
 from pipelines.config import Config
 from pipelines.method import metrics
 from pipelines.method.metrics import Array
-from pipelines.method.replay import Recorded
 from pipelines.method.savings import Curve, at_equal_accuracy
 from pipelines.stages.report.measure import as_json, differences, measure, points
 from pipelines.stages.report.replays import SC, Queries, Replays
@@ -35,7 +34,7 @@ def figures(config: Config, replays: Mapping[str, Replays]) -> dict[str, Any]:
     for title, members in titles.items():
         queries = replays[MODELS[0]].of_sets(members)
         weights = metrics.resample(len(queries), config.evaluate.bootstrap, config.seed)
-        parts = {model: _part(one.test.recorded, queries) for model, one in replays.items()}
+        parts = {model: one.test.recorded.of(queries) for model, one in replays.items()}
         measured = {model: measure(part, weights) for model, part in parts.items()}
         found["differences"][title] = differences(*(measured[model] for model in MODELS))
         found["datasets"][title] = {
@@ -48,12 +47,6 @@ def figures(config: Config, replays: Mapping[str, Replays]) -> dict[str, Any]:
                 model: of_model(one, queries, weights) for model, one in replays.items()
             }
     return found | {"groups": list(titles)}  # in order; the first is what the report opens with
-
-
-def _part(recorded: Recorded, queries: Queries) -> Recorded:
-    return Recorded(
-        recorded.answers[queries], recorded.confidence[queries], recorded.correct[queries]
-    )
 
 
 def _policies(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:
