@@ -112,6 +112,8 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         ),
     )
     result = trainer.fit()
+    if (wrong := result.return_value) is not None:
+        raise ValueError(wrong)
     assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
     with result.checkpoint.as_directory() as directory:
         local = Location.of(directory)

@@ -100,7 +100,7 @@ def results(measured):
 def test_the_page_holds_the_figures_and_escapes_names():
     measured = measure(CONFIG, TEST, CALIBRATION)
     arrays = (np.array([0.1, 0.9]), np.array([0.0, 1.0]))
-    losses = [{"step": 1, "calibration": 0.2, "generation": 0.0}] * 2
+    losses = [{"step": 1, "calibration": 0.2, "generation": None}] * 2
     page = render(
         results(measured),
         {"<b>capitals": {"base": arrays, "calibrated": arrays}},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pytest
 import torch
 from processes import descendants
 from ray.train import TrainingFailedError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import get_cosine_schedule_with_warmup
 from waiting import once
 
@@ -230,6 +231,22 @@ def test_other_workers_under_another_zero_stage_go_on(
     resumed = run(config(tiny, workers=3, zero_stage=3, cpus=0.3), examples, tmp_path)
     ends_as_undisturbed(resumed, kept, one_worker)
     assert {one["workers"] for one in resumed[1]} == {2, 3}
+
+
+def test_a_model_whose_logits_are_no_numbers_is_refused_in_one_line(
+    tiny, examples, ray_cluster, tmp_path
+):
+    """At once: no start of the workers anew would help."""
+    broken, out = tmp_path / "model", tmp_path / "out"
+    shutil.copytree(tiny, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["model.norm.weight"].fill_(float("nan"))
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    out.mkdir()
+    with pytest.raises(
+        ValueError, match=r"^model.source: training would read other logits .*llama"
+    ):
+        run(config(broken), examples, out)
 
 
 def test_nothing_fits(tiny, examples, ray_cluster, tmp_path):
