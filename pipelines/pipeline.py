@@ -32,8 +32,8 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
         step("held_out", queries, roles=("calibration", "eval"), version=2),
         # Answers are read anew, and samples have their mass.
         step("label", label, "queries", version=2),
-        step("examples", examples, "label"),
-        # An example's task decides its loss, and ends are trained.
+        # Two pools; an example's task decides its loss, it may weigh, and ends are trained.
+        step("examples", examples, "label", version=2),
         step("train", train, "examples", version=3),
         step("export", export, "train"),
         step("evaluate", evaluate, "held_out", "export", version=2),

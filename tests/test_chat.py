@@ -67,7 +67,7 @@ def test_examples(config, expected, tmp_path):
     pq.write_table(pa.Table.from_pylist([row], LABELS), tmp_path / "label" / "0.parquet")
     label, out = Location.of(str(tmp_path / "label")), Location.of(str(tmp_path))
     examples.run(config, {"label": label}, out)
-    (one,) = pq.read_table(tmp_path / "examples.parquet").to_pylist()
+    one, *_ = pq.read_table(tmp_path / "examples.parquet").to_pylist()
     assert one["turn_ids"] == expected.turn_ids
 
 

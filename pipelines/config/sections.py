@@ -3,14 +3,10 @@
 Field comments are the config reference (README.md lists the same keys).
 """
 
-import datetime
-import difflib
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -18,53 +14,20 @@ from pydantic import (
     model_validator,
 )
 
+from pipelines.config.values import (
+    Count,
+    Date,
+    Distinct,
+    Positive,
+    Several,
+    Some,
+    Text,
+    Unit,
+    nearest,
+)
 from pipelines.method.policies import POLICIES
 from pipelines.method.template import PLAIN, RESERVED, Chat
-from pipelines.storage.text import flaw, short
-
-
-def _plain(text: str) -> str:
-    if not text.strip():
-        raise ValueError("expected some text")
-    if (found := flaw(text)) is not None:
-        raise ValueError(f"expected text without {found}")
-    return text
-
-
-def _date(value: Any) -> Any:
-    """A date of its ISO text; a number is no date, though pydantic would take it for seconds."""
-    try:
-        return datetime.date.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        return value  # refused as what it is
-
-
-def nearest(word: str, choices: Any) -> str:
-    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; valid: {', '.join(choices)}"
-
-
-def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not values:
-        raise ValueError("expected one or more")
-    return values
-
-
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    for place, value in enumerate(values):
-        if value in values[:place]:
-            raise ValueError(f"{short(repr(value))} is there twice")
-    return values
-
-
-Unit = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Positive = Annotated[float, Field(gt=0)]
-Text = Annotated[str, AfterValidator(_plain)]
-T = TypeVar("T")
-Several = Annotated[tuple[T, ...], Field(strict=False)]  # from YAML's lists
-Some = Annotated[Several[T], AfterValidator(_some)]
-Distinct = Annotated[Some[T], AfterValidator(_distinct)]
+from pipelines.storage.text import short
 
 
 class _Section(BaseModel):
@@ -80,7 +43,7 @@ class ModelConfig(_Section):
     template: dict[str, JsonValue] = {}  # variables of its chat template, e.g. enable_thinking
     system: Text | None = None  # a system prompt; the template's own, by default
     # what a chat template is told that asks for today
-    date: Annotated[datetime.date, BeforeValidator(_date)] = PLAIN.date
+    date: Date = PLAIN.date
 
     @property
     def chat(self) -> Chat:
@@ -179,8 +142,13 @@ class EngineConfig(_Section):
 class ExamplesConfig(_Section):
     total: Count = 100_000  # examples to train on; fewer where the labels have fewer
     generation_ratio: Unit = 0.7  # share of generation examples; 0.8 for Qwen and R1
-    eta: Unit = 0.75  # generation examples and the cross entropy want SSC > eta
-    bin_width: Annotated[float, Field(gt=0, le=1)] = 0.05  # SSC bins are drawn from evenly
+    eta: Unit = 0.75  # generation examples want SSC > eta
+    # own: each pool its own; joint: the calibration loss everywhere, both above eta
+    loss: Literal["own", "joint"] = "own"
+    # of calibration examples: as many from each bin of SSC, these weighted, or as they come
+    draw: Literal["even", "weighted", "natural"] = "even"
+    bin_width: Annotated[float, Field(gt=0, le=1)] = 0.05  # of SSC; 1.0 has a bin of its own
+    quotas: bool = True  # as many from each data set, where it has them
     target: Literal["ssc", "p_true", "vote"] = "ssc"  # the others are ablations
 
 

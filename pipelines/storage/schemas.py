@@ -76,5 +76,6 @@ EXAMPLES_FILE = "examples.parquet"
 ADAPTER_DIR = "adapter"  # of train and export: PEFT form
 MODEL_DIR = "model"  # of export: merged
 METRICS_FILE = "metrics.json"  # of a report
+CALIBRATION_FILE = "calibration.json"  # of a report: thresholds that calibration queries chose
 LOSSES_FILE = "losses.jsonl"  # of train: a line an optimizer step
 LIVE_FILE = "live.json"  # of evaluate: live runs against their replay

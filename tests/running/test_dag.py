@@ -151,11 +151,11 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
     planned = dag.plan(pipeline.steps(config), config.root)
     assert {one.step.name: one.fingerprint[:8] for one in planned} == {
         "queries": "79041266",
-        "held_out": "7b1993e0",
+        "held_out": "9a96900d",
         "label": "b75ef799",
-        "examples": "8b6627f6",
-        "train": "984ecf2f",
-        "export": "2fd8c98d",
-        "evaluate": "4494ff1d",
-        "report": "dffa7e22",
+        "examples": "9014c3e1",
+        "train": "0cf875d3",
+        "export": "e32e5d4a",
+        "evaluate": "b4eedc42",
+        "report": "5445bc65",
     }

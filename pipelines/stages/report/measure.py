@@ -9,7 +9,7 @@ from pipelines.config import Config
 from pipelines.method import metrics
 from pipelines.method.answers import is_correct
 from pipelines.method.metrics import Array
-from pipelines.method.policies import POLICIES, replay
+from pipelines.method.policies import POLICIES, in_order
 
 STATISTICS: dict[str, metrics.Statistic] = {
     "accuracy": lambda confidence, correct: float(correct.mean()) if len(correct) else None,
@@ -107,7 +107,7 @@ def _replay_all(
     policy = POLICIES[name].make(threshold if threshold is not None else 0.0)
     right, used = [], []
     for row in rows:
-        run_of = replay(policy, [(s["answer"], s["p_true"]) for s in row["samples"]])
+        run_of = in_order(policy, [(s["answer"], s["p_true"]) for s in row["samples"]])
         verdict = {
             answer: is_correct(answer, row["reference"], row["kind"])
             for answer in set(run_of.answers)
