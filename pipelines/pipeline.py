@@ -27,9 +27,9 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
         return Step(name, run, spec, inputs, version)
 
     every = [
-        # Rows have their choices, and prompts no date of the day.
-        step("queries", queries, roles=("train",), version=2),
-        step("held_out", queries, roles=("calibration", "eval"), version=2),
+        # A limit is in a seeded order, and a sum stands once, in one split.
+        step("queries", queries, roles=("train",), version=3),
+        step("held_out", queries, roles=("calibration", "eval"), version=3),
         # Answers are read anew, and samples have their mass.
         step("label", label, "queries", version=2),
         # Two pools; an example's task decides its loss, it may weigh, and ends are trained.

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
 from tokenizing import byte_level, template, write
 
 from pipelines.config import Config
@@ -25,13 +26,14 @@ def config(tmp_path_factory):
     text = template("mentions").replace("m.role", role, 1)
     made = byte_level(special=("<|im_start|>", "<|im_end|>"))
     source = write(tmp_path_factory.mktemp("chat") / "model", made, text)
-    (source / "model.safetensors").touch()
+    save_file({"one": np.zeros(1)}, source / "model.safetensors")
     return Config.model_validate(
         {
             "root": "r",
             "model": {"source": str(source), "system": "Be brief.", "template": {"voice": "low"}},
             "data": {"train": [{"name": "capitals", "limit": 1}]},
             "confidence": {"question": QUESTION},
+            "engine": {"kv_cache_gib": 1},
         }
     )
 
@@ -100,7 +102,7 @@ def test_the_engine(config, expected, monkeypatch):
         return SimpleNamespace(input_processor=fields, output_handler=None, shutdown=lambda: None)
 
     monkeypatch.setattr(vllm_engine.AsyncLLM, "from_engine_args", stand_in)
-    engine = vllm_engine.VLLMEngine.of(config, config.model.source)
+    engine = vllm_engine.VLLMEngine.of(config, config.model.source, config.sampling)
     try:
         assert same(engine.prompts, expected)
     finally:

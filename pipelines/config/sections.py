@@ -86,27 +86,42 @@ class DataConfig(_Section):
     calibration: Several[DatasetConfig] = ()  # thresholds are chosen here
     eval: Several[DatasetConfig] = ()  # results are reported on
 
-    @field_validator("train", "calibration", "eval")
-    @classmethod
-    def _files_have_titles(cls, entries: tuple[DatasetConfig, ...]) -> tuple[DatasetConfig, ...]:
+    @model_validator(mode="after")
+    def _files_have_titles(self) -> Self:
+        entries = (*self.train, *self.calibration, *self.eval)
         own = {str(one.path) for one in entries if one.name == "jsonl" and not one.label}
         if len(own) > 1:
-            raise ValueError(
-                f"{' and '.join(sorted(own))} would be listed as one; give each a label"
+            raise ValueError(  # a title tells what is in domain
+                f"{' and '.join(sorted(own))} would be listed as one data set, jsonl; give each a "
+                "label, an equal one to the files of one set"
             )
-        return entries
+        return self
 
 
-class SamplingConfig(_Section):
-    num_samples: Count = 32  # N responses a query
-    max_tokens: Count = 1024  # of a response
-    method: Literal["edt", "fixed"] = "edt"  # entropy-based dynamic temperature, or a fixed one
-    temperature: Annotated[float, Field(gt=0, le=1000)] = (
-        0.8  # T0; with method fixed, the temperature
-    )
+Method = Literal["edt", "fixed"]
+Temperature = Annotated[float, Field(gt=0, le=1000)]
+
+
+class _EdtConfig(_Section):
     edt_base: Annotated[float, Field(ge=0.001, le=1)] = 0.8  # N_edt
     edt_theta: Annotated[float, Field(ge=0, le=1000)] = 1.0  # theta of EDT
     compat: Literal["none", "paper_code"] = "none"  # paper_code: its entropy, without log Z
+
+
+class DrawConfig(_EdtConfig):  # how a response is drawn
+    max_tokens: Count = 1024  # of a response
+    method: Method = "edt"  # entropy-based dynamic temperature, or a fixed one
+    temperature: Temperature = 0.8  # T0; with method fixed, the temperature
+
+
+class SamplingConfig(DrawConfig):  # of the label stage: what is trained on
+    num_samples: Count = 32  # N responses a query
+
+
+class EvaluateSamplingConfig(_EdtConfig):  # of evaluation and serving: Config.answering
+    max_tokens: Count | None = None  # of a response; sampling.max_tokens, by default
+    method: Method = "fixed"  # the paper's: a fixed temperature; or edt
+    temperature: Temperature = 1.0  # the paper's; with method edt, T0
 
 
 class ConfidenceConfig(_Section):
@@ -127,7 +142,7 @@ class EngineConfig(_Section):
     max_model_len: Count = 4096  # prompt, response and confidence turn together
     block_size: Count | None = None  # KV block; on CPU 32 is the least, and 128 the default
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9  # for weights and KV cache
-    kv_cache_gib: Count | None = None  # CPU only: memory of the KV cache; vLLM's choice, by default
+    kv_cache_gib: Count | None = None  # CPU only: of the KV cache; most of the memory, by default
     enforce_eager: bool = False  # do not compile the model
     batch_invariant: bool = False  # GPU only: vLLM's mode of equal sums in any batch; slower
     trust_remote_code: bool = False  # run code that a model brings
@@ -189,6 +204,7 @@ class TrainConfig(_Section):
 
 class EvaluateConfig(_Section):
     num_samples: Count = 16  # N responses a test query, and the largest budget
+    sampling: EvaluateSamplingConfig = EvaluateSamplingConfig()
     # these seven, by default
     policies: Distinct[Text] = (
         "best_of_n", "self_consistency", "sc_conf", "early_stopping", "asc", "asc_conf", "esc",
@@ -224,7 +240,7 @@ class TrackingConfig(_Section):
 
 class Config(_Section):
     root: Text  # where artifacts go: a directory or s3://bucket/path
-    # of samples, splits, example selection, training and bootstraps
+    # of samples, limits, example selection, training and bootstraps
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     model: ModelConfig
     data: DataConfig
@@ -236,6 +252,13 @@ class Config(_Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     serve: ServeConfig = ServeConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @property
+    def answering(self) -> DrawConfig:
+        """How responses are drawn where they answer: in evaluation and by the service."""
+        own = self.evaluate.sampling
+        most = own.max_tokens or self.sampling.max_tokens
+        return DrawConfig(**own.model_dump(exclude={"max_tokens"}), max_tokens=most)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -260,9 +283,13 @@ class Config(_Section):
             )
         if self.engine.batch_invariant and not self.engine.gpus:
             raise ValueError("engine.batch_invariant: vLLM has this mode on GPUs alone")
-        if self.sampling.max_tokens >= self.engine.max_model_len:
-            raise ValueError(
-                f"sampling.max_tokens ({self.sampling.max_tokens}) leaves no room for a prompt in "
-                f"engine.max_model_len ({self.engine.max_model_len})"
-            )
+        for key, most in (
+            ("sampling.max_tokens", self.sampling.max_tokens),
+            ("evaluate.sampling.max_tokens", self.answering.max_tokens),
+        ):
+            if most >= self.engine.max_model_len:
+                raise ValueError(
+                    f"{key} ({most}) leaves no room for a prompt in engine.max_model_len "
+                    f"({self.engine.max_model_len})"
+                )
         return self

@@ -18,17 +18,20 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.protocol import StreamingInput
 from vllm.inputs import tokens_input
 from vllm.outputs import RequestOutput
+from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from pipelines.config import ConfidenceConfig, Config, EngineConfig, SamplingConfig
+from pipelines.config import ConfidenceConfig, Config, DrawConfig, EngineConfig
 from pipelines.engine.arguments import engine_arguments
 from pipelines.engine.edt_plugin import LOG_PROBABILITIES
+from pipelines.engine.footprint import need, reserve
 from pipelines.engine.protocol import Generated, Scored
 from pipelines.method.prompts import ConfidenceKind, Prompts, confidence, reply_mass
 from pipelines.method.template import PLAIN, Chat
 from pipelines.running.placement import where_parts_go
+from pipelines.running.progress import Count
 from pipelines.storage.models import fetch
 
 _NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
@@ -44,10 +47,11 @@ class VLLMEngine:
         self,
         model_dir: str,
         engine: EngineConfig,
-        sampling: SamplingConfig,
+        sampling: DrawConfig,
         scoring: ConfidenceConfig,
         chat: Chat = PLAIN,
     ):
+        self.count = Count()
         self._sampling = sampling
         self._kind = scoring.kind
         self.prompts = Prompts.load(model_dir, scoring.question, chat)
@@ -69,7 +73,11 @@ class VLLMEngine:
         except RuntimeError as error:
             if not str(error).startswith("Engine core initialization failed"):
                 raise
-            raise ValueError("engine: vLLM does not start; its process says why above") from None
+            raise ValueError(
+                "engine: vLLM does not start; its process says why above (of memory decide "
+                "engine.gpu_memory_utilization, engine.kv_cache_gib, engine.max_model_len and "
+                "engine.max_num_seqs)"
+            ) from None
         # It would end responses at what the model's files name, too, and that may be text
         # (method/tokenizer.py).
         self._llm.input_processor.generation_config_fields.pop("eos_token_id", None)
@@ -80,21 +88,25 @@ class VLLMEngine:
         atexit.register(self.shutdown)
 
     @classmethod
-    def of(cls, config: Config, source: str) -> Self:
-        """The engine of a config on a model's source, fetched to the nodes that have none of it."""
+    def of(cls, config: Config, source: str, sampling: DrawConfig) -> Self:
+        """The engine of a config on a model's source, fetched to the nodes that have none of it.
+
+        sampling: the config's `sampling` or its `answering`.
+        """
         model_dir, *others = sorted(set(where_parts_go(config.engine, partial(fetch, source))))
         if others:
             raise ValueError(
                 f"engine: one node keeps the model in {model_dir}, another in {others[0]}; "
                 "set $SELFCAL_CACHE to one path on all nodes"
             )
-        return cls(
-            str(model_dir), config.engine, config.sampling, config.confidence, config.model.chat
-        )
+        if current_platform.is_cpu():
+            reserve(need(model_dir, config.engine), config.engine)
+        return cls(str(model_dir), config.engine, sampling, config.confidence, config.model.chat)
 
     async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
         draw = VLLMDraw(self._llm, self.prompts, self._kind)
-        await draw.respond(prompt_ids, self._sampling, key)
+        await draw.respond(prompt_ids, self._sampling, key, self.count)
+        self.count.done += 1
         return draw
 
     def shutdown(self) -> None:
@@ -127,8 +139,10 @@ class VLLMDraw:
         # The part that asks for the score; None ends the session without one.
         self._turn: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
 
-    async def respond(self, prompt_ids: Sequence[int], sampling: SamplingConfig, key: int) -> None:
-        """Samples the response: sets `generated`."""
+    async def respond(
+        self, prompt_ids: Sequence[int], sampling: DrawConfig, key: int, count: Count
+    ) -> None:
+        """Samples the response: sets `generated`. Its tokens are counted as they come."""
         score = _score_params(self._kind, self._prompts)
 
         async def parts() -> AsyncGenerator[StreamingInput, None]:
@@ -148,8 +162,10 @@ class VLLMDraw:
             output = await self._next()
             cached = output.num_cached_tokens if cached is None else cached
             sampled += output.outputs[0].token_ids
+            count.tokens += len(output.outputs[0].token_ids)
             reason = output.outputs[0].finish_reason
         del sampled[0]  # of the first part
+        count.tokens -= 1
         ids = self._prompts.response_ids(sampled)
         self._kept = len(sampled) - 1  # of the ids that are scored, the session has these
         self.generated = Generated(
@@ -192,7 +208,7 @@ def _part(ids: Sequence[int], params: SamplingParams) -> StreamingInput:
     return StreamingInput(tokens_input(list(ids)), params)
 
 
-def respond_params(sampling: SamplingConfig, key: int, end_ids: Iterable[int]) -> SamplingParams:
+def respond_params(sampling: DrawConfig, key: int, end_ids: Iterable[int]) -> SamplingParams:
     return SamplingParams(
         temperature=0.0,
         max_tokens=sampling.max_tokens,

@@ -3,13 +3,14 @@
     curl --json '{"question": "What is 7 + 5?", "kind": "number", "policy": "early_stopping",
          "budget": 16}' localhost:8000/answer
 
-A replica holds one engine and many requests at once. A policy stops at the threshold that the run
-measured for it (thresholds.py), unless the request names another. The policies are the ones that
-offline replay runs (policies.py), over samples drawn as the label stage draws them (sampling.py).
+A replica holds one engine and many requests at once. A policy (policies.py) stops at the threshold
+that the run measured for it (thresholds.py), unless the request names another. Samples are drawn as
+evaluation draws them: by `evaluate.sampling`.
 """
 
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -33,6 +34,7 @@ from pipelines.engine.sampling import (
 from pipelines.method.consistency import self_consistency, soft_self_consistency
 from pipelines.method.policies import POLICIES
 from pipelines.running import placement
+from pipelines.running.board import Board
 from pipelines.serving import thresholds
 from pipelines.serving.request import Request, refuse
 
@@ -96,11 +98,22 @@ class Answerer:
     measured: the thresholds of requests that name none, by policy.
     """
 
-    def __init__(self, config: Config, source: str, measured: Mapping[str, float]):
+    def __init__(
+        self,
+        config: Config,
+        source: str,
+        measured: Mapping[str, float],
+        board: Board | None = None,
+    ):
         from pipelines.engine.vllm_engine import VLLMEngine
 
         self._config, self._measured = config, measured
-        self._engine = VLLMEngine.of(config, source)
+        self._leaving = ExitStack()
+        self._engine = VLLMEngine.of(config, source, config.answering)
+        self._leaving.callback(self._engine.shutdown)
+        self._post = self._leaving.enter_context(
+            board.engine(self._engine.count) if board else nullcontext()
+        )
         self._metrics = EngineMetrics("serve")
         self._mass = MassCheck()
         self._room = sample_room(config.engine.max_num_seqs)
@@ -113,6 +126,8 @@ class Answerer:
                 self._engine, config.seed, row, config.evaluate.num_samples, self._room
             )
         self._done(config.evaluate.num_samples, labeled["counters"])
+        if self._post:
+            self._post()
         return labeled
 
     @api.post("/answer")
@@ -125,7 +140,7 @@ class Answerer:
             raise HTTPException(422, str(error)) from None
         question, choices = request.asked()
         prompt_ids = prompts.sampling_ids(question)
-        room = prompts.room(config.engine.max_model_len, config.sampling.max_tokens)
+        room = prompts.room(config.engine.max_model_len, config.answering.max_tokens)
         if len(prompt_ids) > room:
             raise HTTPException(
                 422,
@@ -161,17 +176,19 @@ class Answerer:
             logging.getLogger("ray.serve").warning(wrong)
 
     def __del__(self) -> None:  # Serve's hook for a replica that is about to leave
-        if hasattr(self, "_engine"):
-            self._engine.shutdown()
+        self._leaving.close()
 
 
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
 
 
-def application(config: Config, source: str, measured: Mapping[str, float]) -> serve.Application:
+def application(
+    config: Config, source: str, measured: Mapping[str, float], board: Board | None = None
+) -> serve.Application:
     """Replicas that answer with a model: engine.count, or more by load up to max_count.
 
-    measured: the thresholds of requests that name none, by policy.
+    measured: the thresholds of requests that name none, by policy. board: where replicas post what
+    they draw.
     """
     engine = config.engine
     replicas: dict[str, Any] = {"num_replicas": engine.count}
@@ -189,7 +206,7 @@ def application(config: Config, source: str, measured: Mapping[str, float]) -> s
         **placement.replica(engine),
         health_check_timeout_s=120,
         logging_config=_QUIET,
-    ).bind(config, source, measured)
+    ).bind(config, source, measured, board)
 
 
 def deploy(
@@ -198,6 +215,7 @@ def deploy(
     name: str,
     route: str,
     measured: Mapping[str, float] | None = None,
+    board: Board | None = None,
 ) -> DeploymentHandle:
     """Runs the application under a route; returns its handle when it is ready.
 
@@ -209,7 +227,7 @@ def deploy(
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     where = {"host": config.serve.host, "port": config.serve.port}
     serve.start(http_options=where, logging_config=_QUIET)
-    app = application(config, source, measured or {})
+    app = application(config, source, measured or {}, board)
     try:
         return serve.run(app, name=name, route_prefix=route)
     except RuntimeError:  # it names no reason; the status of the deployment ends with it

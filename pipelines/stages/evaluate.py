@@ -22,6 +22,7 @@ from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import queries_at_once, totals
 from pipelines.method.policies import POLICIES, in_order
 from pipelines.running import cluster
+from pipelines.running.board import Board
 from pipelines.running.dag import Result
 from pipelines.running.progress import Progress
 from pipelines.storage.location import Location
@@ -35,7 +36,7 @@ def spec(config: Config) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "model": config.model.source,
-        "sampling": config.sampling.model_dump(mode="json", exclude={"num_samples"}),
+        "sampling": config.answering.model_dump(mode="json"),
         "confidence": config.confidence.model_dump(mode="json"),
         "num_samples": config.evaluate.num_samples,
         "live_queries": config.evaluate.live_queries,
@@ -56,9 +57,10 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     live: dict[str, Any] = {}
     for name, source in sources.items():
         print(f"evaluate: the {name} model's engines start", flush=True)
-        handle = deploy(config, source, name, f"/{name}")
+        board = Board()
+        handle = deploy(config, source, name, f"/{name}", board=board)
         try:
-            asyncio.run(_collect(config, handle, rows, out, name))
+            asyncio.run(_collect(config, handle, rows, out, name, board))
             columns = ["query_id", "role", "question", "kind", "choices", "samples"]
             recorded = out.read_table(f"{name}-", columns).to_pylist()
             tests = [row for row in recorded if row["role"] == "eval"]
@@ -109,10 +111,15 @@ def noise(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 async def _collect(
-    config: Config, handle: Any, rows: list[dict[str, Any]], out: Location, name: str
+    config: Config,
+    handle: Any,
+    rows: list[dict[str, Any]],
+    out: Location,
+    name: str,
+    board: Board,
 ) -> None:
     """Answers every row once, in files as rows end; those that an earlier run wrote stand."""
-    from ray.exceptions import RayActorError
+    from ray.exceptions import OutOfMemoryError, RayActorError
     from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
     files = 0
@@ -127,7 +134,7 @@ async def _collect(
 
     # A replica whose engine died is replaced, and its rows go to the next one.
     @retry(
-        retry=retry_if_exception_type(RayActorError),
+        retry=retry_if_exception_type((RayActorError, OutOfMemoryError)),
         stop=stop_after_attempt(1 + config.engine.max_restarts),
         wait=wait_random_exponential(max=30),
         reraise=True,
@@ -137,15 +144,18 @@ async def _collect(
             return await handle.collect.remote(row)
 
     finished: list[dict[str, Any]] = []
-    progress = Progress(f"evaluate: {name} did", len(rows), "queries", before=len(done))
-    for count, next_one in enumerate(
-        asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
-    ):
-        finished.append(await next_one)
-        progress.did()
-        if len(finished) == _ROWS_A_FILE or count == len(left):
-            write_rows(finished, _file(out, name, files))
-            finished, files = [], files + 1
+    samples = config.evaluate.num_samples
+    progress = Progress(
+        f"evaluate: {name}", samples * len(rows), "samples", longest=config.sampling.max_tokens
+    )
+    with board.watched(progress, samples * len(done)):
+        for count, next_one in enumerate(
+            asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
+        ):
+            finished.append(await next_one)
+            if len(finished) == _ROWS_A_FILE or count == len(left):
+                write_rows(finished, _file(out, name, files))
+                finished, files = [], files + 1
 
 
 def _file(out: Location, name: str, number: int) -> Location:

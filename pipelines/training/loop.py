@@ -12,7 +12,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from transformers import get_cosine_schedule_with_warmup
 from pipelines.config import Config
 from pipelines.method.losses import JointLoss
 from pipelines.method.prompts import Prompts
-from pipelines.running.progress import Progress
+from pipelines.running.progress import Count
 from pipelines.storage.models import fetch
 from pipelines.training.joint_model import JointModel
 from pipelines.training.lora import attach
@@ -79,7 +79,14 @@ def train_loop(arguments: dict[str, Any]) -> str | None:
             restore(engine, optimizer, schedule, Path(directory) / STATE_FILE, len(done))
 
     examples = ray.train.get_dataset_shard("train")
-    progress = Progress("train: did", steps, "steps", before=len(done))
+    count = Count(len(done), int(sum(one["tokens"] for one in done)))
+
+    def did(tokens: int) -> None:
+        count.tokens += tokens
+        if rank == 0:
+            arguments["board"].post("train", count)
+
+    did(0)
     step = 0
     for epoch in range(train.epochs):
         batches = examples.iter_batches(batch_size=train.batch_size, batch_format="pyarrow")
@@ -91,18 +98,20 @@ def train_loop(arguments: dict[str, Any]) -> str | None:
                 row | {"key": (config.seed, step, place)}
                 for place, row in enumerate(batch.to_pylist())
             ]
-            facts = optimizer_step(engine, rows, train.micro_tokens, rank, world)
+            facts = optimizer_step(engine, rows, train.micro_tokens, rank, world, did)
             done.append({"step": step, "epoch": epoch, "workers": world, **facts})
             last = step == steps
             if step % train.checkpoint_every == 0 or last:
                 report_checkpoint(engine, done, rank)
-            if rank == 0:
-                losses = [
+            count.done, count.more = (
+                step,
+                ", ".join(
                     f"{name} loss {facts[name]:.4f}"
                     for name in ("calibration", "generation")
                     if facts[name] is not None
-                ]
-                progress.did(more=", ".join([*losses, f"{facts['tokens']} tokens"]))
+                ),
+            )
+            did(0)
     assert step == steps, "the schedule and the last checkpoint count on it"
     return None
 
@@ -139,15 +148,22 @@ def start_engine(module: JointModel, steps: int) -> tuple[Any, Any, Any]:
 
 
 def optimizer_step(
-    engine: Any, rows: Sequence[Row], micro_tokens: int, rank: int, world: int
+    engine: Any,
+    rows: Sequence[Row],
+    micro_tokens: int,
+    rank: int,
+    world: int,
+    did: Callable[[int], None] = lambda tokens: None,
 ) -> dict[str, Any]:
     """Forward and backward by micro-batch, then one step; what losses.jsonl says of it.
 
     rows: of the whole batch. `loss` is a mean over them, `calibration` and `generation` over those
-    that have that loss; None where none has. `seconds` are this worker's own.
+    that have that loss; None where none has. `seconds` are this worker's own. did: takes the tokens
+    that all workers are further, after each micro-batch.
     """
     start = time.monotonic()
-    micros = shares(rows, world, micro_tokens)[rank]
+    every = shares(rows, world, micro_tokens)
+    micros = every[rank]
     spare = [min(rows, key=length_of)]  # for a micro-batch that only others have; weighs nothing
     # On the device: to read a number there is to wait for it.
     sums = torch.zeros(len(JointLoss._fields), dtype=torch.float64, device=engine.device)
@@ -159,6 +175,7 @@ def optimizer_step(
         # DeepSpeed takes the mean over workers; wanted is the mean over rows.
         engine.backward(loss.total * (counts * world / len(rows)))
         sums += torch.stack(loss).detach() * counts
+        did(sum(length_of(row) for share in every for row in share[number - 1]))
     learning_rate = engine.get_lr()[0]
     engine.step()
     torch.distributed.all_reduce(sums)

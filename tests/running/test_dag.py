@@ -79,6 +79,13 @@ def test_latest_points_to_the_artifacts_of_the_last_run(tmp_path):
     assert latest["c"] == artifacts["c"].uri
 
 
+def test_latest_names_what_is_done_of_a_run_that_goes_on(tmp_path):
+    with pytest.raises(RuntimeError, match="died"):
+        run(str(tmp_path), steps([], fail="c"))
+    latest = json.loads((tmp_path / "latest.json").read_text())
+    assert {name: uri.rpartition("/")[2][0] for name, uri in latest.items()} == {"a": "a", "b": "b"}
+
+
 @pytest.mark.parametrize("value", [{1, 2}, object(), float("nan"), {1: "x"}, b"bytes"])
 def test_what_has_no_canonical_form_raises(value):
     with pytest.raises(TypeError, match="spec"):
@@ -138,6 +145,10 @@ FROM_LABEL = ["label", "examples", "train", "export", "evaluate", "report"]
         ("examples.total=10", FROM_LABEL[1:]),
         ("train.learning_rate=0.1", FROM_LABEL[2:]),
         ("evaluate.num_samples=4", ["evaluate", "report"]),
+        ("evaluate.sampling.temperature=0.7", ["evaluate", "report"]),
+        ("evaluate.sampling.max_tokens=8", ["evaluate", "report"]),
+        ("evaluate.sampling.max_tokens=1024", []),  # what it is by default
+        ("sampling.temperature=0.7", FROM_LABEL),
         ("evaluate.thresholds=[0.5]", ["report"]),
     ],
 )

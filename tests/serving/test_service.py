@@ -34,12 +34,12 @@ def settings(model, **engine):
         "root": "r",
         "model": {"source": str(model)},
         "data": {"train": [{"name": "capitals"}]},
-        "sampling": {"max_tokens": 6},
+        "sampling": {"max_tokens": 9},
         "engine": {
             "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
             "enforce_eager": True, **engine,
         },
-        "evaluate": {"num_samples": 8},
+        "evaluate": {"num_samples": 8, "sampling": {"max_tokens": 6}},
         "serve": {"samples_ahead": 2, "port": PORT},
     }  # fmt: skip
 
@@ -126,7 +126,7 @@ def test_what_is_not_scored_is_the_same_sample(service):
 
 
 def test_equal_requests_draw_equal_samples(service):
-    """Also as part of a longer run, and as the label stage and evaluation draw them."""
+    """Also as part of a longer run, and as evaluation draws them: by evaluate.sampling."""
     short = post(question=QUESTION, policy="self_consistency", budget=3)
     long = post(question=QUESTION, policy="self_consistency", budget=8)
     other = post(question=QUESTION, policy="self_consistency", budget=8, seed=1)
@@ -135,6 +135,7 @@ def test_equal_requests_draw_equal_samples(service):
     assert [one["text"] for one in other["samples"]] != texts
     collected = asyncio.run(collect(service))
     assert [one["text"] for one in collected["samples"]] == texts
+    assert max(one["num_tokens"] for one in collected["samples"]) == 6
 
 
 async def collect(handle):

@@ -39,6 +39,7 @@ def config(model, **changes):
     return Config.model_validate(
         {
             "root": "r",
+            "seed": 2**63 - 1,  # the largest
             "model": {"source": str(model)},
             "data": {"train": [{"name": "capitals"}]},
             "train": settings | changes,
@@ -91,6 +92,12 @@ def one_worker(tiny, examples, ray_cluster, tmp_path_factory):
     return run(config(tiny), examples, tmp_path_factory.mktemp("one"))
 
 
+def same_weights(adapter, wanted):
+    """As a whole: where a gradient is next to zero, Adam makes a step of its last bits."""
+    for name, tensor in adapter.items():
+        assert float((tensor - wanted[name]).norm() / wanted[name].norm()) < 1e-3
+
+
 def plain_torch(made, model, rows):
     """The same training without Ray, DeepSpeed or micro-batches: the paper's loss row by row."""
     from plain_loss import two_forwards
@@ -122,9 +129,7 @@ def test_one_worker_trains_as_plain_torch_does(tiny, examples, ray_cluster, tmp_
     expected, weights = plain_torch(made, tiny, examples[1])
     assert [one["loss"] for one in losses] == pytest.approx([e[0] for e in expected], rel=1e-3)
     assert [one["lr"] for one in losses] == pytest.approx([e[1] for e in expected])
-    for name, tensor in adapter.items():
-        wanted = weights[name.replace(".weight", ".default.weight")]
-        torch.testing.assert_close(tensor, wanted, rtol=1e-2, atol=1e-3)
+    same_weights(adapter, {name.replace(".default.", "."): one for name, one in weights.items()})
 
 
 def test_what_the_artifact_says(one_worker, examples):
@@ -160,8 +165,7 @@ def test_any_number_of_workers_takes_the_same_steps(
     assert {one["workers"] for one in losses} == {workers}
     for name in ("loss", "calibration", "generation", "lr", "tokens", "rows"):
         assert [s[name] for s in losses] == pytest.approx([s[name] for s in expected], rel=1e-3)
-    for name, tensor in wanted.items():
-        torch.testing.assert_close(adapter[name], tensor, rtol=1e-2, atol=1e-3)
+    same_weights(adapter, wanted)
 
 
 @pytest.fixture
@@ -203,8 +207,7 @@ def ends_as_undisturbed(resumed, kept, undisturbed):
     assert [s["step"] for s in losses] == [s["step"] for s in expected]
     for name in ("loss", "lr"):
         assert [s[name] for s in losses] == pytest.approx([s[name] for s in expected], rel=1e-3)
-    for name, tensor in wanted.items():
-        torch.testing.assert_close(adapter[name], tensor, rtol=1e-2, atol=1e-3)
+    same_weights(adapter, wanted)
 
 
 @pytest.mark.parametrize("stage", [2, 3])

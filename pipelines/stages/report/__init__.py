@@ -22,7 +22,7 @@ from pipelines.storage.schemas import LIVE_FILE, LOSSES_FILE, METRICS_FILE, MODE
 def spec(config: Config) -> dict[str, Any]:
     return {
         "seed": config.seed,
-        "evaluate": config.evaluate.model_dump(mode="json"),
+        "evaluate": config.evaluate.model_dump(mode="json", exclude={"sampling"}),
         "train_sets": sorted({entry.title for entry in config.data.train}),
     }
 
