@@ -121,14 +121,10 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
             logging_config=LoggingConfig("WARNING"),  # the loop says how far it is
         ),
     )
-<<<<<<< HEAD
-    result = trainer.fit()
-    if (wrong := result.return_value) is not None:
-        raise ValueError(wrong)
-=======
     with board.watched(progress):
         result = trainer.fit()
->>>>>>> main
+    if (wrong := result.return_value) is not None:
+        raise ValueError(wrong)
     assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
     with result.checkpoint.as_directory() as directory:
         local = Location.of(directory)
