@@ -97,8 +97,9 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         per_worker["GPU"] = train.gpus
     placement.tell_if_short("train.workers", train.workers, [per_worker])
     workers: Any = train.workers if train.max_workers is None else (train.workers, train.most)
+    loop: Any = train_loop  # Ray's types know of none that returns something
     trainer = TorchTrainer(
-        train_loop,
+        loop,
         train_loop_config={
             "config": config.model_dump(mode="json"),
             "rows": fitting,
@@ -122,7 +123,9 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         ),
     )
     with board.watched(progress):
-        result = trainer.fit()
+        result: Any = trainer.fit()
+    if (wrong := result.return_value) is not None:
+        raise ValueError(wrong)
     assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
     with result.checkpoint.as_directory() as directory:
         local = Location.of(directory)

@@ -47,8 +47,11 @@ STEPS_FILE = "losses.json"  # a mapping for each optimizer step so far
 STATE_FILE = "state.safetensors"
 
 
-def train_loop(arguments: dict[str, Any]) -> None:
-    """arguments: the resolved config, and `rows`, the examples of an epoch over all workers."""
+def train_loop(arguments: dict[str, Any]) -> str | None:
+    """arguments: the resolved config, and `rows`, the examples of an epoch over all workers.
+
+    Returns what is wrong with the model, in one line; raised here, Ray would start anew, in vain.
+    """
     for name in ("ray.data._internal.progress", reporting.__file__):
         logging.getLogger(name).setLevel(logging.ERROR)  # "no bars"; each checkpoint, in full
     config = Config.model_validate(arguments["config"])
@@ -64,7 +67,10 @@ def train_loop(arguments: dict[str, Any]) -> None:
     prompts = Prompts.load(model_dir, config.confidence.question, config.model.chat)
     torch.manual_seed(config.seed)
     module = JointModel(attach(model_dir, config), config, prompts).to(get_device())
-    module.check_logits()
+    try:
+        module.check_logits()
+    except ValueError as error:
+        return str(error)
     engine, optimizer, schedule = start_engine(module, steps)
     done: list[dict[str, Any]] = []
     if (checkpoint := ray.train.get_checkpoint()) is not None:
@@ -107,6 +113,7 @@ def train_loop(arguments: dict[str, Any]) -> None:
             )
             did(0)
     assert step == steps, "the schedule and the last checkpoint count on it"
+    return None
 
 
 def start_engine(module: JointModel, steps: int) -> tuple[Any, Any, Any]:

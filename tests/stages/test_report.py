@@ -251,7 +251,7 @@ def written(tmp_path_factory):
         place.make_dir()
         (place / MANIFEST).write_json(manifests().get(name, {"seconds": 1.0, "metrics": {}}))
     write_evaluate(inputs["evaluate"], {"base": 0.05, "calibrated": 0.5})
-    line = {"step": 1, "calibration": 0.2, "generation": 0.0}
+    line = {"step": 1, "calibration": 0.2, "generation": None}
     (inputs["train"] / LOSSES_FILE).write_text(f"{json.dumps(line)}\n" * 2)
     out = root / "report"
     out.make_dir()

@@ -101,6 +101,11 @@ def test_the_generation_loss_is_that_of_the_models_own_forward(family):
     assert (headed == pytest.approx(own, rel=1e-3)) == (family in PLAIN), "the head alone"
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma2", "cohere", "granite"])
+def test_rounding_in_bfloat16_is_no_difference(family):
+    made(family).to(torch.bfloat16).check_logits()
+
+
 class Drifting(LlamaForCausalLM):
     """Does more to its logits, by their place, than its decoder and head do."""
 

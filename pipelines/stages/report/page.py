@@ -156,9 +156,9 @@ def _histogram(models: Mapping[str, Any]) -> Figure:
 
 def _training(losses: Sequence[Mapping[str, float]]) -> Figure:
     figure, panels = plt.subplots(1, 2, figsize=(9, 2.6))
-    steps = [one["step"] for one in losses]
     for panel, name in zip(panels, ("calibration", "generation"), strict=True):
-        values = [one[name] for one in losses]
+        own = [one for one in losses if one[name] is not None]
+        steps, values = [one["step"] for one in own], [one[name] for one in own]
         panel.plot(steps, values, color=_COLORS["calibrated"], lw=1, alpha=0.4)
         panel.plot(steps, _smooth(values), color=_COLORS["calibrated"], lw=1.8)
         panel.set(title=f"{name} loss", xlabel="optimizer step", ylim=(0, None))
