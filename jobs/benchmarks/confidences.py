@@ -27,11 +27,11 @@ STATISTICS: dict[str, Callable[[Array, Array], float]] = {
 }
 
 
-def measured(confidence: Array, correct: Array) -> dict[str, float]:
+def measured(confidence: Array, correct: Array) -> dict[str, float | None]:
+    """Each statistic; None where it is undefined."""
     found = {name: statistic(confidence, correct) for name, statistic in STATISTICS.items()}
-    return {name: round(value, 4) for name, value in found.items()} | {
-        "accuracy": round(float(correct.mean()), 4)
-    }
+    found["accuracy"] = float(correct.mean())
+    return {name: None if np.isnan(value) else round(value, 4) for name, value in found.items()}
 
 
 def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
@@ -79,7 +79,8 @@ def difference(
 ) -> tuple[float, float, float]:
     """(mean, low, high) of a statistic's mean over `trained` less that of `base`.
 
-    A 95% percentile interval by resampling queries, the same ones of all: paired.
+    A 95% percentile interval by resampling queries, the same ones of all: paired. NaN where the
+    statistic is undefined.
     """
     queries = len(base[0])
 
@@ -88,5 +89,7 @@ def difference(
         return float(mean - statistic(base[0][rows], base[1][rows]))
 
     draws = np.random.default_rng(0).integers(0, queries, (RESAMPLES, queries))
-    low, high = np.nanpercentile([at(rows) for rows in draws], [2.5, 97.5])
+    values = np.array([at(rows) for rows in draws])
+    defined = values[~np.isnan(values)]
+    low, high = np.percentile(defined if len(defined) else values, [2.5, 97.5])
     return at(slice(None)), float(low), float(high)
