@@ -4,8 +4,8 @@
          "budget": 16}' localhost:8000/answer
 
 A replica holds one engine and many requests at once. A policy (policies.py) stops where the run
-chose (calibration.py), unless the request names a threshold. Samples are drawn as
-evaluation draws them: by `evaluate.sampling`.
+chose (calibration.py), unless the request names a threshold. Samples are drawn as evaluation draws
+them: by `evaluate.sampling`.
 """
 
 import logging

@@ -161,12 +161,12 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
     config = load(str(ROOT / "jobs" / "configs" / "quickstart.yaml"), [f"root={tmp_path}"])
     planned = dag.plan(pipeline.steps(config), config.root)
     assert {one.step.name: one.fingerprint[:8] for one in planned} == {
-        "queries": "79041266",
-        "held_out": "9a96900d",
-        "label": "b75ef799",
-        "examples": "9014c3e1",
-        "train": "0cf875d3",
-        "export": "e32e5d4a",
-        "evaluate": "b4eedc42",
-        "report": "48eec684",
+        "queries": "abccde27",
+        "held_out": "01057dac",
+        "label": "f8358d30",
+        "examples": "6bd3b081",
+        "train": "8965b411",
+        "export": "207e7963",
+        "evaluate": "de6b5951",
+        "report": "bec0a3be",
     }
