@@ -131,7 +131,7 @@ def test_a_config_is_read_or_refused(told, config, line):
         is_refused(outcome, line)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 200), st.text(st.characters(codec="utf-8"), max_size=8))
 def test_a_config_with_a_hole_is_read_or_refused(tmp_path, at, other):
     (tmp_path / "c.yaml").write_text(TEXT[:at] + other + TEXT[at + len(other) :], "utf-8")

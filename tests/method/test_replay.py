@@ -46,7 +46,7 @@ def by_tallies(policy, one, order):
     return np.array(right), np.array(used)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(recorded(), st.integers(0, 99), st.sampled_from(EVERY))
 def test_an_order_ends_as_the_tallies_do(one, seed, of):
     policy = POLICIES[of[0]].make(of[1])
@@ -57,7 +57,7 @@ def test_an_order_ends_as_the_tallies_do(one, seed, of):
     np.testing.assert_array_equal(found.samples, used)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(recorded(samples=4), st.sampled_from(EVERY))
 def test_the_mean_over_all_orders_is_theirs(one, of):
     policy = POLICIES[of[0]].make(of[1])
