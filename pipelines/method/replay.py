@@ -80,14 +80,18 @@ def replay(
 def orders_of(samples: int, orders: int, seed: int) -> Integers:
     """Orders [at least `orders`, samples] of a query's samples, the same for all queries.
 
-    Random cycles, each begun at every sample: so every sample is in every place equally often, and
-    a first half in one order is the second half in another. Means vary less than over as many
-    independent orders, and at a budget of one they are exact.
+    Latin squares: every sample is in every place equally often, so that at a budget of one means
+    are exact, and at others they vary less than over as many independent orders. The places are
+    shuffled: in orders that are mere rotations the same sample would follow another in all of them,
+    and what stops at the first sure sample, or at equal ones in a row, would hang on few neighbors.
     """
     rng = np.random.default_rng(seed)
-    turns = (np.arange(samples)[:, None] + np.arange(samples)) % samples
+    sample = np.arange(samples)[:, None]
     return np.concatenate(
-        [rng.permutation(samples)[turns] for _ in range(max(1, -(-orders // samples)))]
+        [
+            (sample + rng.permutation(samples)) % samples
+            for _ in range(max(1, -(-orders // samples)))
+        ]
     )
 
 
@@ -231,7 +235,7 @@ def _agreed(policy: EarlyStoppingSC, answers: Integers) -> Flags:
     equal = answers >= 0
     for back in range(1, policy.window):
         equal[back:] &= answers[back:] == answers[:-back]
-        equal[:back] &= back > np.arange(len(equal[:back]))[:, None, None] + len(answers)
+        equal[:back] = False
     if not policy.sliding:
         equal &= (np.arange(1, len(answers) + 1) % policy.window == 0)[:, None, None]
     return equal

@@ -113,17 +113,21 @@ def test_a_seed_gives_the_same_figures_however_many_queries_there_are():
         np.testing.assert_array_equal(whole.samples[:3], part.samples)
 
 
-def test_cycles_vary_less_than_independent_orders():
-    """The reason for them: SC's accuracy at half of the budget, over seeds."""
+@pytest.mark.parametrize("name", ["self_consistency", "early_stopping_best", "esc_sliding"])
+def test_figures_vary_less_than_over_independent_orders(name):
+    """Over seeds: whatever a policy looks at, counts, the largest, or runs of equal answers."""
     rng = np.random.default_rng(3)
-    answers = rng.integers(0, 3, (30, 16))
-    one = Recorded(answers, np.ones((30, 16)), answers == 0)
-    vote = [POLICIES["self_consistency"].make(0)]
-    cycles = [replay(vote, one, 16, seed)[0].right[:, 7].mean() for seed in range(30)]
-    apart = [
-        in_orders(vote, one, rng.permuted(np.tile(np.arange(16), (16, 1)), axis=1))[0]
-        .right[:, 7]
-        .mean()
-        for _ in range(30)
-    ]
-    assert np.std(cycles) < np.std(apart)
+    queries, samples = 20, 32
+    answers = rng.integers(0, 4, (queries, samples))
+    one = Recorded(answers, rng.random((queries, samples)), answers == 0)
+    policy = [POLICIES[name].make({"early_stopping_best": 0.9, "esc_sliding": 4}.get(name, 0))]
+
+    def spread(draw):
+        found = [in_orders(policy, one, draw(seed))[0].right for seed in range(20)]
+        return np.std(found, axis=0).mean()
+
+    def apart(seed):
+        every = np.tile(np.arange(samples), (samples, 1))
+        return np.random.default_rng(seed).permuted(every, axis=1)
+
+    assert spread(lambda seed: orders_of(samples, samples, seed)) < spread(apart)
