@@ -2,9 +2,11 @@
 
 python -m jobs.serve --config FILE [--set dotted.key=value ...] [--base]
 
+Policies stop at the thresholds that the run's report chose for the model that is served; where the
+report is not done, a request names its own.
+
     curl localhost:8000/answer -H 'content-type: application/json' -d '{
-      "question": "What is the capital of France?",
-      "policy": "early_stopping", "threshold": 0.6, "budget": 16}'
+      "question": "What is the capital of France?", "policy": "early_stopping", "budget": 16}'
 
 Every field of a request is described at /docs. It runs until it is interrupted.
 """
@@ -38,20 +40,20 @@ def app(arguments: dict[str, Any]) -> "Application":
     from pipelines.serving.service import application
 
     config = load(arguments["config"], arguments.get("set", []))
-    return application(config, _source(config, arguments.get("base", False)))
+    return application(config, *served(config, arguments.get("base", False)))
 
 
 def _serve(config: Config, base: bool) -> int:
     from pipelines.running import cluster
 
-    source = _source(config, base)
+    source, measured = served(config, base)
     say(f"Starting {source}")
     cluster.connect(config)
     from ray import serve
 
     from pipelines.serving.service import deploy
 
-    deploy(config, source, name="answers", route="/")
+    deploy(config, source, name="answers", route="/", measured=measured)
     where = f"http://{config.serve.host}:{config.serve.port}"
     say(f"Answering at {where}/answer (described at {where}/docs) until interrupted")
     stop = threading.Event()
@@ -62,29 +64,47 @@ def _serve(config: Config, base: bool) -> int:
     return 0
 
 
-def _source(config: Config, base: bool) -> str:
-    """The model to serve; ValueError where it or this installation cannot be."""
+def served(config: Config, base: bool) -> tuple[str, dict[str, float]]:
+    """The model to serve, and the thresholds that the run's report chose for it, by policy.
+
+    ValueError where the model is not there, or this installation cannot serve it.
+    """
+    from pipelines import pipeline
     from pipelines.running import cluster
     from pipelines.storage import models
-
-    source = config.model.source if base else _calibrated(config)
-    cluster.check_install()
-    models.check(source)
-    return source
-
-
-def _calibrated(config: Config) -> str:
-    """Where the run's merged model lies; ValueError where its export is not done."""
-    from pipelines import pipeline
     from pipelines.storage.schemas import MODEL_DIR
 
-    export = dag.plan(pipeline.steps(config, "export"), config.root)[-1]
-    if export.state != "done":
+    # Without test sets a run ends at the export.
+    steps = pipeline.steps(config, None if config.data.eval else "export")
+    planned = {one.step.name: one for one in dag.plan(steps, config.root)}
+    export = planned["export"]
+    if not base and export.state != "done":
         raise ValueError(
             f"{export.location.uri}: {export.state}; run `python -m jobs.run --until export` with "
             "this config first, or serve the uncalibrated model with --base"
         )
-    return (export.location / MODEL_DIR).uri
+    source = config.model.source if base else (export.location / MODEL_DIR).uri
+    cluster.check_install()
+    models.check(source)
+    return source, _thresholds(planned.get("report"), "base" if base else "calibrated")
+
+
+def _thresholds(report: dag.Planned | None, model: str) -> dict[str, float]:
+    from pipelines.serving.calibration import measured
+
+    found: dict[str, float] = {}
+    why = "data.eval is empty, so the run has no report"
+    if report is not None:
+        why = f"{report.location.uri}: {report.state}"
+        if report.state == "done":
+            found = measured(report.location, model)
+            why = f"{report.location.uri} chose none, for data.calibration is empty"
+    if found:
+        chosen = ", ".join(f"{name} {threshold:g}" for name, threshold in found.items())
+        say(f"Thresholds of the {model} model, where a request names none: {chosen}")
+    else:
+        say(f"No thresholds are measured ({why}): a request must name its own")
+    return found
 
 
 if __name__ == "__main__":

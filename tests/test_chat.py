@@ -69,7 +69,7 @@ def test_examples(config, expected, tmp_path):
     pq.write_table(pa.Table.from_pylist([row], LABELS), tmp_path / "label" / "0.parquet")
     label, out = Location.of(str(tmp_path / "label")), Location.of(str(tmp_path))
     examples.run(config, {"label": label}, out)
-    (one,) = pq.read_table(tmp_path / "examples.parquet").to_pylist()
+    one, *_ = pq.read_table(tmp_path / "examples.parquet").to_pylist()
     assert one["turn_ids"] == expected.turn_ids
 
 
@@ -102,7 +102,7 @@ def test_the_engine(config, expected, monkeypatch):
         return SimpleNamespace(input_processor=fields, output_handler=None, shutdown=lambda: None)
 
     monkeypatch.setattr(vllm_engine.AsyncLLM, "from_engine_args", stand_in)
-    engine = vllm_engine.VLLMEngine.of(config, config.model.source)
+    engine = vllm_engine.VLLMEngine.of(config, config.model.source, config.sampling)
     try:
         assert same(engine.prompts, expected)
     finally:

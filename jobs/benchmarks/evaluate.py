@@ -75,7 +75,7 @@ def one_by_one(questions: list[str]) -> tuple[float, Answers]:
         ids = prompts.sampling_ids(question)
         for i in range(BUDGET):
             key = request_key(config.seed, question, i)
-            params = respond_params(config.sampling, key, prompts.end_ids)
+            params = respond_params(config.answering, key, prompts.end_ids)
             (drawn,) = engine.generate([ids], params)
             response = prompts.response_ids(list(drawn.outputs[0].token_ids))
             (scored,) = engine.score_alone([prompts.scoring_ids(ids, response)])

@@ -23,7 +23,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from pipelines.config import ConfidenceConfig, Config, EngineConfig, SamplingConfig
+from pipelines.config import ConfidenceConfig, Config, DrawConfig, EngineConfig
 from pipelines.engine.arguments import engine_arguments
 from pipelines.engine.edt_plugin import LOG_PROBABILITIES
 from pipelines.engine.footprint import need, reserve
@@ -47,7 +47,7 @@ class VLLMEngine:
         self,
         model_dir: str,
         engine: EngineConfig,
-        sampling: SamplingConfig,
+        sampling: DrawConfig,
         scoring: ConfidenceConfig,
         chat: Chat = PLAIN,
     ):
@@ -88,8 +88,11 @@ class VLLMEngine:
         atexit.register(self.shutdown)
 
     @classmethod
-    def of(cls, config: Config, source: str) -> Self:
-        """The engine of a config on a model's source, fetched to the nodes that have none of it."""
+    def of(cls, config: Config, source: str, sampling: DrawConfig) -> Self:
+        """The engine of a config on a model's source, fetched to the nodes that have none of it.
+
+        sampling: the config's `sampling` or its `answering`.
+        """
         model_dir, *others = sorted(set(where_parts_go(config.engine, partial(fetch, source))))
         if others:
             raise ValueError(
@@ -98,9 +101,7 @@ class VLLMEngine:
             )
         if current_platform.is_cpu():
             reserve(need(model_dir, config.engine), config.engine)
-        return cls(
-            str(model_dir), config.engine, config.sampling, config.confidence, config.model.chat
-        )
+        return cls(str(model_dir), config.engine, sampling, config.confidence, config.model.chat)
 
     async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
         draw = VLLMDraw(self._llm, self.prompts, self._kind)
@@ -139,7 +140,7 @@ class VLLMDraw:
         self._turn: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
 
     async def respond(
-        self, prompt_ids: Sequence[int], sampling: SamplingConfig, key: int, count: Count
+        self, prompt_ids: Sequence[int], sampling: DrawConfig, key: int, count: Count
     ) -> None:
         """Samples the response: sets `generated`. Its tokens are counted as they come."""
         score = _score_params(self._kind, self._prompts)
@@ -207,7 +208,7 @@ def _part(ids: Sequence[int], params: SamplingParams) -> StreamingInput:
     return StreamingInput(tokens_input(list(ids)), params)
 
 
-def respond_params(sampling: SamplingConfig, key: int, end_ids: Iterable[int]) -> SamplingParams:
+def respond_params(sampling: DrawConfig, key: int, end_ids: Iterable[int]) -> SamplingParams:
     return SamplingParams(
         temperature=0.0,
         max_tokens=sampling.max_tokens,

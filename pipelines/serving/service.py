@@ -1,10 +1,11 @@
 """The Ray Serve app: adaptive answers over HTTP, and responses in bulk for evaluation.
 
     curl --json '{"question": "What is 7 + 5?", "kind": "number", "policy": "early_stopping",
-         "threshold": 0.8, "budget": 16}' localhost:8000/answer
+         "budget": 16}' localhost:8000/answer
 
-A replica holds one engine and many requests at once. The policies are the ones that offline
-replay runs (policies.py), over samples drawn as the label stage draws them (sampling.py).
+A replica holds one engine and many requests at once. A policy (policies.py) stops where the run
+chose (calibration.py), unless the request names a threshold. Samples are drawn as evaluation draws
+them: by `evaluate.sampling`.
 """
 
 import logging
@@ -15,7 +16,7 @@ from typing import Any, Self
 
 from fastapi import FastAPI, HTTPException
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
@@ -30,10 +31,11 @@ from pipelines.engine.sampling import (
     queries_at_once,
     sample_room,
 )
-from pipelines.method.consistency import soft_self_consistency
+from pipelines.method.consistency import self_consistency, soft_self_consistency
 from pipelines.method.policies import POLICIES
 from pipelines.running import placement
 from pipelines.running.board import Board
+from pipelines.serving import calibration
 from pipelines.serving.request import Request, refuse
 
 api = FastAPI(title="Self-calibrated answers", exception_handlers={RequestValidationError: refuse})
@@ -42,31 +44,47 @@ api = FastAPI(title="Self-calibrated answers", exception_handlers={RequestValida
 class UsedSample(BaseModel):
     text: str
     answer: str | None
-    p_true: float
-    mass: float  # p(Yes) + p(No); near 0, p_true is noise
+    p_true: float | None = Field(description="P(True); null where the policy needs none")
+    mass: float | None = Field(description="p(Yes) + p(No), of which p_true is noise near 0")
 
 
 class Response(BaseModel):
-    """The answer (null where no sample had one), its share of confidence, and what it took."""
+    """The answer (null where no sample had one), how sure it is, and what it took."""
 
     answer: str | None
-    confidence: float | None
+    confidence: float | None = Field(
+        description="the answer's share of the samples' P(True); of their votes, where the policy "
+        "needs no P(True)"
+    )
+    threshold: float | None = Field(
+        description="what the policy stopped at or would have; null where it has none"
+    )
     samples_used: int
     stopped_early: bool
     samples: list[UsedSample]
 
     @classmethod
-    def of(cls, outcome: Outcome) -> Self:
+    def of(cls, outcome: Outcome, threshold: float | None, scored: bool) -> Self:
         samples, answer = outcome.samples, outcome.answer
         answers = [sample.answer for sample in samples]
-        shares = soft_self_consistency(answers, [sample.p_true for sample in samples])
+        shares = (
+            soft_self_consistency(answers, [sample.p_true for sample in samples])
+            if scored
+            else self_consistency(answers)
+        )
         return cls(
             answer=answer,
             confidence=None if answer is None else shares[answers.index(answer)],
+            threshold=threshold,
             samples_used=len(samples),
             stopped_early=outcome.stopped,
             samples=[
-                UsedSample(text=s.generated.text, answer=s.answer, p_true=s.p_true, mass=s.mass)
+                UsedSample(
+                    text=s.generated.text,
+                    answer=s.answer,
+                    p_true=s.p_true if scored else None,
+                    mass=s.mass if scored else None,
+                )
                 for s in samples
             ],
         )
@@ -75,14 +93,23 @@ class Response(BaseModel):
 @serve.deployment
 @serve.ingress(api)
 class Answerer:
-    """One engine behind HTTP (`POST /answer`) and behind a handle (`collect`)."""
+    """One engine behind HTTP (`POST /answer`) and behind a handle (`collect`).
 
-    def __init__(self, config: Config, source: str, board: Board | None = None):
+    measured: the thresholds of requests that name none, by policy.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        source: str,
+        measured: Mapping[str, float],
+        board: Board | None = None,
+    ):
         from pipelines.engine.vllm_engine import VLLMEngine
 
-        self._config = config
+        self._config, self._measured = config, measured
         self._leaving = ExitStack()
-        self._engine = VLLMEngine.of(config, source)
+        self._engine = VLLMEngine.of(config, source, config.answering)
         self._leaving.callback(self._engine.shutdown)
         self._post = self._leaving.enter_context(
             board.engine(self._engine.count) if board else nullcontext()
@@ -106,9 +133,14 @@ class Answerer:
     @api.post("/answer")
     async def answer(self, request: Request) -> Response:
         config, prompts = self._config, self._engine.prompts
+        family = POLICIES[request.policy]
+        try:
+            threshold = calibration.of_request(request.policy, request.threshold, self._measured)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
         question, choices = request.asked()
         prompt_ids = prompts.sampling_ids(question)
-        room = prompts.room(config.engine.max_model_len, config.sampling.max_tokens)
+        room = prompts.room(config.engine.max_model_len, config.answering.max_tokens)
         if len(prompt_ids) > room:
             raise HTTPException(
                 422,
@@ -126,12 +158,13 @@ class Answerer:
         with self._metrics.query():
             outcome = await answer_adaptively(
                 sampler,
-                POLICIES[request.policy].make(request.threshold),
+                family,
+                threshold or 0.0,
                 min(request.budget, config.serve.max_budget),
                 config.serve.samples_ahead,
             )
         self._done(len(outcome.samples), asdict(sampler.counters))
-        return Response.of(outcome)
+        return Response.of(outcome, threshold, family.needs_confidence)
 
     @api.get("/health")
     async def health(self) -> dict[str, str]:
@@ -149,10 +182,13 @@ class Answerer:
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
 
 
-def application(config: Config, source: str, board: Board | None = None) -> serve.Application:
+def application(
+    config: Config, source: str, measured: Mapping[str, float], board: Board | None = None
+) -> serve.Application:
     """Replicas that answer with a model: engine.count, or more by load up to max_count.
 
-    board: where they post what they draw.
+    measured: the thresholds of requests that name none, by policy. board: where replicas post what
+    they draw.
     """
     engine = config.engine
     replicas: dict[str, Any] = {"num_replicas": engine.count}
@@ -170,23 +206,30 @@ def application(config: Config, source: str, board: Board | None = None) -> serv
         **placement.replica(engine),
         health_check_timeout_s=120,
         logging_config=_QUIET,
-    ).bind(config, source, board)
+    ).bind(config, source, measured, board)
 
 
 def deploy(
-    config: Config, source: str, name: str, route: str, board: Board | None = None
+    config: Config,
+    source: str,
+    name: str,
+    route: str,
+    measured: Mapping[str, float] | None = None,
+    board: Board | None = None,
 ) -> DeploymentHandle:
     """Runs the application under a route; returns its handle when it is ready.
 
-    ValueError where its replicas do not start with this config.
+    measured: as of `application`; without them a request names its threshold. ValueError where
+    the replicas do not start with this config.
     """
     engine = config.engine
     placement.tell_if_short("engine.count", engine.count, placement.bundles(engine))
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     where = {"host": config.serve.host, "port": config.serve.port}
     serve.start(http_options=where, logging_config=_QUIET)
+    app = application(config, source, measured or {}, board)
     try:
-        return serve.run(application(config, source, board), name=name, route_prefix=route)
+        return serve.run(app, name=name, route_prefix=route)
     except RuntimeError:  # it names no reason; the status of the deployment ends with it
         (deployment,) = serve.status().applications[name].deployments.values()
         *_, reason = deployment.message.strip().splitlines() or [""]

@@ -8,17 +8,19 @@ The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS) 
 """
 
 import asyncio
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
 from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import queries_at_once, totals
-from pipelines.method.policies import POLICIES, replay
+from pipelines.method.policies import POLICIES, in_order
 from pipelines.running import cluster
 from pipelines.running.board import Board
 from pipelines.running.dag import Result
@@ -26,8 +28,7 @@ from pipelines.running.progress import Progress
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS, LIVE_FILE, MODEL_DIR, MODELS
 
-LIVE_POLICIES = ("early_stopping", "asc_conf")
-LIVE_THRESHOLDS = (0.3, 0.6, 0.9)  # spread, so that some runs stop and some spend the budget
+LIVE_POLICIES = ("early_stopping", "asc")  # one needs confidences, and the other is not given any
 _ROWS_A_FILE = 64  # the rows of files that stand are not answered again by a rerun
 
 
@@ -35,7 +36,7 @@ def spec(config: Config) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "model": config.model.source,
-        "sampling": config.sampling.model_dump(mode="json", exclude={"num_samples"}),
+        "sampling": config.answering.model_dump(mode="json"),
         "confidence": config.confidence.model_dump(mode="json"),
         "num_samples": config.evaluate.num_samples,
         "live_queries": config.evaluate.live_queries,
@@ -57,7 +58,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     for name, source in sources.items():
         print(f"evaluate: the {name} model's engines start", flush=True)
         board = Board()
-        handle = deploy(config, source, name, f"/{name}", board)
+        handle = deploy(config, source, name, f"/{name}", board=board)
         try:
             asyncio.run(_collect(config, handle, rows, out, name, board))
             columns = ["query_id", "role", "question", "kind", "choices", "samples"]
@@ -71,6 +72,18 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     for line in noise(spent):
         print(line, flush=True)
     return Result(2 * len(rows), str(LABELS), {"live": live, **spent})
+
+
+def live_thresholds(policy: str, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Thresholds so spread that some runs stop and some spend the budget, whatever the model.
+
+    rows: the recorded samples of queries (schemas.LABELS).
+    """
+    if POLICIES[policy].threshold == "share":
+        return [0.5, 0.75, 1.0]
+    samples = [one for row in rows for one in row["samples"]]
+    c = [one["p_true"] for one in samples if one["answer"] is not None] or [1.0]
+    return [float(threshold) for threshold in np.quantile(c, (0.5, 0.9, 1.0))]
 
 
 def write_rows(rows: list[dict[str, Any]], file: Location) -> None:
@@ -180,8 +193,12 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
                 if response.status != 200:
                     raise RuntimeError(f"{url}: HTTP {response.status}, {await response.text()}")
                 got = await response.json()
-            samples = [(one["answer"], one["p_true"]) for one in got["samples"]]
-            again = replay(POLICIES[policy].make(threshold), samples)
+            # In the order of the samples, with what the policy was given live.
+            samples = [
+                (one["answer"], math.nan if one["p_true"] is None else one["p_true"])
+                for one in got["samples"]
+            ]
+            again = in_order(POLICIES[policy].make(threshold), samples)
             if (got["answer"], got["samples_used"]) != (again.answers[-1], again.samples[-1]):
                 raise RuntimeError(
                     f"{row['query_id']}: {policy} at {threshold} answered {got['answer']!r} after "
@@ -196,9 +213,10 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
 
         await asyncio.gather(
             *(
-                ask(row, policy, LIVE_THRESHOLDS[i % len(LIVE_THRESHOLDS)])
-                for i, row in enumerate(chosen)
+                ask(row, policy, spread[i % len(spread)])
                 for policy in LIVE_POLICIES
+                for spread in [live_thresholds(policy, rows)]
+                for i, row in enumerate(chosen)
             )
         )
     return counts | {"seconds": time.monotonic() - start}

@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -43,7 +43,6 @@ def spec(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "model": config.model.source,
         "confidence": config.confidence.model_dump(mode="json"),
-        "eta": config.examples.eta,
         "train": config.train.model_dump(mode="json", exclude=_EXECUTION),
     }
 
@@ -98,8 +97,9 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         per_worker["GPU"] = train.gpus
     placement.tell_if_short("train.workers", train.workers, [per_worker])
     workers: Any = train.workers if train.max_workers is None else (train.workers, train.most)
+    loop: Any = train_loop  # Ray's types know of none that returns something
     trainer = TorchTrainer(
-        train_loop,
+        loop,
         train_loop_config={
             "config": config.model_dump(mode="json"),
             "rows": fitting,
@@ -123,7 +123,9 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         ),
     )
     with board.watched(progress):
-        result = trainer.fit()
+        result: Any = trainer.fit()
+    if (wrong := result.return_value) is not None:
+        raise ValueError(wrong)
     assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
     with result.checkpoint.as_directory() as directory:
         local = Location.of(directory)
@@ -153,7 +155,7 @@ def count(examples: Location, max_length: int) -> tuple[int, int, int]:
     """(rows, rows that fit, tokens of these) of an examples file."""
     rows = fitting = tokens = 0
     with examples.filesystem.open_input_file(examples.path) as file:
-        for batch in pq.ParquetFile(file).iter_batches(columns=list(_PARTS)):
+        for batch in pq.ParquetFile(file).iter_batches(columns=["task", *_PARTS]):
             table = pa.Table.from_batches([batch])
             fit = fitting_rows(table, max_length)
             rows, fitting = rows + len(table), fitting + len(fit)
@@ -168,5 +170,7 @@ def fitting_rows(table: pa.Table, max_length: int) -> pa.Table:
 
 
 def lengths(table: pa.Table) -> pa.ChunkedArray:
-    """Tokens of each row."""
-    return reduce(pc.add, [pc.list_value_length(table[part]) for part in _PARTS])
+    """Tokens of each row, as training takes it (micro_batches.length_of)."""
+    prompt, response, turn = (pc.list_value_length(table[part]) for part in _PARTS)
+    asked = pc.if_else(pc.equal(table["task"], "generation"), 0, turn)
+    return pc.add(pc.add(prompt, response), asked)

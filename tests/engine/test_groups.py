@@ -91,7 +91,7 @@ def test_a_replica_on_two_hosts_draws_the_same_though_a_part_was_killed(
         question = {name: row[name] for name in ("question", "query_id", "kind")}
         answer = requests.post(
             f"http://127.0.0.1:{port}/answer", timeout=60,
-            json=question | {"budget": 4, "policy": "self_consistency"},
+            json=question | {"budget": 4, "policy": "sc_conf"},
         ).json()  # fmt: skip
         drawn = [(one["text"], np.float32(one["p_true"])) for one in answer["samples"]]
         assert drawn == [(one["text"], one["p_true"]) for one in row["samples"]]

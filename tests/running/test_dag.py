@@ -145,6 +145,10 @@ FROM_LABEL = ["label", "examples", "train", "export", "evaluate", "report"]
         ("examples.total=10", FROM_LABEL[1:]),
         ("train.learning_rate=0.1", FROM_LABEL[2:]),
         ("evaluate.num_samples=4", ["evaluate", "report"]),
+        ("evaluate.sampling.temperature=0.7", ["evaluate", "report"]),
+        ("evaluate.sampling.max_tokens=8", ["evaluate", "report"]),
+        ("evaluate.sampling.max_tokens=1024", []),  # what it is by default
+        ("sampling.temperature=0.7", FROM_LABEL),
         ("evaluate.thresholds=[0.5]", ["report"]),
     ],
 )
@@ -157,12 +161,12 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
     config = load(str(ROOT / "jobs" / "configs" / "quickstart.yaml"), [f"root={tmp_path}"])
     planned = dag.plan(pipeline.steps(config), config.root)
     assert {one.step.name: one.fingerprint[:8] for one in planned} == {
-        "queries": "79041266",
-        "held_out": "7b1993e0",
-        "label": "b75ef799",
-        "examples": "8b6627f6",
-        "train": "984ecf2f",
-        "export": "2fd8c98d",
-        "evaluate": "4494ff1d",
-        "report": "dffa7e22",
+        "queries": "abccde27",
+        "held_out": "01057dac",
+        "label": "f8358d30",
+        "examples": "6bd3b081",
+        "train": "8965b411",
+        "export": "207e7963",
+        "evaluate": "de6b5951",
+        "report": "bec0a3be",
     }
