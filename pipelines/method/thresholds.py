@@ -3,6 +3,9 @@
 The cheapest that is as accurate as self-consistency (SC) at the full budget, within one standard
 error of the paired difference. Of a few dozen queries that error is nearly a tenth, and a threshold
 that is so much worse would be no bargain: so a hundredth is the most.
+
+The choice is cheaper than the most accurate threshold, not steadier: over resamples of two dozen
+queries it moves as much or more.
 """
 
 from collections.abc import Sequence

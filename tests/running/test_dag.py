@@ -150,6 +150,7 @@ FROM_LABEL = ["label", "examples", "train", "export", "evaluate", "report"]
         ("evaluate.sampling.max_tokens=1024", []),  # what it is by default
         ("sampling.temperature=0.7", FROM_LABEL),
         ("evaluate.thresholds=[0.5]", ["report"]),
+        ("evaluate.orders=50", ["report"]),
     ],
 )
 def test_what_each_key_reruns(changed, override, stages):
@@ -168,5 +169,5 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
         "train": "8965b411",
         "export": "207e7963",
         "evaluate": "de6b5951",
-        "report": "bec0a3be",
+        "report": "8394fbb3",
     }

@@ -25,7 +25,6 @@ FALLBACKS = {
     "best": "early_stopping_best",
     "last": "early_stopping_last",
 }
-ORDERS = 100  # of a query's samples, at random, that each replay is a mean over
 
 Queries = NDArray[np.intp]  # places of test queries
 
@@ -117,7 +116,8 @@ def _replay(config: Config, recorded: Recorded, pairs: Iterable[Pair]) -> dict[P
     """All at once, for they share most of the work."""
     wanted = list(dict.fromkeys(pairs))
     policies = [POLICIES[name].make(threshold or 0.0) for name, threshold in wanted]
-    return dict(zip(wanted, replay(policies, recorded, ORDERS, config.seed), strict=True))
+    replayed = replay(policies, recorded, config.evaluate.orders, config.seed)
+    return dict(zip(wanted, replayed, strict=True))
 
 
 def _choose(config: Config, recorded: Recorded) -> dict[str, Choice]:
