@@ -163,11 +163,11 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
     planned = dag.plan(pipeline.steps(config), config.root)
     assert {one.step.name: one.fingerprint[:8] for one in planned} == {
         "queries": "abccde27",
-        "held_out": "01057dac",
+        "held_out": "8efc1c14",
         "label": "f8358d30",
         "examples": "6bd3b081",
         "train": "8965b411",
         "export": "207e7963",
-        "evaluate": "de6b5951",
-        "report": "8394fbb3",
+        "evaluate": "10969e6b",
+        "report": "879b789b",
     }
