@@ -146,7 +146,7 @@ async def _collect(
     finished: list[dict[str, Any]] = []
     samples = config.evaluate.num_samples
     progress = Progress(
-        f"evaluate: {name}", samples * len(rows), "samples", longest=config.sampling.max_tokens
+        f"evaluate: {name}", samples * len(rows), "samples", longest=config.answering.max_tokens
     )
     with board.watched(progress, samples * len(done)):
         for count, next_one in enumerate(
