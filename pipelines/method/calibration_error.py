@@ -50,8 +50,9 @@ def ks(confidence: Array, correct: Array, weights: Array) -> Estimate:
     among those up to any one confidence. Shapes as in `ece`."""
     points = np.unique(confidence)
     if len(points) > _POINTS:
-        # Of the order statistics, the last one included: a sum has to end somewhere.
-        points = np.unique(np.quantile(confidence, np.arange(1, _POINTS + 1) / _POINTS))
+        # Of the confidences, the last one included: a sum has to end somewhere.
+        shares = np.arange(1, _POINTS + 1) / _POINTS
+        points = np.unique(np.quantile(confidence, shares, method="higher"))
     index = np.minimum(np.searchsorted(points, confidence), len(points) - 1)
     gaps = _by_query(index, correct - confidence, len(points)).cumsum(1)
     return _estimate(gaps, weights, lambda g: np.abs(g).max(-1), lambda g, t: np.clip(g, -t, t))
