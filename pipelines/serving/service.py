@@ -105,10 +105,11 @@ class Answerer:
         measured: Mapping[str, float],
         board: Board | None = None,
     ):
+        self._leaving = ExitStack()  # before what may fail, for __del__ closes it
+        self._config, self._measured = config, measured
+
         from pipelines.engine.vllm_engine import VLLMEngine
 
-        self._config, self._measured = config, measured
-        self._leaving = ExitStack()
         self._engine = VLLMEngine.of(config, source, config.answering)
         self._leaving.callback(self._engine.shutdown)
         self._post = self._leaving.enter_context(
