@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyarrow.fs import FileSelector, FileType
+from pyarrow.fs import FileType
 
 from pipelines.method.metrics import BINS
 from pipelines.storage.location import MANIFEST, Location
@@ -88,8 +88,7 @@ def _begun(root: Location) -> list[Location]:
     """Label artifacts of a root, finished or not."""
     if root.filesystem.get_file_info(root.path).type != FileType.Directory:
         return []
-    listed = root.filesystem.get_file_info(FileSelector(root.path))
-    return [root / one.base_name for one in listed if one.base_name.startswith("label-")]
+    return [root / name for name in root.names() if name.startswith("label-")]
 
 
 def rows(artifact: Location) -> Iterator[dict[str, Any]]:

@@ -124,6 +124,11 @@ class Location:
     def _is_local(self) -> bool:
         return isinstance(self.filesystem, pafs.LocalFileSystem)
 
+    def names(self) -> list[str]:
+        """What lies in a directory, in order; an object store has none before something does."""
+        listed = self.filesystem.get_file_info(pafs.FileSelector(self.path, allow_not_found=True))
+        return sorted(info.base_name for info in listed)
+
     def read_table(self, prefix: str = "", columns: list[str] | None = None) -> pa.Table:
         """The rows of a directory's Parquet files whose names start with prefix, by name."""
         return self._dataset(self._parquet(prefix)).to_table(columns)
@@ -137,11 +142,9 @@ class Location:
 
     def _parquet(self, prefix: str) -> list[str]:
         """ValueError where no such file is there."""
-        listed = self.filesystem.get_file_info(pafs.FileSelector(self.path))
-        names = sorted(info.base_name for info in listed)
         paths = [
             (self / name).path
-            for name in names
+            for name in self.names()
             if name.startswith(prefix) and name.endswith(".parquet")
         ]
         if not paths:

@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -83,35 +84,33 @@ def train_loop(arguments: dict[str, Any]) -> str | None:
 
     def did(tokens: int) -> None:
         count.tokens += tokens
-        if rank == 0:
-            arguments["board"].post("train", count)
 
-    did(0)
+    posting = arguments["board"].posting("train", count) if rank == 0 else nullcontext()
     step = 0
-    for epoch in range(train.epochs):
-        batches = examples.iter_batches(batch_size=train.batch_size, batch_format="pyarrow")
-        for batch in batches:
-            step += 1
-            if step <= len(done):
-                continue  # before the restart
-            rows = [
-                row | {"key": (config.seed, step, place)}
-                for place, row in enumerate(batch.to_pylist())
-            ]
-            facts = optimizer_step(engine, rows, train.micro_tokens, rank, world, did)
-            done.append({"step": step, "epoch": epoch, "workers": world, **facts})
-            last = step == steps
-            if step % train.checkpoint_every == 0 or last:
-                report_checkpoint(engine, done, rank)
-            count.done, count.more = (
-                step,
-                ", ".join(
+    with posting as post:  # amid a step, in a thread: no micro-batch waits for it
+        for epoch in range(train.epochs):
+            batches = examples.iter_batches(batch_size=train.batch_size, batch_format="pyarrow")
+            for batch in batches:
+                step += 1
+                if step <= len(done):
+                    continue  # before the restart
+                rows = [
+                    row | {"key": (config.seed, step, place)}
+                    for place, row in enumerate(batch.to_pylist())
+                ]
+                facts = optimizer_step(engine, rows, train.micro_tokens, rank, world, did)
+                done.append({"step": step, "epoch": epoch, "workers": world, **facts})
+                last = step == steps
+                if step % train.checkpoint_every == 0 or last:
+                    report_checkpoint(engine, done, rank)
+                losses = (
                     f"{name} loss {facts[name]:.4f}"
                     for name in ("calibration", "generation")
                     if facts[name] is not None
-                ),
-            )
-            did(0)
+                )
+                count.done, count.more = step, ", ".join(losses)
+                if post:
+                    post()
     assert step == steps, "the schedule and the last checkpoint count on it"
     return None
 

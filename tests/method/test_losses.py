@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from joint import joint_model
 from plain_loss import BETA, OMEGA, two_forwards
 
 from pipelines.config import Config
 from pipelines.method.losses import confidence_of, joint_loss
 from pipelines.method.prompts import Prompts
-from pipelines.training.joint_model import JointModel
 from pipelines.training.micro_batches import collate, micro_batches
 
 
@@ -33,28 +33,20 @@ ROWS = [
 ]
 
 
-def config(**train):
+def config(model):
     return Config.model_validate(
         {
             "root": "r",
-            "model": {"source": "builtin:smollm2-135m"},
+            "model": {"source": str(model)},
             "data": {"train": [{"name": "capitals"}]},
-            "train": {"lora": {"dropout": 0.0}, "dtype": "float32", **train},
+            "train": {"lora": {"dropout": 0.0}, "dtype": "float32"},
         }
     )
 
 
 @pytest.fixture(scope="module")
 def module(tiny):
-    from pipelines.training.lora import attach
-
-    torch.manual_seed(1)
-    made = JointModel(attach(tiny, config()), config(), Prompts.load(tiny))
-    with torch.no_grad():  # a fresh adapter's B is zero, and so is A's gradient
-        for name, parameter in made.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.05)
-    return made
+    return joint_model(config(tiny))
 
 
 def gradients(module, loss):

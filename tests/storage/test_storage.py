@@ -57,6 +57,14 @@ def test_tables_are_read_by_prefix_in_the_order_of_their_names(tmp_path):
     assert table.to_pydict() == {"x": [1, 2]}
 
 
+def test_a_directory_that_is_not_there_yet_has_nothing(tmp_path):
+    """As on an object store, where one is not made before something lies in it."""
+    place = Location.of(str(tmp_path / "none"))
+    assert place.names() == []
+    with pytest.raises(ValueError, match="no Parquet file is there"):
+        place.read_table()
+
+
 def test_copies_of_directories(tmp_path):
     source = tmp_path / "source"
     (source / "sub").mkdir(parents=True)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from joint import joint_model
 
 from pipelines.config import Config
-from pipelines.method.prompts import Prompts
 
 pytestmark = pytest.mark.process
 
@@ -59,25 +59,12 @@ def examples(prompts):
     ]
 
 
-def joint(made):
-    from pipelines.training.joint_model import JointModel
-    from pipelines.training.lora import attach
-
-    torch.manual_seed(1)
-    module = JointModel(attach(made.model.source, made), made, Prompts.load(made.model.source))
-    with torch.no_grad():  # a fresh adapter's B is zero, and so is A's gradient
-        for name, parameter in module.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.05)
-    return module
-
-
 def gradients(made, micro_tokens):
     """Of a first step, by name: Adam's first moment holds a tenth of them."""
     from pipelines.training.loop import optimizer_step, start_engine
     from pipelines.training.state import gather
 
-    module = joint(made)
+    module = joint_model(made)
     engine, *_ = start_engine(module, 10)
     optimizer_step(engine, examples(module.prompts), micro_tokens, rank=0, world=1)
     _, moments = gather(module.model)
@@ -112,7 +99,7 @@ def test_many_micro_batches_are_summed_in_float32(alone, tiny, stage):
     from pipelines.training.micro_batches import collate
 
     made = config(tiny, dtype="bfloat16", zero_stage=stage)
-    module = joint(made)
+    module = joint_model(made)
     sums = {}
     for one in examples(module.prompts):
         module.zero_grad()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.fs import FileSelector
 
 from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import totals
@@ -18,8 +17,7 @@ from pipelines.storage.schemas import LABELS
 
 def labeled_before(out: Location) -> int:
     """Rows that an earlier run of the stage has left."""
-    listed = out.filesystem.get_file_info(FileSelector(out.path, allow_not_found=True))
-    if not any(one.base_name.endswith(".parquet") for one in listed):
+    if not any(name.endswith(".parquet") for name in out.names()):
         return 0
     return sum(len(batch) for batch in out.batches(["query_id"]))
 

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipelines.config import Config
+from pipelines.method.policies import EarlyStopping
 from pipelines.running.dag import Result
 from pipelines.stages.report.cost import cost
 from pipelines.stages.report.figures import figures, groups
@@ -72,6 +73,6 @@ def calibration(config: Config, replays: Mapping[str, Replays]) -> dict[str, Any
             }
             for model, one in replays.items()
         },
-        "fallback": "weighted",
+        "fallback": EarlyStopping.fallback,
         "budget": config.evaluate.num_samples,
     }

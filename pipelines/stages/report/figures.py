@@ -8,7 +8,7 @@ from pipelines.method import metrics
 from pipelines.method.metrics import Array
 from pipelines.method.savings import Curve, at_equal_accuracy
 from pipelines.stages.report.measure import as_json, differences, measure, points
-from pipelines.stages.report.replays import SC, Queries, Replays
+from pipelines.stages.report.replays import SC, STOPPING, Queries, Replays
 from pipelines.storage.schemas import MODELS
 
 IN_DOMAIN, OUT_OF_DOMAIN = "in_domain", "out_of_domain"
@@ -92,6 +92,8 @@ def _saved(sc: Curve, policy: Curve, weights: Array) -> dict[str, Any]:
 def _fallbacks(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:
     """Early stopping at its chosen threshold and the full budget, with each fallback."""
     return {
-        name: points(replays.curve(replayed, queries), replays.stops_at, True, weights)[-1]
+        name: points(
+            replays.curve(replayed, queries), replays.chosen[STOPPING].threshold, True, weights
+        )[-1]
         for name, replayed in replays.fallbacks.items()
     }

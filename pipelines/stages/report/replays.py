@@ -84,11 +84,6 @@ class Replays:
             {kind: each[name, stops_at] for kind, name in fallbacks.items()},
         )
 
-    @property
-    def stops_at(self) -> float | None:
-        """Early stopping's threshold."""
-        return self.chosen[STOPPING].threshold if STOPPING in self.chosen else None
-
     def of_sets(self, datasets: set[str]) -> Queries:
         return np.flatnonzero(np.isin(self.datasets, list(datasets)))
 
