@@ -22,6 +22,9 @@ from pipelines.running import dag
 if TYPE_CHECKING:
     from ray.serve import Application
 
+    from pipelines.serving.served import Served
+    from pipelines.storage.location import Location
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = cli.parser("jobs.serve", __doc__.split("\n")[0])
@@ -38,20 +41,20 @@ def app(arguments: dict[str, Any]) -> "Application":
     from pipelines.serving.service import application
 
     config = load(arguments["config"], arguments.get("set", []))
-    return application(config, _source(config, arguments.get("base", False)))
+    return application(config, _served(config, arguments.get("base", False)))
 
 
 def _serve(config: Config, base: bool) -> int:
     from pipelines.running import cluster
 
-    source = _source(config, base)
-    say(f"Starting {source}")
+    served = _served(config, base)
+    say(f"Starting {', '.join([served.source, *served.adapters.values()])}")
     cluster.connect(config)
     from ray import serve
 
     from pipelines.serving.service import deploy
 
-    deploy(config, source, name="answers", route="/")
+    deploy(config, served, name="answers", route="/")
     where = f"http://{config.serve.host}:{config.serve.port}"
     say(f"Answering at {where}/answer (described at {where}/docs) until interrupted")
     stop = threading.Event()
@@ -62,21 +65,21 @@ def _serve(config: Config, base: bool) -> int:
     return 0
 
 
-def _source(config: Config, base: bool) -> str:
-    """The model to serve; ValueError where it or this installation cannot be."""
+def _served(config: Config, base: bool) -> "Served":
+    """What to serve; ValueError where it or this installation cannot be."""
     from pipelines.running import cluster
+    from pipelines.serving import served
     from pipelines.storage import models
 
-    source = config.model.source if base else _calibrated(config)
+    chosen = served.base(config) if base else served.calibrated(config, _export(config))
     cluster.check_install()
-    models.check(source)
-    return source
+    models.check(chosen.source)
+    return chosen
 
 
-def _calibrated(config: Config) -> str:
-    """Where the run's merged model lies; ValueError where its export is not done."""
+def _export(config: Config) -> "Location":
+    """Where the run's export lies; ValueError where it is not done."""
     from pipelines import pipeline
-    from pipelines.storage.schemas import MODEL_DIR
 
     export = dag.plan(pipeline.steps(config, "export"), config.root)[-1]
     if export.state != "done":
@@ -84,7 +87,7 @@ def _calibrated(config: Config) -> str:
             f"{export.location.uri}: {export.state}; run `python -m jobs.run --until export` with "
             "this config first, or serve the uncalibrated model with --base"
         )
-    return (export.location / MODEL_DIR).uri
+    return export.location
 
 
 if __name__ == "__main__":

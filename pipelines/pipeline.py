@@ -34,7 +34,7 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
         step("label", label, "queries", version=2),
         step("examples", examples, "label"),
         step("train", train, "examples", version=2),  # batches of any number of workers
-        step("export", export, "train"),
+        step("export", export, "examples", "train", version=2),  # measures its drift
         step("evaluate", evaluate, "held_out", "export", version=2),
         step("report", report, "held_out", "label", "examples", "train", "evaluate"),
     ]

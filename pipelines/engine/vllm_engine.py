@@ -8,8 +8,9 @@ import atexit
 import logging
 import os
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from functools import partial
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.protocol import StreamingInput
 from vllm.inputs import tokens_input
+from vllm.lora.request import LoRARequest
 from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -29,7 +31,7 @@ from pipelines.engine.protocol import Generated, Scored
 from pipelines.method.prompts import ConfidenceKind, Prompts, confidence, reply_mass
 from pipelines.method.template import PLAIN, Chat
 from pipelines.running.placement import where_parts_go
-from pipelines.storage.models import fetch
+from pipelines.storage.models import fetch, fetch_adapter
 
 _NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
 
@@ -37,7 +39,9 @@ _NEVER = 2**31 - 1  # tokens between the reports of a request: only its first an
 class VLLMEngine:
     """vLLM's AsyncLLM. It starts a process: scripts need `if __name__ == "__main__"`.
 
-    ValueError where vLLM does not start with this config on this model and machine.
+    It draws from the model in model_dir; `adapted` gives the same with one of the adapters (name ->
+    directory in PEFT form) on it. ValueError where vLLM does not start with this config on this
+    model and machine.
     """
 
     def __init__(
@@ -47,14 +51,16 @@ class VLLMEngine:
         sampling: SamplingConfig,
         scoring: ConfidenceConfig,
         chat: Chat = PLAIN,
+        adapters: Mapping[str, Path] | None = None,
     ):
+        adapters = adapters or {}
         self._sampling = sampling
         self._kind = scoring.kind
         self.prompts = Prompts.load(model_dir, scoring.question, chat)
         try:
             self._llm = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(
-                    **engine_arguments(model_dir, engine),
+                    **engine_arguments(model_dir, engine, adapters.values()),
                     # What is reported is normalized by the plugin, in the rows that ask for it.
                     logprobs_mode="processed_logits",
                     # It gets ids and gives ids; its own tokenizer need not be the one of
@@ -70,6 +76,10 @@ class VLLMEngine:
             if not str(error).startswith("Engine core initialization failed"):
                 raise
             raise ValueError("engine: vLLM does not start; its process says why above") from None
+        self._adapters = {
+            name: LoRARequest(name, number, str(directory))
+            for number, (name, directory) in enumerate(adapters.items(), start=1)
+        }
         # It would end responses at what the model's files name, too, and that may be text
         # (method/tokenizer.py).
         self._llm.input_processor.generation_config_fields.pop("eos_token_id", None)
@@ -80,22 +90,38 @@ class VLLMEngine:
         atexit.register(self.shutdown)
 
     @classmethod
-    def of(cls, config: Config, source: str) -> Self:
-        """The engine of a config on a model's source, fetched to the nodes that have none of it."""
-        model_dir, *others = sorted(set(where_parts_go(config.engine, partial(fetch, source))))
+    def of(cls, config: Config, source: str, adapters: Mapping[str, str] | None = None) -> Self:
+        """The engine of a config on a model's source and on adapters' (name -> source), fetched to
+        the nodes that have none of them."""
+        adapters = adapters or {}
+
+        def fetched() -> tuple[Path, ...]:
+            return fetch(source), *map(fetch_adapter, adapters.values())
+
+        here, *others = sorted(set(where_parts_go(config.engine, fetched)))
         if others:
             raise ValueError(
-                f"engine: one node keeps the model in {model_dir}, another in {others[0]}; "
+                f"engine: one node keeps the model in {here[0]}, another in {others[0][0]}; "
                 "set $SELFCAL_CACHE to one path on all nodes"
             )
         return cls(
-            str(model_dir), config.engine, config.sampling, config.confidence, config.model.chat
+            str(here[0]),
+            config.engine,
+            config.sampling,
+            config.confidence,
+            config.model.chat,
+            dict(zip(adapters, here[1:], strict=True)),
         )
 
-    async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
-        draw = VLLMDraw(self._llm, self.prompts, self._kind)
+    async def draw(
+        self, prompt_ids: Sequence[int], key: int, adapter: LoRARequest | None = None
+    ) -> "VLLMDraw":
+        draw = VLLMDraw(self._llm, self.prompts, self._kind, adapter)
         await draw.respond(prompt_ids, self._sampling, key)
         return draw
+
+    def adapted(self, name: str) -> "AdaptedEngine":
+        return AdaptedEngine(self, self._adapters[name])
 
     def shutdown(self) -> None:
         """Ends the engine and its process; it takes no more requests. Again, it does nothing."""
@@ -110,6 +136,20 @@ class VLLMEngine:
         llm.shutdown()
 
 
+@dataclass(frozen=True)
+class AdaptedEngine:
+    """An engine whose draws and scores are of its model with an adapter on it."""
+
+    engine: VLLMEngine
+    adapter: LoRARequest
+
+    async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
+        return await self.engine.draw(prompt_ids, key, self.adapter)
+
+    def shutdown(self) -> None:
+        self.engine.shutdown()
+
+
 class VLLMDraw:
     """A sample and its score as one session: vLLM's streaming input, a part of it at a time.
 
@@ -122,8 +162,14 @@ class VLLMDraw:
 
     generated: Generated
 
-    def __init__(self, llm: AsyncLLM, prompts: Prompts, kind: ConfidenceKind):
-        self._llm, self._prompts, self._kind = llm, prompts, kind
+    def __init__(
+        self,
+        llm: AsyncLLM,
+        prompts: Prompts,
+        kind: ConfidenceKind,
+        adapter: LoRARequest | None = None,
+    ):
+        self._llm, self._prompts, self._kind, self._adapter = llm, prompts, kind, adapter
         # The part that asks for the score; None ends the session without one.
         self._turn: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
 
@@ -139,7 +185,9 @@ class VLLMDraw:
             if (turn := await self._turn) is not None:
                 yield _part(turn, score)
 
-        self._outputs = self._llm.generate(parts(), score, uuid.uuid4().hex)
+        self._outputs = self._llm.generate(
+            parts(), score, uuid.uuid4().hex, lora_request=self._adapter
+        )
         sampled: list[int] = []
         cached: int | None = None
         reason = None

@@ -21,6 +21,7 @@ from ray.serve.handle import DeploymentHandle
 from pipelines.config import Config
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.metrics import EngineMetrics
+from pipelines.engine.protocol import Engine
 from pipelines.engine.sampling import (
     Outcome,
     QuerySampler,
@@ -33,6 +34,7 @@ from pipelines.method.consistency import soft_self_consistency
 from pipelines.method.policies import POLICIES
 from pipelines.running import placement
 from pipelines.serving.request import Request, refuse
+from pipelines.serving.served import CALIBRATED, Served
 
 api = FastAPI(title="Self-calibrated answers", exception_handlers={RequestValidationError: refuse})
 
@@ -75,21 +77,25 @@ class Response(BaseModel):
 class Answerer:
     """One engine behind HTTP (`POST /answer`) and behind a handle (`collect`)."""
 
-    def __init__(self, config: Config, source: str):
+    def __init__(self, config: Config, served: Served):
         from pipelines.engine.vllm_engine import VLLMEngine
 
         self._config = config
-        self._engine = VLLMEngine.of(config, source)
+        self._engine = VLLMEngine.of(config, served.source, served.adapters)
+        self._models: dict[str, Engine] = {served.name: self._engine}
+        self._models |= {name: self._engine.adapted(name) for name in served.adapters}
+        self._default = CALIBRATED if CALIBRATED in self._models else served.name
         self._metrics = EngineMetrics("serve")
         self._mass = MassCheck()
         self._room = sample_room(config.engine.max_num_seqs)
 
-    async def collect(self, row: dict[str, Any]) -> dict[str, Any]:
+    async def collect(self, row: dict[str, Any], model: str | None = None) -> dict[str, Any]:
         """A row of the queries artifact -> the row of a responses file (schemas.LABELS)."""
+        engine = self._models[model or self._default]
         config = self._config
         with self._metrics.query():
             labeled = await label_query(
-                self._engine, config.seed, row, config.evaluate.num_samples, self._room
+                engine, config.seed, row, config.evaluate.num_samples, self._room
             )
         self._done(config.evaluate.num_samples, labeled["counters"])
         return labeled
@@ -98,6 +104,11 @@ class Answerer:
     async def answer(self, request: Request) -> Response:
         config, prompts = self._config, self._engine.prompts
         question, choices = request.asked()
+        engine = self._models.get(request.model or self._default)
+        if engine is None:
+            raise HTTPException(
+                422, f"model: {request.model!r} is none of {', '.join(self._models)}"
+            )
         prompt_ids = prompts.sampling_ids(question)
         room = prompts.room(config.engine.max_model_len, config.sampling.max_tokens)
         if len(prompt_ids) > room:
@@ -107,7 +118,7 @@ class Answerer:
                 "the server's engine.max_model_len sets the limit",
             )
         sampler = QuerySampler(
-            self._engine,
+            engine,
             config.seed if request.seed is None else request.seed,
             request.query_id or request.question,
             prompt_ids,
@@ -141,7 +152,7 @@ class Answerer:
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
 
 
-def application(config: Config, source: str) -> serve.Application:
+def application(config: Config, served: Served) -> serve.Application:
     """Replicas that answer with a model: engine.count, or more by load up to max_count."""
     engine = config.engine
     replicas: dict[str, Any] = {"num_replicas": engine.count}
@@ -159,10 +170,10 @@ def application(config: Config, source: str) -> serve.Application:
         **placement.replica(engine),
         health_check_timeout_s=120,
         logging_config=_QUIET,
-    ).bind(config, source)
+    ).bind(config, served)
 
 
-def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHandle:
+def deploy(config: Config, served: Served, name: str, route: str) -> DeploymentHandle:
     """Runs the application under a route; returns its handle when it is ready.
 
     ValueError where its replicas do not start with this config.
@@ -173,7 +184,7 @@ def deploy(config: Config, source: str, name: str, route: str) -> DeploymentHand
     where = {"host": config.serve.host, "port": config.serve.port}
     serve.start(http_options=where, logging_config=_QUIET)
     try:
-        return serve.run(application(config, source), name=name, route_prefix=route)
+        return serve.run(application(config, served), name=name, route_prefix=route)
     except RuntimeError:  # it names no reason; the status of the deployment ends with it
         (deployment,) = serve.status().applications[name].deployments.values()
         *_, reason = deployment.message.strip().splitlines() or [""]

@@ -140,11 +140,12 @@ def test_bad_requests_are_explained(service, request_, says):
 
 
 def test_what_vllm_refuses_is_one_line(service, tiny):
+    from pipelines.serving.served import base
     from pipelines.serving.service import deploy
 
     split = Config.model_validate(settings(tiny, tensor_parallel_size=3))
     with pytest.raises(ValueError, match=r"^engine: vLLM does not start: .* heads \(2\)") as told:
-        deploy(split, str(tiny), name="refused", route="/refused")
+        deploy(split, base(split), name="refused", route="/refused")
     assert "\n" not in str(told.value)
 
 
