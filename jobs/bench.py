@@ -33,6 +33,7 @@ BY_DEFAULT = (
     "label",
     "overhead",
     "evaluate",
+    "adapter",
 )
 GROUPS = (*BY_DEFAULT, "scaling", "memory", "gpu")
 

@@ -41,8 +41,8 @@ def measure(
     tuned = load_tuned(model_dir, adapter_dir, config)
     with Float32():
         exact = c(tuned)
-    # As DeepSpeed trains it; the file has the adapter in float32.
-    tuned = tuned.to(getattr(torch, config.train.dtype))
+    for weight in tuned.parameters():  # as DeepSpeed trains them; the file has them in float32
+        weight.data = weight.data.to(getattr(torch, config.train.dtype))
     adapter = c(tuned)
     with tuned.disable_adapter():
         base = c(tuned)

@@ -73,6 +73,7 @@ def test_overrides_are_yaml(write):
         ("evaluate.policies=[ascc]", "'ascc' is no policy; did you mean asc?"),
         ("sampling.max_tokens=5000", "leaves no room for a prompt"),
         ("engine={count: 4, max_count: 2}", "engine.max_count (2) is less than what it grows from"),
+        ("serve.adapters={x: a}", "serve.adapters: needs engine.adapter: lora"),
         ("engine.gpus=1.5", "engine.gpus (1.5) is neither a share of one GPU nor whole ones"),
         ("engine={gpus: 0.5, tensor_parallel_size: 2}", "each part has a GPU of its own"),
         ("train={workers: 4, max_workers: 2}", "train.max_workers (2) is less than what it grows"),
