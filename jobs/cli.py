@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from pipelines.config import Config, load
+from pipelines.running import memory
 from pipelines.storage.errors import explain
 
 
@@ -21,8 +22,8 @@ def parser(module: str, description: str) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace, job: Callable[[Config], int]) -> int:
     """job's exit status; 2 and one line on standard error where config or data are wrong.
 
-    1 and one line where storage failed, 130 where it was interrupted: what was finished stays,
-    and a rerun goes on from there.
+    1 and one line where storage failed or Ray killed workers for want of memory, 130 where it was
+    interrupted: what was finished stays, and a rerun goes on from there.
     """
     place = options.config
     try:
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace, job: Callable[[Config], int]) -> int:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     except Exception as error:  # storage's failures have no base class; others are raised again
-        if (advice := explain(error)) is None:
+        if (advice := explain(error) or memory.explain(error)) is None:
             raise
         print(f"error: {place}: {advice}; then run the same again", file=sys.stderr)
         return 1

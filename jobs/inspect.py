@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pyarrow.fs import FileSelector, FileType
+
 from pipelines.method.metrics import BINS
 from pipelines.storage.location import MANIFEST, Location
 
@@ -67,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def label_artifact(place: Location) -> Location:
-    """The place itself, or a root's newest label artifact; ValueError where it is neither."""
+    """The place itself, or a root's newest label artifact, be it the first and unfinished;
+    ValueError where it is neither."""
     if not place.exists():
         raise ValueError(f"{place.uri}: nothing is there")
     if place.name.startswith("label-"):
@@ -75,8 +78,18 @@ def label_artifact(place: Location) -> Location:
     latest = place / "latest.json"
     known = latest.read_json() if latest.exists() else {}
     if "label" not in known:
+        if len(begun := _begun(place)) == 1:
+            return begun[0]
         raise ValueError(f"{place.uri}: neither a label artifact nor the root of a run with one")
     return Location.of(known["label"])
+
+
+def _begun(root: Location) -> list[Location]:
+    """Label artifacts of a root, finished or not."""
+    if root.filesystem.get_file_info(root.path).type != FileType.Directory:
+        return []
+    listed = root.filesystem.get_file_info(FileSelector(root.path))
+    return [root / one.base_name for one in listed if one.base_name.startswith("label-")]
 
 
 def rows(artifact: Location) -> Iterator[dict[str, Any]]:

@@ -2,9 +2,11 @@
 
 python -m jobs.serve --config FILE [--set dotted.key=value ...] [--base]
 
+Policies stop at the thresholds that the run's report chose for the model that is served; where the
+report is not done, a request names its own.
+
     curl localhost:8000/answer -H 'content-type: application/json' -d '{
-      "question": "What is the capital of France?",
-      "policy": "early_stopping", "threshold": 0.6, "budget": 16}'
+      "question": "What is the capital of France?", "policy": "early_stopping", "budget": 16}'
 
 Every field of a request is described at /docs. It runs until it is interrupted.
 """
@@ -12,6 +14,7 @@ Every field of a request is described at /docs. It runs until it is interrupted.
 import signal
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jobs import cli
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from ray.serve import Application
 
     from pipelines.serving.served import Served
-    from pipelines.storage.location import Location
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,20 +43,20 @@ def app(arguments: dict[str, Any]) -> "Application":
     from pipelines.serving.service import application
 
     config = load(arguments["config"], arguments.get("set", []))
-    return application(config, _served(config, arguments.get("base", False)))
+    return application(config, served(config, arguments.get("base", False)))
 
 
 def _serve(config: Config, base: bool) -> int:
     from pipelines.running import cluster
 
-    served = _served(config, base)
-    say(f"Starting {', '.join([served.source, *served.adapters.values()])}")
+    chosen = served(config, base)
+    say(f"Starting {', '.join([chosen.source, *chosen.adapters.values()])}")
     cluster.connect(config)
     from ray import serve
 
     from pipelines.serving.service import deploy
 
-    deploy(config, served, name="answers", route="/")
+    deploy(config, chosen, name="answers", route="/")
     where = f"http://{config.serve.host}:{config.serve.port}"
     say(f"Answering at {where}/answer (described at {where}/docs) until interrupted")
     stop = threading.Event()
@@ -65,29 +67,50 @@ def _serve(config: Config, base: bool) -> int:
     return 0
 
 
-def _served(config: Config, base: bool) -> "Served":
-    """What to serve; ValueError where it or this installation cannot be."""
-    from pipelines.running import cluster
-    from pipelines.serving import served
-    from pipelines.storage import models
+def served(config: Config, base: bool) -> "Served":
+    """What to serve, with the thresholds that the run's report chose for it.
 
-    chosen = served.base(config) if base else served.calibrated(config, _export(config))
-    cluster.check_install()
-    models.check(chosen.source)
-    return chosen
-
-
-def _export(config: Config) -> "Location":
-    """Where the run's export lies; ValueError where it is not done."""
+    ValueError where the model is not there, or this installation cannot serve it.
+    """
     from pipelines import pipeline
+    from pipelines.running import cluster
+    from pipelines.serving.served import base_model, calibrated_model
+    from pipelines.storage import models
+    from pipelines.storage.schemas import MODELS
 
-    export = dag.plan(pipeline.steps(config, "export"), config.root)[-1]
-    if export.state != "done":
+    # Without test sets a run ends at the export.
+    steps = pipeline.steps(config, None if config.data.eval else "export")
+    planned = {one.step.name: one for one in dag.plan(steps, config.root)}
+    export = planned["export"]
+    if not base and export.state != "done":
         raise ValueError(
             f"{export.location.uri}: {export.state}; run `python -m jobs.run --until export` with "
             "this config first, or serve the uncalibrated model with --base"
         )
-    return export.location
+    chosen = base_model(config) if base else calibrated_model(config, export.location)
+    cluster.check_install()
+    models.check(chosen.source)
+    report = planned.get("report")
+    names = [name for name in chosen.names if name in MODELS]
+    return replace(chosen, thresholds={name: _thresholds(report, name) for name in names})
+
+
+def _thresholds(report: dag.Planned | None, model: str) -> dict[str, float]:
+    from pipelines.serving.calibration import measured
+
+    found: dict[str, float] = {}
+    why = "data.eval is empty, so the run has no report"
+    if report is not None:
+        why = f"{report.location.uri}: {report.state}"
+        if report.state == "done":
+            found = measured(report.location, model)
+            why = f"{report.location.uri} chose none, for data.calibration is empty"
+    if found:
+        chosen = ", ".join(f"{name} {threshold:g}" for name, threshold in found.items())
+        say(f"Thresholds of the {model} model, where a request names none: {chosen}")
+    else:
+        say(f"No thresholds are measured ({why}): a request must name its own")
+    return found
 
 
 if __name__ == "__main__":

@@ -27,16 +27,18 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
         return Step(name, run, spec, inputs, version)
 
     every = [
-        # Rows have their choices, and prompts no date of the day.
-        step("queries", queries, roles=("train",), version=2),
-        step("held_out", queries, roles=("calibration", "eval"), version=2),
+        # A limit is in a seeded order, and a sum stands once, in one split.
+        step("queries", queries, roles=("train",), version=3),
+        step("held_out", queries, roles=("calibration", "eval"), version=3),
         # Answers are read anew, and samples have their mass.
         step("label", label, "queries", version=2),
-        step("examples", examples, "label"),
-        step("train", train, "examples", version=2),  # batches of any number of workers
+        # Two pools; an example's task decides its loss, it may weigh, and ends are trained.
+        step("examples", examples, "label", version=2),
+        step("train", train, "examples", version=3),
         step("export", export, "examples", "train", version=2),  # measures its drift
         step("evaluate", evaluate, "held_out", "export", version=2),
-        step("report", report, "held_out", "label", "examples", "train", "evaluate"),
+        # Means over many orders, paired differences, and savings at equal accuracy.
+        step("report", report, "held_out", "label", "examples", "train", "evaluate", version=2),
     ]
     names = [one.name for one in every]
     if until is not None and until not in names:

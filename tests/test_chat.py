@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
 from tokenizing import byte_level, template, write
 
 from pipelines.config import Config
@@ -25,13 +26,14 @@ def config(tmp_path_factory):
     text = template("mentions").replace("m.role", role, 1)
     made = byte_level(special=("<|im_start|>", "<|im_end|>"))
     source = write(tmp_path_factory.mktemp("chat") / "model", made, text)
-    (source / "model.safetensors").touch()
+    save_file({"one": np.zeros(1)}, source / "model.safetensors")
     return Config.model_validate(
         {
             "root": "r",
             "model": {"source": str(source), "system": "Be brief.", "template": {"voice": "low"}},
             "data": {"train": [{"name": "capitals", "limit": 1}]},
             "confidence": {"question": QUESTION},
+            "engine": {"kv_cache_gib": 1},
         }
     )
 
@@ -67,7 +69,7 @@ def test_examples(config, expected, tmp_path):
     pq.write_table(pa.Table.from_pylist([row], LABELS), tmp_path / "label" / "0.parquet")
     label, out = Location.of(str(tmp_path / "label")), Location.of(str(tmp_path))
     examples.run(config, {"label": label}, out)
-    (one,) = pq.read_table(tmp_path / "examples.parquet").to_pylist()
+    one, *_ = pq.read_table(tmp_path / "examples.parquet").to_pylist()
     assert one["turn_ids"] == expected.turn_ids
 
 
@@ -100,7 +102,7 @@ def test_the_engine(config, expected, monkeypatch):
         return SimpleNamespace(input_processor=fields, output_handler=None, shutdown=lambda: None)
 
     monkeypatch.setattr(vllm_engine.AsyncLLM, "from_engine_args", stand_in)
-    engine = vllm_engine.VLLMEngine.of(config, config.model.source)
+    engine = vllm_engine.VLLMEngine.of(config, config.model.source, config.sampling)
     try:
         assert same(engine.prompts, expected)
     finally:

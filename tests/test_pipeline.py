@@ -49,6 +49,7 @@ def config(tiny, tmp_path_factory):
         "evaluate": {"num_samples": 4, "live_queries": 4, "bootstrap": 50},
         "serve": {"port": 8127},
     }
+    settings["engine"] |= {"kv_cache_gib": 1}
     settings["sampling"] |= {"num_samples": 4}
     settings["train"] |= {"checkpoint_every": 1}
     file = directory / "config.yaml"

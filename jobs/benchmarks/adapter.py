@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jobs.benchmarks import work
 from jobs.benchmarks.engines import PlainEngine
@@ -35,7 +36,8 @@ def _write_adapter(directory: str) -> None:
     from pipelines.training.lora import attach
 
     config = work.config()
-    attach(fetch(config.model.source), config).save_pretrained(directory)
+    tuned: Any = attach(fetch(config.model.source), config)
+    tuned.save_pretrained(directory)
 
 
 def _rates(sequences: int, tokens: int, adapter: str | None = None) -> Pair:

@@ -32,12 +32,12 @@ def serve(questions: list[str]) -> tuple[float, Answers]:
     import aiohttp
 
     from pipelines.running import cluster
-    from pipelines.serving.served import base
+    from pipelines.serving.served import base_model
     from pipelines.serving.service import deploy
 
     config = work.config()
     cluster.connect(config)
-    deploy(config, base(config), "bench", "/bench")
+    deploy(config, base_model(config), "bench", "/bench")
     url = f"http://{config.serve.host}:{config.serve.port}/bench/answer"
 
     async def ask(session: aiohttp.ClientSession, question: str) -> tuple[str | None, int]:
@@ -76,7 +76,7 @@ def one_by_one(questions: list[str]) -> tuple[float, Answers]:
         ids = prompts.sampling_ids(question)
         for i in range(BUDGET):
             key = request_key(config.seed, question, i)
-            params = respond_params(config.sampling, key, prompts.end_ids)
+            params = respond_params(config.answering, key, prompts.end_ids)
             (drawn,) = engine.generate([ids], params)
             response = prompts.response_ids(list(drawn.outputs[0].token_ids))
             (scored,) = engine.score_alone([prompts.scoring_ids(ids, response)])

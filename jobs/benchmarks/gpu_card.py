@@ -68,7 +68,7 @@ def _edt(rows: int, vocab: int, copied: float) -> list[Figure]:
     import torch
 
     from pipelines.engine.edt_kernels import rewrite
-    from pipelines.method.edt import Change, Requests
+    from pipelines.engine.edt_rewrite import Change, Requests
 
     every = torch.arange(rows, device="cuda")
     settings = torch.tensor([0.8, 0.8, 1.0, 0.0], device="cuda").expand(rows, -1).contiguous()

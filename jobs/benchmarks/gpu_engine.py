@@ -80,7 +80,7 @@ def _ours(model: str, samples: int, tokens: int) -> tuple[float, list[Drawn], li
 
     async def run() -> tuple[float, list[Drawn], list[Drawn]]:
         start = time.perf_counter()
-        engine = VLLMEngine.of(config, model)
+        engine = VLLMEngine.of(config, model, config.sampling)
         print(f"bench: gpu: the engine took {time.perf_counter() - start:.0f} s", flush=True)
         try:
             await label(engine, seed=1)  # warm-up
@@ -111,10 +111,12 @@ def _drawn_by_v1(model: str, samples: int, tokens: int) -> list[Drawn]:
     from pipelines.engine.vllm_engine import VLLMEngine
 
     config = work.config(samples, tokens, model=model)
-    eager = config.engine.model_copy(update={"enforce_eager": True})  # to start it takes half
+    # To start it takes half.
+    engine = config.engine.model_copy(update={"enforce_eager": True})
+    eager = config.model_copy(update={"engine": engine})
 
     async def run() -> list[Drawn]:
-        engine = VLLMEngine.of(config.model_copy(update={"engine": eager}), model)
+        engine = VLLMEngine.of(eager, model, eager.sampling)
         try:
             return await _draw(engine, _requests(engine.prompts, 2 * samples))
         finally:

@@ -37,7 +37,7 @@ def step(shape: str, root: Path, quick: bool) -> list[Figure]:
         Figure.of(f"{name}_padded", "examples/s", [(ours, padded)], Reach("at least", 4)),
     ]
     if steps.device.type == "cuda":
-        rate = _operations(random_model.SHAPES[shape], rows, config.examples.eta) / seconds / 1e12
+        rate = _operations(random_model.SHAPES[shape], rows) / seconds / 1e12
         peak = datasheet()[1]
         made.append(Figure.of(f"{name}_mfu", "TFLOP/s", [(rate, peak)], Reach("at least", 0.4)))
     return made
@@ -47,14 +47,12 @@ def _steps(config: Config) -> Steps:
     import torch
 
     from pipelines.method.prompts import Prompts
-    from pipelines.training.loop import JointModel
+    from pipelines.training.joint_model import JointModel
     from pipelines.training.lora import attach
 
     model = Path(config.model.source)
     joint = JointModel(attach(model, config), config, Prompts.load(model))
-    # All of it in one dtype, as DeepSpeed does: PEFT makes the adapter's weights in float32.
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Steps(joint.to(device, getattr(torch, config.train.dtype)), config)
+    return Steps(joint.to("cuda" if torch.cuda.is_available() else "cpu"), config)
 
 
 def _best(
@@ -80,17 +78,17 @@ def _best(
     return max(found)
 
 
-def _operations(shape: random_model.Shape, rows: list[Row], eta: float) -> float:
+def _operations(shape: random_model.Shape, rows: list[Row]) -> float:
     """Of a step over these rows, as MFU counts: two a weight and token forward, and two backward.
 
     The weights are frozen, so only the gradients to what flows through them are computed. Counted
     are the tokens that are there, not padding, and of the LM head those that it needs to see;
     attention's own products and the adapter's are not.
     """
-    from pipelines.training.micro_batches import length_of
+    from pipelines.training.micro_batches import has_generation, length_of
 
     tokens = sum(map(length_of, rows))
-    seen = len(rows) + sum(len(row["response_ids"]) for row in rows if row["target"] > eta)
+    seen = len(rows) + sum(len(row["response_ids"]) + 1 for row in rows if has_generation(row))
     return 4.0 * (shape.layer_weights * tokens + shape.head_weights * seen)
 
 
@@ -115,7 +113,7 @@ def stage(model: str, quick: bool) -> list[Figure]:
         source.make_dir()
         out.make_dir()
         table = [
-            {"example_id": f"{i}-{n}", "query_id": f"{i}", "dataset": "d", "task": "both", **row}
+            {"example_id": f"{i}-{n}", "query_id": f"{i}", "dataset": "d", **row}
             for n in range(count)
             for i, row in enumerate(rows)
         ]

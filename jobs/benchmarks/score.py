@@ -51,7 +51,7 @@ def _computed(sets: list[tuple[str, int, int, int]]) -> list[Pair]:
         pairs = []
         for template, queries, samples, max_tokens in sets:
             sampling = config.sampling.model_copy(update={"max_tokens": max_tokens})
-            engine = VLLMEngine.of(config.model_copy(update={"sampling": sampling}), work.MODEL)
+            engine = VLLMEngine.of(config, work.MODEL, sampling)
             pairs.append(await label(engine, template, queries, samples))
             engine.shutdown()
         return pairs

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from pipelines.config import Config
 from pipelines.engine.protocol import Engine, Generated, Scored
+from pipelines.running.progress import Count
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import QUERIES
 
@@ -35,6 +36,7 @@ class SimulatedEngine:
     step = STEP
 
     def __init__(self, config: Config):
+        self.count = Count()
         self._max_tokens = config.sampling.max_tokens
         self._engines = config.engine.count
         self._room = asyncio.Semaphore(SEQUENCES)
@@ -51,6 +53,8 @@ class SimulatedEngine:
         await self._room.acquire()
         began = time.time()
         await asyncio.sleep(tokens * self.step)
+        self.count.done += 1
+        self.count.tokens += tokens
 
         def end() -> None:
             self._room.release()

@@ -2,7 +2,7 @@
 
 The baselines make one forward for the confidence of all examples and one for the generation loss
 of those that have one, the LM head on every position; padded to 1,024 tokens as the paper's public
-code does, or bucketed by length.
+code does, or bucketed by length. They drop nothing, which is a little faster.
 """
 
 import time
@@ -28,7 +28,7 @@ def _pairs(count: int, times: int) -> tuple[list[Pair], list[Pair]]:
 
     from pipelines.method.prompts import Prompts
     from pipelines.storage.models import fetch
-    from pipelines.training.loop import JointModel
+    from pipelines.training.joint_model import JointModel
     from pipelines.training.lora import attach
 
     config = work.config()
@@ -48,7 +48,7 @@ def _pairs(count: int, times: int) -> tuple[list[Pair], list[Pair]]:
 
 
 def examples(prompts: Any, count: int) -> list[Row]:
-    """Examples of 60 to 200 tokens, 70% of them with SSC > eta, as the paper's mixture has."""
+    """Examples of 60 to 200 tokens, 70% of them with both losses, as in the paper's text."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -58,8 +58,12 @@ def examples(prompts: Any, count: int) -> list[Row]:
             "response_ids": torch.randint(
                 100, 40_000, (20 + 9 * (i * 7 % 16),), generator=generator
             ).tolist(),
+            "ended": True,
+            "key": (0, 1, i),
             "turn_ids": prompts.turn_ids,
+            "task": "both" if i % 10 < 7 else "calibration",
             "target": 0.9 if i % 10 < 7 else 0.3,
+            "weight": 1.0,
         }
         for i, question in enumerate(work.questions(work.LONG, count))
     ]
@@ -69,7 +73,7 @@ class Steps:
     """Forward and backward of some rows, three ways; the optimizer's own step is the same."""
 
     def __init__(self, model: Any, config: Any):
-        self.model, self.eta = model, config.examples.eta
+        self.model = model
         self.micro_tokens = config.train.micro_tokens
         self.device = next(model.parameters()).device
 
@@ -87,7 +91,7 @@ class Steps:
         from pipelines.training.micro_batches import collate, micro_batches
 
         for micro in micro_batches(rows, self.micro_tokens):
-            self.model(collate(micro, self.device, self.eta)).total.backward()
+            self.model(collate(micro, self.device, self.model.prompts.end_id)).total.backward()
 
     def two_forwards(self, rows: list[Row]) -> None:
         from pipelines.training.micro_batches import micro_batches
@@ -103,7 +107,9 @@ class Steps:
     def _twice(
         self, rows: list[Row], cut: Callable[[list[Row]], list[list[Row]]], width: int = 0
     ) -> None:
-        generated = [row for row in rows if row["target"] > self.eta]
+        from pipelines.training.micro_batches import has_generation
+
+        generated = [row for row in rows if has_generation(row)]
         for some, loss in ((rows, self._calibration), (generated, self._generation)):
             for micro in cut(some):
                 loss(micro, self._batch(micro, width)).backward()
@@ -112,12 +118,14 @@ class Steps:
         import torch
         from torch.nn.functional import pad
 
-        from pipelines.training.micro_batches import collate
+        from pipelines.training.micro_batches import collate, length_of
 
-        batch = collate(rows, self.device, self.eta)
+        batch = collate(rows, self.device, self.model.prompts.end_id)
         ids = pad(batch["ids"], (0, max(0, width - batch["ids"].shape[1])))
         columns = torch.arange(ids.shape[1], device=self.device)
-        return batch | {"ids": ids, "mask": (columns < batch["length"][:, None]).long()}
+        length = torch.tensor([length_of(row) for row in rows], device=self.device)
+        mask = (columns < length[:, None]).long()
+        return batch | {"ids": ids, "mask": mask, "last": length - 1}
 
     def _logits(self, batch: dict[str, Any]) -> Any:
         return self.model.model(input_ids=batch["ids"], attention_mask=batch["mask"]).logits
@@ -128,13 +136,13 @@ class Steps:
         labels = torch.full_like(batch["ids"], -100)
         for i, row in enumerate(rows):
             start, end = len(row["prompt_ids"]), len(row["prompt_ids"] + row["response_ids"])
-            labels[i, start:end] = batch["ids"][i, start:end]
+            labels[i, start : end + 1] = batch["ids"][i, start : end + 1]
         logits = self._logits(batch)[:, :-1]
         return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
 
     def _calibration(self, rows: list[Row], batch: dict[str, Any]) -> Any:
         import torch
 
-        last = self._logits(batch)[torch.arange(len(rows)), batch["length"] - 1]
+        last = self._logits(batch)[torch.arange(len(rows)), batch["last"]]
         confidence = last.softmax(-1)[:, self.model.prompts.yes_id]
         return torch.nn.functional.smooth_l1_loss(confidence, batch["target"], beta=0.25)

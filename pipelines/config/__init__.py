@@ -9,6 +9,7 @@ from pipelines.config.sections import (
     ConfidenceConfig,
     Config,
     DatasetConfig,
+    DrawConfig,
     EngineConfig,
     SamplingConfig,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "ConfidenceConfig",
     "Config",
     "DatasetConfig",
+    "DrawConfig",
     "EngineConfig",
     "SamplingConfig",
     "load",

@@ -3,14 +3,10 @@
 Field comments are the config reference (README.md lists the same keys).
 """
 
-import datetime
-import difflib
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -18,53 +14,20 @@ from pydantic import (
     model_validator,
 )
 
+from pipelines.config.values import (
+    Count,
+    Date,
+    Distinct,
+    Positive,
+    Several,
+    Some,
+    Text,
+    Unit,
+    nearest,
+)
 from pipelines.method.policies import POLICIES
 from pipelines.method.template import PLAIN, RESERVED, Chat
-from pipelines.storage.text import flaw, short
-
-
-def _plain(text: str) -> str:
-    if not text.strip():
-        raise ValueError("expected some text")
-    if (found := flaw(text)) is not None:
-        raise ValueError(f"expected text without {found}")
-    return text
-
-
-def _date(value: Any) -> Any:
-    """A date of its ISO text; a number is no date, though pydantic would take it for seconds."""
-    try:
-        return datetime.date.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        return value  # refused as what it is
-
-
-def nearest(word: str, choices: Any) -> str:
-    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; valid: {', '.join(choices)}"
-
-
-def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not values:
-        raise ValueError("expected one or more")
-    return values
-
-
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    for place, value in enumerate(values):
-        if value in values[:place]:
-            raise ValueError(f"{short(repr(value))} is there twice")
-    return values
-
-
-Unit = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Positive = Annotated[float, Field(gt=0)]
-Text = Annotated[str, AfterValidator(_plain)]
-T = TypeVar("T")
-Several = Annotated[tuple[T, ...], Field(strict=False)]  # from YAML's lists
-Some = Annotated[Several[T], AfterValidator(_some)]
-Distinct = Annotated[Some[T], AfterValidator(_distinct)]
+from pipelines.storage.text import short
 
 
 class _Section(BaseModel):
@@ -80,7 +43,7 @@ class ModelConfig(_Section):
     template: dict[str, JsonValue] = {}  # variables of its chat template, e.g. enable_thinking
     system: Text | None = None  # a system prompt; the template's own, by default
     # what a chat template is told that asks for today
-    date: Annotated[datetime.date, BeforeValidator(_date)] = PLAIN.date
+    date: Date = PLAIN.date
 
     @property
     def chat(self) -> Chat:
@@ -123,27 +86,42 @@ class DataConfig(_Section):
     calibration: Several[DatasetConfig] = ()  # thresholds are chosen here
     eval: Several[DatasetConfig] = ()  # results are reported on
 
-    @field_validator("train", "calibration", "eval")
-    @classmethod
-    def _files_have_titles(cls, entries: tuple[DatasetConfig, ...]) -> tuple[DatasetConfig, ...]:
+    @model_validator(mode="after")
+    def _files_have_titles(self) -> Self:
+        entries = (*self.train, *self.calibration, *self.eval)
         own = {str(one.path) for one in entries if one.name == "jsonl" and not one.label}
         if len(own) > 1:
-            raise ValueError(
-                f"{' and '.join(sorted(own))} would be listed as one; give each a label"
+            raise ValueError(  # a title tells what is in domain
+                f"{' and '.join(sorted(own))} would be listed as one data set, jsonl; give each a "
+                "label, an equal one to the files of one set"
             )
-        return entries
+        return self
 
 
-class SamplingConfig(_Section):
-    num_samples: Count = 32  # N responses a query
-    max_tokens: Count = 1024  # of a response
-    method: Literal["edt", "fixed"] = "edt"  # entropy-based dynamic temperature, or a fixed one
-    temperature: Annotated[float, Field(gt=0, le=1000)] = (
-        0.8  # T0; with method fixed, the temperature
-    )
+Method = Literal["edt", "fixed"]
+Temperature = Annotated[float, Field(gt=0, le=1000)]
+
+
+class _EdtConfig(_Section):
     edt_base: Annotated[float, Field(ge=0.001, le=1)] = 0.8  # N_edt
     edt_theta: Annotated[float, Field(ge=0, le=1000)] = 1.0  # theta of EDT
     compat: Literal["none", "paper_code"] = "none"  # paper_code: its entropy, without log Z
+
+
+class DrawConfig(_EdtConfig):  # how a response is drawn
+    max_tokens: Count = 1024  # of a response
+    method: Method = "edt"  # entropy-based dynamic temperature, or a fixed one
+    temperature: Temperature = 0.8  # T0; with method fixed, the temperature
+
+
+class SamplingConfig(DrawConfig):  # of the label stage: what is trained on
+    num_samples: Count = 32  # N responses a query
+
+
+class EvaluateSamplingConfig(_EdtConfig):  # of evaluation and serving: Config.answering
+    max_tokens: Count | None = None  # of a response; sampling.max_tokens, by default
+    method: Method = "fixed"  # the paper's: a fixed temperature; or edt
+    temperature: Temperature = 1.0  # the paper's; with method edt, T0
 
 
 class ConfidenceConfig(_Section):
@@ -162,11 +140,10 @@ class EngineConfig(_Section):
     max_num_seqs: Count = 256  # sequences in a batch
     max_num_batched_tokens: Count = 4096  # tokens in a forward
     max_model_len: Count = 4096  # prompt, response and confidence turn together
-    # what the calibrated model is: merged weights, or the base model with its adapter at each token
-    adapter: Literal["merged", "lora"] = "merged"
+    adapter: Literal["merged", "lora"] = "merged"  # in the weights, or applied at each token
     block_size: Count | None = None  # KV block; on CPU 32 is the least, and 128 the default
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9  # for weights and KV cache
-    kv_cache_gib: Count | None = None  # CPU only: memory of the KV cache; vLLM's choice, by default
+    kv_cache_gib: Count | None = None  # CPU only: of the KV cache; most of the memory, by default
     enforce_eager: bool = False  # do not compile the model
     batch_invariant: bool = False  # GPU only: vLLM's mode of equal sums in any batch; slower
     trust_remote_code: bool = False  # run code that a model brings
@@ -181,8 +158,13 @@ class EngineConfig(_Section):
 class ExamplesConfig(_Section):
     total: Count = 100_000  # examples to train on; fewer where the labels have fewer
     generation_ratio: Unit = 0.7  # share of generation examples; 0.8 for Qwen and R1
-    eta: Unit = 0.75  # generation examples and the cross entropy want SSC > eta
-    bin_width: Annotated[float, Field(gt=0, le=1)] = 0.05  # SSC bins are drawn from evenly
+    eta: Unit = 0.75  # generation examples want SSC > eta
+    # own: each pool its own; joint: the calibration loss everywhere, both above eta
+    loss: Literal["own", "joint"] = "own"
+    # of calibration examples: as many from each bin of SSC, these weighted, or as they come
+    draw: Literal["even", "weighted", "natural"] = "even"
+    bin_width: Annotated[float, Field(gt=0, le=1)] = 0.05  # of SSC; 1.0 has a bin of its own
+    quotas: bool = True  # as many from each data set, where it has them
     target: Literal["ssc", "p_true", "vote"] = "ssc"  # the others are ablations
 
 
@@ -196,16 +178,16 @@ class LoraConfig(_Section):
 class TrainConfig(_Section):
     learning_rate: Positive = 5e-5  # AdamW's peak; cosine over optimizer steps
     epochs: Count = 1  # passes over the examples
-    batch_size: Count = 64  # sequences an optimizer step, over all workers
+    batch_size: Count = 64  # sequences a step, over all workers; the public script has 256
     micro_tokens: Count = 4096  # tokens a forward, padding included; caps the micro-batch
     max_length: Count = 2048  # longer rows are dropped and counted
     warmup_ratio: Unit = 0.0  # share of steps with a rising learning rate
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # AdamW's
-    max_grad_norm: Positive = 1.0  # gradients are clipped to it
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # AdamW's; the public script has 0.01
+    max_grad_norm: Positive = 1.0  # gradients are clipped to it; the public script's are not
     omega: Annotated[float, Field(ge=0)] = 0.1  # weight of the generation loss
     beta: Positive = 0.25  # of the SmoothL1 calibration loss
     lora: LoraConfig = LoraConfig()
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"  # of the frozen weights and of compute
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"  # of all but the adapter, float32 always
     zero_stage: Annotated[int, Field(ge=1, le=3)] = 2  # of DeepSpeed's ZeRO: 1, 2 or 3
     workers: Count = 1  # training processes
     max_workers: Count | None = None  # processes to grow to where nodes come; workers, by default
@@ -223,15 +205,15 @@ class TrainConfig(_Section):
 
 class EvaluateConfig(_Section):
     num_samples: Count = 16  # N responses a test query, and the largest budget
+    sampling: EvaluateSamplingConfig = EvaluateSamplingConfig()
     # these seven, by default
     policies: Distinct[Text] = (
         "best_of_n", "self_consistency", "sc_conf", "early_stopping", "asc", "asc_conf", "esc",
     )  # fmt: skip
-    # of confidences and shares; one is chosen on the calibration queries
-    thresholds: Distinct[Unit] = (
-        0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99,
-    )  # fmt: skip
+    # of confidences and shares; by default quantiles of the calibration queries', and a few shares
+    thresholds: Distinct[Unit] | None = None
     windows: Distinct[Count] = (2, 3, 4, 5, 8)  # of esc
+    orders: Count = 100  # of a query's samples, at random; at least so many are averaged
     live_queries: Annotated[int, Field(ge=0)] = 16  # answered live too, to compare with replay
     bootstrap: Count = 1000  # resamples of queries for each interval
 
@@ -259,7 +241,7 @@ class TrackingConfig(_Section):
 
 class Config(_Section):
     root: Text  # where artifacts go: a directory or s3://bucket/path
-    # of samples, splits, example selection, training and bootstraps
+    # of samples, limits, example selection, training and bootstraps
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     model: ModelConfig
     data: DataConfig
@@ -271,6 +253,13 @@ class Config(_Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     serve: ServeConfig = ServeConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @property
+    def answering(self) -> DrawConfig:
+        """How responses are drawn where they answer: in evaluation and by the service."""
+        own = self.evaluate.sampling
+        most = own.max_tokens or self.sampling.max_tokens
+        return DrawConfig(**own.model_dump(exclude={"max_tokens"}), max_tokens=most)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -299,9 +288,13 @@ class Config(_Section):
             )
         if self.engine.batch_invariant and not self.engine.gpus:
             raise ValueError("engine.batch_invariant: vLLM has this mode on GPUs alone")
-        if self.sampling.max_tokens >= self.engine.max_model_len:
-            raise ValueError(
-                f"sampling.max_tokens ({self.sampling.max_tokens}) leaves no room for a prompt in "
-                f"engine.max_model_len ({self.engine.max_model_len})"
-            )
+        for key, most in (
+            ("sampling.max_tokens", self.sampling.max_tokens),
+            ("evaluate.sampling.max_tokens", self.answering.max_tokens),
+        ):
+            if most >= self.engine.max_model_len:
+                raise ValueError(
+                    f"{key} ({most}) leaves no room for a prompt in engine.max_model_len "
+                    f"({self.engine.max_model_len})"
+                )
         return self

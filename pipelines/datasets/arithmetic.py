@@ -1,7 +1,8 @@
 """`arithmetic`: sums, differences, products, quotients of graded difficulty, from a generator.
 
 A grade is an operation and the ranges of its operands. Each grade's distinct problems are cut
-into splits after one fixed shuffle, so the splits share none.
+into splits after one fixed shuffle, so the splits share none. 3 * 4 and 4 * 3 are one problem,
+which stands once, in an order by chance.
 """
 
 import operator
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, zip_longest
 
 from pipelines.config import DatasetConfig
-from pipelines.datasets.base import Row
+from pipelines.datasets.base import Row, seeded
 
 _ONES, _TENS, _HUNDREDS = range(1, 10), range(10, 100, 10), range(100, 1000, 100)
 # (operation, first operands, second operands), easy to hard for SmolLM2-135M: over 96 samples a
@@ -31,6 +32,7 @@ GRADES: tuple[tuple[str, range, range], ...] = (
 VALUES: dict[str, Callable[[int, int], int]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.floordiv,
 }  # fmt: skip
+COMMUTATIVE = "+*"
 SPLITS = {"train": (0.0, 0.6), "calibration": (0.6, 0.75), "test": (0.75, 1.0)}
 
 
@@ -39,18 +41,17 @@ def load(config: DatasetConfig, seed: int) -> Iterator[Row]:
         raise ValueError(f"arithmetic: split {config.split!r} is none of {', '.join(SPLITS)}")
     low, high = SPLITS[config.split]
     columns = []
-    seen: set[str] = set()
+    seen: set[tuple[str, int, int]] = set()
     for sign, first, second in GRADES:
-        problems = [
-            (f"{a} {sign} {b}", VALUES[sign](a, b))
-            for a in first
-            for b in second
-            if sign != "-" or a > b
-        ]
-        fresh = [problem for problem in problems if problem[0] not in seen]
-        seen.update(text for text, _ in problems)
-        random.Random(0).shuffle(fresh)  # fixed: a problem's split never depends on the run
-        columns.append(fresh[int(low * len(fresh)) : int(high * len(fresh))])
+        pairs = [(a, b) for a in first for b in second if sign != "-" or a > b]
+        random.Random(0).shuffle(pairs)  # fixed: a problem's split never depends on the run
+        fresh = []
+        for a, b in pairs:
+            problem = (sign, min(a, b), max(a, b)) if sign in COMMUTATIVE else (sign, a, b)
+            if problem not in seen:
+                seen.add(problem)
+                fresh.append((f"{a} {sign} {b}", VALUES[sign](a, b)))
+        columns.append(seeded(fresh[int(low * len(fresh)) : int(high * len(fresh))], seed))
     # Round the grades, so that any limit keeps the mixture until a grade runs out.
     mixed = chain.from_iterable(zip_longest(*columns))
     for text, value in (problem for problem in mixed if problem is not None):

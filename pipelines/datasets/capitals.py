@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 
 from pipelines.config import DatasetConfig
-from pipelines.datasets.base import Row
+from pipelines.datasets.base import Row, seeded
 
 SPLITS = {"train": (0, 105), "calibration": (105, 140), "test": (140, 195)}
 
@@ -88,5 +88,5 @@ def load(config: DatasetConfig, seed: int) -> Iterator[Row]:
     countries = sorted(capitals)
     random.Random(0).shuffle(countries)  # fixed: a country's split never depends on the run
     start, end = SPLITS[config.split]
-    for country in countries[start:end]:
+    for country in seeded(countries[start:end], seed):
         yield Row(f"What is the capital of {country}?", capitals[country], "text")

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 
 from pipelines.config import DatasetConfig
-from pipelines.datasets.base import Row
+from pipelines.datasets.base import Row, seeded
 
 SPLITS = {"train": (0, 40), "calibration": (40, 60), "test": (60, 118)}
 
@@ -35,5 +35,5 @@ def load(config: DatasetConfig, seed: int) -> Iterator[Row]:
     pairs = list(zip(words[::2], words[1::2], strict=True))
     random.Random(0).shuffle(pairs)  # fixed: an element's split never depends on the run
     start, end = SPLITS[config.split]
-    for element, symbol in pairs[start:end]:
+    for element, symbol in seeded(pairs[start:end], seed):
         yield Row(f"What is the chemical symbol of {element}?", symbol, "text")

@@ -4,12 +4,11 @@ A published set is read in its publisher's own fields, from `path` where one is 
 the model hub otherwise. Files are local or at any URI, in the formats of records.py.
 """
 
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipelines.config import DatasetConfig
-from pipelines.datasets.base import Row
+from pipelines.datasets.base import Row, seeded
 from pipelines.datasets.choices import agreed, is_number, listed, of_field, shown, unlisted
 from pipelines.datasets.records import FORMATS, Record, read
 from pipelines.datasets.values import field, spellings, text_of
@@ -117,9 +116,7 @@ def _records(path: str, config: DatasetConfig, seed: int) -> list[Record]:
     records = read(path)
     if not records:
         raise ValueError(f"{path}: it has no rows")
-    if config.limit is not None:
-        random.Random(seed).shuffle(records)
-    return records
+    return records if config.limit is None else seeded(records, seed)
 
 
 def _from_hub(published: Published, config: DatasetConfig) -> str:

@@ -1,8 +1,8 @@
 """EDT's rewrite of a batch of logits on a GPU: three Triton kernels, and no wait for the device.
 
-The same numbers as edt.py's, which is the reading of the paper; here each row's request is looked
-up on the device, so that the host hands over three launches a step and nothing else. A row is read
-twice: once for its entropy, once to sum it by blocks. The second time leaves out what cannot
+The same numbers as edt_rewrite.py's; here each row's request is looked up on the device, so that
+the host hands over three launches a step and nothing else. A row is read twice: once for its
+entropy, once to sum it by blocks. The second time leaves out what cannot
 matter: a block whose largest logit is exp(-34) of the row's at the row's temperature. That is less
 than a billionth of the distribution, a hundredth of what float32 rounds away, and most of it for a
 language model's usual row.
@@ -13,7 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pipelines.method.edt import BLOCK, Change, Requests
+from pipelines.engine.edt_rewrite import Change, Requests
+from pipelines.method.keyed_draw import BLOCK
 
 # A program reads so many blocks of a row, whatever the batch, so that a row's sums do not depend on
 # what else is in it. Other sizes were not compared on rows that are read twice.
@@ -163,7 +164,7 @@ def _pick(
 
 @triton.jit
 def _uniform(key, position):
-    """splitmix64 of (key, position) in [0, 1), float64: edt.uniforms."""
+    """splitmix64 of (key, position) in [0, 1), float64: keyed_draw.uniforms."""
     x = key.to(tl.uint64) + (position + 1).to(tl.uint64) * 0x9E3779B97F4A7C15
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9
     x = (x ^ (x >> 27)) * 0x94D049BB133111EB

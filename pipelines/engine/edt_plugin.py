@@ -19,11 +19,17 @@ from vllm.v1.worker.gpu.sample.logits_processor.interface import (
     LogitsProcessor as V2LogitsProcessor,
 )
 
-from pipelines.method import edt
-from pipelines.method.edt import Change, Requests
+from pipelines.engine import edt_rewrite
+from pipelines.engine.edt_rewrite import Change, Requests
 
 LOG_PROBABILITIES = "log_probabilities"  # the argument of a request that is scored
 WARM_UP = "edt_warm_up"  # of vLLM's additional_config: compile at the start, not amid requests
+
+# vLLM's V2 runner applies these before EDT, and V1 after it, where a draw stands.
+_PENALTIES = {"frequency_penalty": 0.0, "presence_penalty": 0.0, "repetition_penalty": 1.0}
+# After a draw in both. So would be top_p, top_k and min_p, which vLLM takes from a request of
+# temperature 0. Logit bias, bad words, allowed tokens, min_tokens and grammars come before EDT.
+_AFTER_A_DRAW = ("seed", "thinking_token_budget")
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,12 @@ class _Request:
             raise ValueError("EDT sets the temperature: leave the request's own at 1.0")
         if request.key is not None and params.temperature != 0.0:
             raise ValueError("edt_key makes the draw: set the request's temperature to 0")
+        for name, none in _PENALTIES.items():
+            if getattr(params, name) != none:
+                raise ValueError(f"{name}: vLLM applies it before EDT or after it; leave it out")
+        for name in _AFTER_A_DRAW if request.key is not None else ():
+            if getattr(params, name) is not None:
+                raise ValueError(f"{name}: it does nothing where edt_key draws; leave it out")
         return request
 
     @property
@@ -169,7 +181,7 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
             rewrite(logits, slots, positions, self._requests)
         else:
             assert len(changes) == len(logits), "a row a request: no speculative decoding on a CPU"
-            edt.rewrite(logits, slots, positions, self._requests, changes)
+            edt_rewrite.rewrite(logits, slots, positions, self._requests, changes)
         return logits
 
     def _warm_up(self, rows: int, vocab: int) -> None:
@@ -184,4 +196,4 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
                 self._requests,
             )
         else:
-            edt.warm_up(rows, vocab, self._device)
+            edt_rewrite.warm_up(rows, vocab, self._device)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipelines.running.progress import Count
+
 
 @dataclass(frozen=True)
 class Generated:
@@ -45,7 +47,12 @@ class Draw(Protocol):
 
 
 class Engine(Protocol):
-    """Draws samples and scores them; cancelling the awaiting task aborts the request."""
+    """Draws samples and scores them; cancelling the awaiting task aborts the request.
+
+    count: of responses that ended, and of tokens as they come.
+    """
+
+    count: Count
 
     async def draw(self, prompt_ids: Sequence[int], key: int) -> Draw:
         """A response to prompt_ids whose random numbers depend on (key, position) alone."""

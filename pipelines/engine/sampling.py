@@ -1,8 +1,8 @@
 """One query's samples: drawn, read for an answer, scored. The same for label and the service.
 
 A sample is scored the moment it ends, on the KV blocks that it was drawn with; identical
-responses of a query are scored once. Everything waits on the engine alone, so the engine sees
-samples and scores of many queries at once.
+responses of a query are scored once, and none where a policy needs no confidences. Everything
+waits on the engine alone, so the engine sees samples and scores of many queries at once.
 """
 
 import asyncio
@@ -22,13 +22,16 @@ from pipelines.engine.protocol import Draw, Engine, Generated, Scored
 from pipelines.method.answers import Kind, extract
 from pipelines.method.consistency import soft_self_consistency
 from pipelines.method.formulas import Classes
-from pipelines.method.policies import Policy
+from pipelines.method.policies import PolicyFamily
 from pipelines.storage.schemas import COUNTERS
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A response with its answer, confidence c = P(True), and the mass of Yes and No together."""
+    """A response with its answer, confidence c = P(True), and the mass of Yes and No together.
+
+    Both are NaN where the response was not scored.
+    """
 
     index: int
     generated: Generated
@@ -64,7 +67,7 @@ class QuerySampler:
     _scores: dict[tuple[int, ...], "asyncio.Task[Scored]"] = field(default_factory=dict)
     _classes: Classes = field(default_factory=Classes)
 
-    async def sample(self, index: int) -> Sample:
+    async def sample(self, index: int, scored: bool) -> Sample:
         """Sample `index`: a function of (seed, query_id, index) up to the engine's arithmetic."""
         key = request_key(self.seed, self.query_id, index)
         draw = await self.engine.draw(self.prompt_ids, key)
@@ -72,15 +75,14 @@ class QuerySampler:
         self.counters.generated_tokens += generated.num_tokens
         self.counters.prompt_tokens += generated.prompt_tokens - generated.cached_tokens
         self.counters.cached_tokens += generated.cached_tokens
-        same = tuple(generated.token_ids)
-        if same in self._scores:
-            draw.release()
+        p_true = mass = math.nan
+        if scored:
+            score = await self._score_once(draw)
+            p_true, mass = score.p_true, score.mass
         else:
-            self._scores[same] = asyncio.ensure_future(self._score(draw))
-        # A caller that is cancelled must not cancel the score that others wait for.
-        scored = await asyncio.shield(self._scores[same])
+            draw.release()
         answer = extract(generated.text, self.kind, generated.finish_reason, self.choices)
-        return Sample(index, generated, answer, scored.p_true, scored.mass)
+        return Sample(index, generated, answer, p_true, mass)
 
     async def classed(self, sample: Sample) -> Sample:
         """A sample whose answer stands for its class; to be asked for in the order of samples.
@@ -92,6 +94,15 @@ class QuerySampler:
         # In a thread: it waits for another process.
         answer = await asyncio.to_thread(self._classes.of, sample.answer)
         return replace(sample, answer=answer)
+
+    async def _score_once(self, draw: Draw) -> Scored:
+        same = tuple(draw.generated.token_ids)
+        if same in self._scores:
+            draw.release()
+        else:
+            self._scores[same] = asyncio.ensure_future(self._score(draw))
+        # A caller that is cancelled must not cancel the score that others wait for.
+        return await asyncio.shield(self._scores[same])
 
     async def _score(self, draw: Draw) -> Scored:
         scored = await draw.score()
@@ -136,7 +147,7 @@ async def label_query(
 
     async def sample(index: int) -> Sample:
         async with room:
-            return await sampler.sample(index)
+            return await sampler.sample(index, scored=True)
 
     drawn = await asyncio.gather(*(sample(index) for index in range(num_samples)))
     samples = [await sampler.classed(one) for one in drawn]
@@ -198,14 +209,15 @@ class Outcome:
 
 
 async def answer_adaptively(
-    sampler: QuerySampler, policy: Policy, budget: int, ahead: int
+    sampler: QuerySampler, family: PolicyFamily, threshold: float, budget: int, ahead: int
 ) -> Outcome:
     """Runs a policy live: draws samples until it stops or the budget is spent.
 
+    Nothing is scored for a policy that needs no confidences.
     ahead: samples in flight at once. They are taken in order, so the outcome does not depend on
     it; those in flight when the policy stops are cancelled, and the engine aborts them.
     """
-    tally = policy.start()
+    tally = family.make(threshold).start()
     taken: list[Sample] = []
     tasks: deque[asyncio.Task[Sample]] = deque()
     stopped = False
@@ -213,7 +225,7 @@ async def answer_adaptively(
         while not stopped and len(taken) < budget:
             while len(tasks) < ahead and len(taken) + len(tasks) < budget:
                 index = len(taken) + len(tasks)
-                tasks.append(asyncio.create_task(sampler.sample(index)))
+                tasks.append(asyncio.create_task(sampler.sample(index, family.needs_confidence)))
             sample = await sampler.classed(await tasks[0])
             tasks.popleft()
             taken.append(sample)

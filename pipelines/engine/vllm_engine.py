@@ -9,7 +9,6 @@ import logging
 import os
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,17 +19,20 @@ from vllm.engine.protocol import StreamingInput
 from vllm.inputs import tokens_input
 from vllm.lora.request import LoRARequest
 from vllm.outputs import RequestOutput
+from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from pipelines.config import ConfidenceConfig, Config, EngineConfig, SamplingConfig
+from pipelines.config import ConfidenceConfig, Config, DrawConfig, EngineConfig
 from pipelines.engine.arguments import engine_arguments
 from pipelines.engine.edt_plugin import LOG_PROBABILITIES
+from pipelines.engine.footprint import need, reserve
 from pipelines.engine.protocol import Generated, Scored
 from pipelines.method.prompts import ConfidenceKind, Prompts, confidence, reply_mass
 from pipelines.method.template import PLAIN, Chat
 from pipelines.running.placement import where_parts_go
+from pipelines.running.progress import Count
 from pipelines.storage.models import fetch, fetch_adapter
 
 _NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
@@ -48,12 +50,13 @@ class VLLMEngine:
         self,
         model_dir: str,
         engine: EngineConfig,
-        sampling: SamplingConfig,
+        sampling: DrawConfig,
         scoring: ConfidenceConfig,
         chat: Chat = PLAIN,
         adapters: Mapping[str, Path] | None = None,
     ):
         adapters = adapters or {}
+        self.count = Count()
         self._sampling = sampling
         self._kind = scoring.kind
         self.prompts = Prompts.load(model_dir, scoring.question, chat)
@@ -75,7 +78,11 @@ class VLLMEngine:
         except RuntimeError as error:
             if not str(error).startswith("Engine core initialization failed"):
                 raise
-            raise ValueError("engine: vLLM does not start; its process says why above") from None
+            raise ValueError(
+                "engine: vLLM does not start; its process says why above (of memory decide "
+                "engine.gpu_memory_utilization, engine.kv_cache_gib, engine.max_model_len and "
+                "engine.max_num_seqs)"
+            ) from None
         self._adapters = {
             name: LoRARequest(name, number, str(directory))
             for number, (name, directory) in enumerate(adapters.items(), start=1)
@@ -90,9 +97,18 @@ class VLLMEngine:
         atexit.register(self.shutdown)
 
     @classmethod
-    def of(cls, config: Config, source: str, adapters: Mapping[str, str] | None = None) -> Self:
+    def of(
+        cls,
+        config: Config,
+        source: str,
+        sampling: DrawConfig,
+        adapters: Mapping[str, str] | None = None,
+    ) -> Self:
         """The engine of a config on a model's source and on adapters' (name -> source), fetched to
-        the nodes that have none of them."""
+        the nodes that have none of them.
+
+        sampling: the config's `sampling` or its `answering`.
+        """
         adapters = adapters or {}
 
         def fetched() -> tuple[Path, ...]:
@@ -104,20 +120,24 @@ class VLLMEngine:
                 f"engine: one node keeps the model in {here[0]}, another in {others[0][0]}; "
                 "set $SELFCAL_CACHE to one path on all nodes"
             )
+        model_dir, *adapter_dirs = here
+        if current_platform.is_cpu():
+            reserve(need(model_dir, config.engine), config.engine)
         return cls(
-            str(here[0]),
+            str(model_dir),
             config.engine,
-            config.sampling,
+            sampling,
             config.confidence,
             config.model.chat,
-            dict(zip(adapters, here[1:], strict=True)),
+            dict(zip(adapters, adapter_dirs, strict=True)),
         )
 
     async def draw(
         self, prompt_ids: Sequence[int], key: int, adapter: LoRARequest | None = None
     ) -> "VLLMDraw":
         draw = VLLMDraw(self._llm, self.prompts, self._kind, adapter)
-        await draw.respond(prompt_ids, self._sampling, key)
+        await draw.respond(prompt_ids, self._sampling, key, self.count)
+        self.count.done += 1
         return draw
 
     def adapted(self, name: str) -> "AdaptedEngine":
@@ -136,18 +156,18 @@ class VLLMEngine:
         llm.shutdown()
 
 
-@dataclass(frozen=True)
 class AdaptedEngine:
     """An engine whose draws and scores are of its model with an adapter on it."""
 
-    engine: VLLMEngine
-    adapter: LoRARequest
+    def __init__(self, engine: VLLMEngine, adapter: LoRARequest):
+        self.count = engine.count
+        self._engine, self._adapter = engine, adapter
 
     async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
-        return await self.engine.draw(prompt_ids, key, self.adapter)
+        return await self._engine.draw(prompt_ids, key, self._adapter)
 
     def shutdown(self) -> None:
-        self.engine.shutdown()
+        self._engine.shutdown()
 
 
 class VLLMDraw:
@@ -173,8 +193,10 @@ class VLLMDraw:
         # The part that asks for the score; None ends the session without one.
         self._turn: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
 
-    async def respond(self, prompt_ids: Sequence[int], sampling: SamplingConfig, key: int) -> None:
-        """Samples the response: sets `generated`."""
+    async def respond(
+        self, prompt_ids: Sequence[int], sampling: DrawConfig, key: int, count: Count
+    ) -> None:
+        """Samples the response: sets `generated`. Its tokens are counted as they come."""
         score = _score_params(self._kind, self._prompts)
 
         async def parts() -> AsyncGenerator[StreamingInput, None]:
@@ -196,8 +218,10 @@ class VLLMDraw:
             output = await self._next()
             cached = output.num_cached_tokens if cached is None else cached
             sampled += output.outputs[0].token_ids
+            count.tokens += len(output.outputs[0].token_ids)
             reason = output.outputs[0].finish_reason
         del sampled[0]  # of the first part
+        count.tokens -= 1
         ids = self._prompts.response_ids(sampled)
         self._kept = len(sampled) - 1  # of the ids that are scored, the session has these
         self.generated = Generated(
@@ -240,7 +264,7 @@ def _part(ids: Sequence[int], params: SamplingParams) -> StreamingInput:
     return StreamingInput(tokens_input(list(ids)), params)
 
 
-def respond_params(sampling: SamplingConfig, key: int, end_ids: Iterable[int]) -> SamplingParams:
+def respond_params(sampling: DrawConfig, key: int, end_ids: Iterable[int]) -> SamplingParams:
     return SamplingParams(
         temperature=0.0,
         max_tokens=sampling.max_tokens,

@@ -10,38 +10,33 @@ from pipelines.method.prompts import Prompts
 
 
 class JointLoss(NamedTuple):
-    """Means over the rows of a batch: `total` is what is minimized."""
+    """Sums over rows, [] float: so those of micro-batches add up to the batch's."""
 
-    total: Tensor
-    calibration: Tensor  # SmoothL1(c, target), [] float
-    generation: Tensor  # the masked cross entropy before omega, [] float
+    total: Tensor  # calibration + omega * generation, what is minimized
+    calibration: Tensor  # weight * SmoothL1(c, target)
+    generation: Tensor  # the cross entropy before omega
 
 
 def joint_loss(
     confidence: Tensor,
     target: Tensor,
+    weight: Tensor,
     token_logits: Tensor,
-    token_ids: Tensor,
-    token_row: Tensor,
+    labels: Tensor,
+    share: Tensor,
     *,
     omega: float,
-    eta: float,
     beta: float,
 ) -> JointLoss:
-    """L = SmoothL1(c, SSC; beta) + omega * 1[SSC > eta] * CE(y | x), a mean over rows.
+    """L = weight * SmoothL1(c, SSC; beta) + omega * CE(y | x), a sum over rows.
 
-    confidence, target: [rows], c and SSC in [0, 1]. token_logits: [tokens, vocab], the logits
-    that predict token_ids [tokens], token_row [tokens] the row of each; rows with SSC <= eta
-    may be left out, as their cross entropy counts for nothing.
-    CE is a mean over the response's own tokens, so long responses weigh no more than short.
+    Which rows have which term is the caller's to say. confidence, target, weight: [rows], of
+    those with the first; c and SSC in [0, 1]. token_logits: [tokens, vocab], of those with the
+    second, the logits that predict labels [tokens]. share: [tokens], one over the number of
+    labels in the token's row: CE is a mean over a response, so long ones weigh no more than short.
     """
-    rows = confidence.shape[0]
-    calibration = smooth_l1_loss(confidence, target, beta=beta, reduction="mean")
-    nll = cross_entropy(token_logits.float(), token_ids, reduction="none")
-    counts = torch.zeros(rows, device=nll.device).index_add(0, token_row, torch.ones_like(nll))
-    ce = torch.zeros(rows, device=nll.device).index_add(0, token_row, nll)
-    ce = ce / counts.clamp_min(1.0)
-    generation = (ce * (target > eta)).mean()
+    calibration = weight @ smooth_l1_loss(confidence, target, beta=beta, reduction="none")
+    generation = share @ cross_entropy(token_logits.float(), labels, reduction="none")
     return JointLoss(calibration + omega * generation, calibration.detach(), generation.detach())
 
 

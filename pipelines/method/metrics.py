@@ -1,114 +1,84 @@
-"""Calibration, ranking and policy metrics (arXiv 2503.00031, section 4.2); numpy in, floats out."""
+"""What responses are worth: accuracy, ranking, squared error, and the bootstrap over queries.
 
-from collections.abc import Callable, Sequence
+confidence, correct: [queries, responses] each (arXiv 2503.00031, section 4.2). weights: [resamples,
+queries], how often a query is drawn. A metric has a figure for each row of weights, NaN where it is
+undefined; so one piece of code gives the figure itself (`each_once`) and its bootstrap, and two
+models' figures under the same weights are paired.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Metric = Callable[[Array, Array, Array], Array]
 
 BINS = 10
+_AT_ONCE = 4_000_000  # weights of responses that auroc holds at a time
 
 
-def _bin_of(confidence: Array, bins: int) -> NDArray[np.int64]:
+def each_once(queries: int) -> Array:
+    """The weights of the figure itself."""
+    return np.ones((1, queries))
+
+
+def resample(queries: int, resamples: int, seed: int) -> Array:
+    """Weights of as many queries drawn with replacement, a row a resample."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(queries, np.full(queries, 1 / queries), size=resamples)
+    return drawn.astype(np.float64)
+
+
+def interval(values: Array) -> list[float] | None:
+    """The 95% percentile interval of resampled figures; None where all of them are undefined."""
+    defined = values[~np.isnan(values)]
+    return [float(end) for end in np.percentile(defined, [2.5, 97.5])] if len(defined) else None
+
+
+def mean(values: Array, weights: Array) -> Array:
+    """Weighted means over queries. values: [queries, ...]. Returns [resamples, ...]."""
+    return (weights @ values) / weights.sum(1).reshape(-1, *[1] * (values.ndim - 1))
+
+
+def accuracy(confidence: Array, correct: Array, weights: Array) -> Array:
+    """Share of correct responses."""
+    return mean(correct.mean(1), weights)
+
+
+def brier(confidence: Array, correct: Array, weights: Array) -> Array:
+    """Mean squared difference of confidence and correctness."""
+    return mean(((confidence - correct) ** 2).mean(1), weights)
+
+
+def auroc(confidence: Array, correct: Array, weights: Array) -> Array:
+    """P(a correct response is more confident than a wrong one), ties half."""
+    order = np.argsort(confidence, axis=None)
+    query, ranked = order // confidence.shape[1], confidence.ravel()[order]
+    right = correct.ravel()[order]
+    tied = np.flatnonzero(np.r_[True, ranked[1:] > ranked[:-1]])  # where equal ones begin
+    found = []
+    for part in np.array_split(weights, -(-len(weights) * len(order) // _AT_ONCE)):
+        weight = part[:, query]
+        positive = np.add.reduceat(weight * right, tied, axis=1)
+        negative = np.add.reduceat(weight * (1 - right), tied, axis=1)
+        below = np.cumsum(negative, axis=1) - negative / 2
+        pairs = positive.sum(1) * negative.sum(1)
+        won = (positive * below).sum(1)
+        found.append(np.divide(won, pairs, out=np.full(len(part), np.nan), where=pairs > 0))
+    return np.concatenate(found)
+
+
+def bin_of(confidence: Array, bins: int = BINS) -> NDArray[np.int64]:
     """Equal-width bins, the last one closed: confidence 1.0 belongs to it."""
     return np.minimum((confidence * bins).astype(np.int64), bins - 1)
 
 
-def ece(confidence: Array, correct: Array, bins: int = BINS) -> float | None:
-    """Expected calibration error: bins' |accuracy - mean confidence|, weighed by their size."""
-    if len(confidence) == 0:
-        return None
-    index = _bin_of(confidence, bins)
-    gap = np.bincount(index, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(confidence))
-
-
-def auroc(confidence: Array, correct: Array) -> float | None:
-    """P(a correct response is more confident than a wrong one), ties half; None for one class."""
-    positive = correct > 0.5
-    n_pos, n_neg = int(positive.sum()), int((~positive).sum())
-    if n_pos == 0 or n_neg == 0:
-        return None
-    _, inverse, counts = np.unique(confidence, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # mean rank of each tie
-    return float((ranks[positive].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
-
-
-def brier(confidence: Array, correct: Array) -> float | None:
-    """Mean squared difference of confidence and correctness."""
-    return float(np.mean((confidence - correct) ** 2)) if len(confidence) else None
-
-
-def reliability(
-    confidence: Array, correct: Array, bins: int = BINS
-) -> list[tuple[float, float, int]]:
+def reliability(confidence: Array, correct: Array) -> list[tuple[float, float, int]]:
     """(mean confidence, accuracy, count) of each non-empty bin: the reliability curve."""
-    index = _bin_of(confidence, bins)
+    index = bin_of(confidence)
     return [
-        (
-            float(confidence[index == b].mean()),
-            float(correct[index == b].mean()),
-            int((index == b).sum()),
-        )
-        for b in range(bins)
-        if (index == b).any()
+        (float(confidence[inside].mean()), float(correct[inside].mean()), int(inside.sum()))
+        for inside in (index == b for b in range(BINS))
+        if inside.any()
     ]
-
-
-Statistic = Callable[[Array, Array], float | None]
-
-
-def bootstrap_by_query(
-    statistic: Statistic,
-    confidence: Sequence[Array],
-    correct: Sequence[Array],
-    resamples: int,
-    seed: int,
-) -> tuple[float, float] | None:
-    """A 95% percentile interval of a statistic, resampling queries with all their responses.
-
-    confidence, correct: one array a query. None where the statistic is undefined.
-    """
-    if not confidence or statistic(np.concatenate(confidence), np.concatenate(correct)) is None:
-        return None
-    rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(resamples):
-        drawn = rng.integers(0, len(confidence), len(confidence))
-        value = statistic(
-            np.concatenate([confidence[i] for i in drawn]),
-            np.concatenate([correct[i] for i in drawn]),
-        )
-        if value is not None:
-            values.append(value)
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def bootstrap_means(values: Array, resamples: int, seed: int) -> Array:
-    """95% percentile intervals of column means, resampling rows (queries).
-
-    values: [queries, columns]. Returns [columns, 2].
-    """
-    rng = np.random.default_rng(seed)
-    queries = values.shape[0]
-    weights = rng.multinomial(queries, np.full(queries, 1 / queries), size=resamples) / queries
-    return np.percentile(weights @ values, [2.5, 97.5], axis=0).T
-
-
-def samples_for(accuracy: float, curve: Sequence[tuple[float, float]]) -> float | None:
-    """Fewest mean samples at which a policy's curve reaches an accuracy; None where it never does.
-
-    curve: (mean samples, accuracy) points; linear between neighbours.
-    """
-    points = sorted(curve)
-    best: float | None = None
-    for (x0, y0), (x1, y1) in zip([points[0], *points], points, strict=False):
-        if y1 >= accuracy:
-            reached = (
-                x1 if y0 >= accuracy or y1 == y0 else x0 + (accuracy - y0) / (y1 - y0) * (x1 - x0)
-            )
-            best = reached if y0 < accuracy else x0
-            break
-    return best

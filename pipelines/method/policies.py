@@ -1,22 +1,22 @@
 """When to stop sampling, and what to answer (arXiv 2503.00031, section 3.4); method names as there.
 
-A policy sees one query's samples in order, as (answer, confidence). Offline replay and the
-live service run these same objects: `tally = policy.start()`, then `tally.add(answer, c)` for
-each sample until it returns True (stop), then `tally.answer()`. The budget is the caller's:
-it stops adding. An unparsed sample (answer None) counts toward the budget and never votes;
-ties go to the answer seen first.
+A policy sees one query's samples in order, as (answer, confidence): `tally = policy.start()`, then
+`tally.add(answer, c)` for each sample until it returns True (stop), then `tally.answer()`. So the
+live service runs them; replay.py runs recorded samples in many orders at once, to the same ends.
+The budget is the caller's: it stops adding. An unparsed sample (answer None) counts toward the
+budget and never votes; ties go to the answer seen first.
 
 To add a policy: a class with `start()`, a tally with `add` and `answer`, a line in POLICIES.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import comb
 from typing import Literal, Protocol
 
-Fallback = Literal["best", "vote", "last"]
+Fallback = Literal["weighted", "best", "vote", "last"]
 
-_ROUNDING = 1e-9  # 3 votes of 5 are a share of 0.6, whatever floating point makes of it
+ROUNDING = 1e-9  # 3 votes of 5 are a share of 0.6, whatever floating point makes of it
 
 
 class Tally(Protocol):
@@ -104,13 +104,18 @@ class Voting:
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stops at the first parsed sample with c >= threshold; answers by `fallback` if none."""
+    """Stops at the first parsed sample with c >= threshold; answers by `fallback` if none.
+
+    fallback: weighted, the vote by confidence (as the public code's analysis has it); best, the
+    answer of the largest confidence; vote; last (as its sampler has it).
+    """
 
     threshold: float
-    fallback: Fallback = "best"
+    fallback: Fallback = "weighted"
 
     def start(self) -> Tally:
         fallbacks: dict[Fallback, Callable[[], Tally]] = {
+            "weighted": lambda: _Votes(by_confidence=True),
             "best": _Best,
             "vote": lambda: _Votes(by_confidence=False),
             "last": _Last,
@@ -136,7 +141,7 @@ class _EarlyStoppingTally:
 
 @dataclass(frozen=True)
 class AdaptiveConsistency:
-    """asc (Aggarwal et al. 2023) and asc_conf: from 2 samples on, stops when one answer leads.
+    """asc (Aggarwal et al. 2023) and asc_conf: from 2 votes on, stops when one answer leads.
 
     rule "share": the leader's share of the weight is at least threshold. rule "beta", the
     original criterion, for votes: P(leader's rate > runner-up's | votes) >= threshold under a
@@ -158,25 +163,25 @@ class AdaptiveConsistency:
 class _AdaptiveTally:
     policy: AdaptiveConsistency
     votes: _Votes
-    seen: int = 0
+    cast: int = 0
 
     def add(self, answer: str | None, confidence: float) -> bool:
         self.votes.add(answer, confidence)
-        self.seen += 1
+        self.cast += answer is not None
         weights = sorted(self.votes.weights.values(), reverse=True)
         total = sum(weights)
-        if self.seen < 2 or total <= 0:
+        if self.cast < 2 or total <= 0:
             return False
         if self.policy.rule == "share":
-            return weights[0] / total >= self.policy.threshold - _ROUNDING
+            return weights[0] / total >= self.policy.threshold - ROUNDING
         runner_up = weights[1] if len(weights) > 1 else 0.0
-        return _leads(int(weights[0]), int(runner_up)) >= self.policy.threshold
+        return leads(int(weights[0]), int(runner_up)) >= self.policy.threshold
 
     def answer(self) -> str | None:
         return self.votes.answer()
 
 
-def _leads(leader: int, runner_up: int) -> float:
+def leads(leader: int, runner_up: int) -> float:
     """1 - I_{1/2}(leader + 1, runner_up + 1), which for whole numbers is a binomial sum."""
     n = leader + runner_up + 1
     return sum(comb(n, k) for k in range(leader + 1)) / 2**n
@@ -184,17 +189,21 @@ def _leads(leader: int, runner_up: int) -> float:
 
 @dataclass(frozen=True)
 class EarlyStoppingSC:
-    """esc (Li et al. 2024): stops at a window of w equal answers, windows end to end."""
+    """esc (Li et al. 2024): stops at a window of w equal answers, windows end to end.
+
+    sliding: a window ends at every sample, as in the public code.
+    """
 
     window: int
+    sliding: bool = False
 
     def start(self) -> Tally:
-        return _WindowTally(self.window, _Votes(by_confidence=False))
+        return _WindowTally(self, _Votes(by_confidence=False))
 
 
 @dataclass
 class _WindowTally:
-    window: int
+    policy: EarlyStoppingSC
     votes: _Votes
     current: list[str | None] = field(default_factory=list)
     agreed: str | None = None
@@ -202,11 +211,11 @@ class _WindowTally:
     def add(self, answer: str | None, confidence: float) -> bool:
         self.votes.add(answer, confidence)
         self.current.append(answer)
-        if len(self.current) < self.window:
+        if len(self.current) < self.policy.window:
             return False
         if answer is not None and all(one == answer for one in self.current):
             self.agreed = answer
-        self.current = []
+        self.current = self.current[1:] if self.policy.sliding else []
         return self.agreed is not None
 
     def answer(self) -> str | None:
@@ -215,30 +224,37 @@ class _WindowTally:
 
 @dataclass(frozen=True)
 class PolicyFamily:
-    """A policy's name, how to make one for a threshold, and what the threshold is."""
+    """How to make a policy for a threshold, what that is, and whether it needs confidences.
+
+    threshold: of a confidence, of a share (of votes or of confidence), or a window's length.
+    One that needs no confidences gets NaN for them from the service, which then scores nothing.
+    """
 
     make: Callable[[float], Policy]
-    threshold: Literal["none", "share", "window"]
+    threshold: Literal["none", "confidence", "share", "window"]
+    needs_confidence: bool = True
 
 
 POLICIES: dict[str, PolicyFamily] = {
     "best_of_n": PolicyFamily(lambda t: BestOfN(), "none"),
-    "self_consistency": PolicyFamily(lambda t: Voting(by_confidence=False), "none"),
+    "self_consistency": PolicyFamily(lambda t: Voting(by_confidence=False), "none", False),
     "sc_conf": PolicyFamily(lambda t: Voting(by_confidence=True), "none"),
-    "early_stopping": PolicyFamily(EarlyStopping, "share"),
-    "early_stopping_vote": PolicyFamily(lambda t: EarlyStopping(t, "vote"), "share"),
-    "early_stopping_last": PolicyFamily(lambda t: EarlyStopping(t, "last"), "share"),
-    "asc": PolicyFamily(lambda t: AdaptiveConsistency(t, by_confidence=False), "share"),
+    "early_stopping": PolicyFamily(EarlyStopping, "confidence"),
+    "early_stopping_best": PolicyFamily(lambda t: EarlyStopping(t, "best"), "confidence"),
+    "early_stopping_vote": PolicyFamily(lambda t: EarlyStopping(t, "vote"), "confidence"),
+    "early_stopping_last": PolicyFamily(lambda t: EarlyStopping(t, "last"), "confidence"),
+    "asc": PolicyFamily(lambda t: AdaptiveConsistency(t, by_confidence=False), "share", False),
     "asc_beta": PolicyFamily(
-        lambda t: AdaptiveConsistency(t, by_confidence=False, rule="beta"), "share"
+        lambda t: AdaptiveConsistency(t, by_confidence=False, rule="beta"), "share", False
     ),
     "asc_conf": PolicyFamily(lambda t: AdaptiveConsistency(t, by_confidence=True), "share"),
-    "esc": PolicyFamily(lambda t: EarlyStoppingSC(int(t)), "window"),
+    "esc": PolicyFamily(lambda t: EarlyStoppingSC(int(t)), "window", False),
+    "esc_sliding": PolicyFamily(lambda t: EarlyStoppingSC(int(t), True), "window", False),
 }
 
 
 @dataclass(frozen=True)
-class Replay:
+class Run:
     """One query's run over its first N samples, read at every budget 1..N.
 
     answers[b - 1] and samples[b - 1] are the answer and the samples used under budget b.
@@ -248,8 +264,8 @@ class Replay:
     samples: list[int]
 
 
-def replay(policy: Policy, samples: list[tuple[str | None, float]]) -> Replay:
-    """Runs a policy over recorded (answer, confidence) samples, in order; one pass, all budgets."""
+def in_order(policy: Policy, samples: Sequence[tuple[str | None, float]]) -> Run:
+    """Runs a policy over (answer, confidence) samples as they come; one pass, all budgets."""
     tally = policy.start()
     answers: list[str | None] = []
     for answer, confidence in samples:
@@ -259,4 +275,4 @@ def replay(policy: Policy, samples: list[tuple[str | None, float]]) -> Replay:
             break
     used = len(answers)
     rest = len(samples) - used
-    return Replay(answers + answers[-1:] * rest, [*range(1, used + 1), *[used] * rest])
+    return Run(answers + answers[-1:] * rest, [*range(1, used + 1), *[used] * rest])

@@ -36,7 +36,9 @@ class Prompts:
     """The token ids that one model's conversations are made of (see `from_tokenizer`).
 
     yes_id, no_id: the reply's first token, as it stands after the turn. end_ids: each of them
-    ends a response. thought: the think block that a response starts in, which the prompt opened.
+    ends a response; end_id: the one that the template ends it with, what a model is trained to
+    end with (None where nothing names any). thought: the think block that a response starts in,
+    which the prompt opened.
     """
 
     tokenizer: Any
@@ -44,6 +46,7 @@ class Prompts:
     yes_id: int
     no_id: int
     end_ids: frozenset[int]
+    end_id: int | None
     chat: Chat
     thought: str
 
@@ -78,6 +81,7 @@ class Prompts:
             yes_id=yes_id,
             no_id=no_id,
             end_ids=frozenset({end, tokenizer.eos_token_id, *ends} - {None}),
+            end_id=tokenizer.eos_token_id if end is None else end,
             chat=chat,
             thought=open_thought(tokenizer, chat),
         )

@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from pipelines.config import Config
+from pipelines.running import memory
 
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray for the process of a submitted job
 # What Ray Data takes beside a stage's own actors: a reader, a filter of finished rows, a writer.
 _STREAMING_CPUS = 3
+# What this project calls, it waits for. Ray Data calls its actor of statistics and does not: where
+# that was killed, the new one fails every few seconds, each time with a trace.
+QUIET = ("RAY_IGNORE_UNHANDLED_ERRORS", "1")
 # Of a Ray that we start. Read by its processes when they start.
 _LOCAL = {
     # Serve takes a proxy that is slow to start for a broken one, and starts another; an engine is
@@ -56,6 +60,8 @@ def connect(config: Config) -> None:
     import ray
 
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "WARNING")  # read when ray.data is imported
+    os.environ.setdefault(*QUIET)
+    memory.shorten_reports()
     if ray.is_initialized():
         return
     if "RAY_ADDRESS" in os.environ or _JOB in os.environ:

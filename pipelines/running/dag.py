@@ -108,6 +108,8 @@ def run(
     say: takes lines for people. starting: takes a step's name before it runs.
     """
     artifacts: dict[str, Location] = {}
+    latest = Location.of(root) / "latest.json"
+    known = latest.read_json() if latest.exists() else {}
     prints = {one.step.name: one.fingerprint for one in planned}
     for number, one in enumerate(planned, start=1):
         step, out = one.step, one.location
@@ -115,6 +117,7 @@ def run(
         artifacts[step.name] = out
         if one.state == "done":
             say(f"{head}: done before, {out.uri}")
+            known = _tell_latest(latest, known, one)
             continue
         say(f"{head}: {'resuming' if one.state == 'unfinished' else 'running'}, {out.uri}")
         starting(step.name)
@@ -136,8 +139,14 @@ def run(
             "git_commit": git_commit(),
         }
         (out / MANIFEST).write_json(manifest)
+        known = _tell_latest(latest, known, one)
         say(f"{head}: {result.rows} rows in {seconds:.0f} s")
-    latest = Location.of(root) / "latest.json"
-    known = latest.read_json() if latest.exists() else {}
-    latest.write_json(known | {name: location.uri for name, location in artifacts.items()})
     return artifacts
+
+
+def _tell_latest(file: Location, known: dict[str, str], done: Planned) -> dict[str, str]:
+    """Names a step's artifact as its newest; a run that is still going on can be looked into."""
+    now = known | {done.step.name: done.location.uri}
+    if now != known:
+        file.write_json(now)
+    return now

@@ -71,7 +71,8 @@ def _metrics(
         for line in (artifacts["train"] / LOSSES_FILE).read_text().splitlines():
             losses = json.loads(line)
             for key in ("loss", "calibration", "generation", "lr"):
-                yield f"train.{key}", losses[key], losses["step"]
+                if losses[key] is not None:  # of a step none of whose rows has it
+                    yield f"train.{key}", losses[key], losses["step"]
     if "report" in artifacts:
         results = (artifacts["report"] / METRICS_FILE).read_json()
         for dataset, models in results["datasets"].items():

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal, Self
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.config.sections import Text
+from pipelines.config.values import Text
 from pipelines.datasets.choices import choices_of, of_field, shown
-from pipelines.method.policies import POLICIES
+from pipelines.serving import calibration
+from pipelines.serving.calibration import Threshold
 
 
 class Request(BaseModel):
@@ -19,7 +20,11 @@ class Request(BaseModel):
     kind: Literal["number", "option", "text", "math"] = "text"
     choices: list[Text] | None = None  # of an option, from A on; as the question lists them, else
     policy: str = "early_stopping"
-    threshold: Annotated[float, Field(ge=0)] = 0.8  # of confidence or share; esc: its window
+    threshold: Threshold | None = Field(
+        None,
+        description="of confidence or share, of esc its window; by default the one that the run's "
+        "report chose for the policy",
+    )
     budget: Annotated[int, Field(ge=1)] = 16
     seed: int | None = None  # the server's own, by default
     model: Text | None = None  # by name; the calibrated one, where it is served, by default
@@ -27,12 +32,7 @@ class Request(BaseModel):
 
     @model_validator(mode="after")
     def _known_policy(self) -> Self:
-        if self.policy not in POLICIES:
-            raise ValueError(f"policy {self.policy!r} is none of {', '.join(POLICIES)}")
-        if POLICIES[self.policy].threshold == "window" and (
-            self.threshold < 1 or self.threshold % 1
-        ):
-            raise ValueError(f"the threshold of {self.policy} is a window, a whole number >= 1")
+        calibration.check(self.policy, self.threshold)
         return self
 
     @model_validator(mode="after")

@@ -12,22 +12,29 @@ BASE, CALIBRATED = MODELS
 
 @dataclass(frozen=True)
 class Served:
-    """name: of the model at `source`. adapters: sources by name, each for base + adapter."""
+    """name: of the model at `source`. adapters: sources by name, each on that model. thresholds: by
+    name and policy, for requests that name none."""
 
     name: str
     source: str
     adapters: Mapping[str, str] = field(default_factory=dict)
+    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
         return [self.name, *self.adapters]
 
+    @property
+    def default(self) -> str:
+        """Of requests that name no model."""
+        return CALIBRATED if CALIBRATED in self.names else self.name
 
-def base(config: Config) -> Served:
+
+def base_model(config: Config) -> Served:
     return Served(BASE, config.model.source)
 
 
-def calibrated(config: Config, export: Location) -> Served:
+def calibrated_model(config: Config, export: Location) -> Served:
     """An export as engine.adapter says: its merged model, or the base model with its adapter,
     and with those of serve.adapters."""
     if config.engine.adapter == "merged":

@@ -8,25 +8,27 @@ The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS) 
 """
 
 import asyncio
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
 from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import queries_at_once, totals
-from pipelines.method.policies import POLICIES, replay
+from pipelines.method.policies import POLICIES, in_order
 from pipelines.running import cluster
+from pipelines.running.board import Board
 from pipelines.running.dag import Result
 from pipelines.running.progress import Progress
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS, LIVE_FILE, MODELS
 
-LIVE_POLICIES = ("early_stopping", "asc_conf")
-LIVE_THRESHOLDS = (0.3, 0.6, 0.9)  # spread, so that some runs stop and some spend the budget
+LIVE_POLICIES = ("early_stopping", "asc")  # one needs confidences, and the other is not given any
 _ROWS_A_FILE = 64  # the rows of files that stand are not answered again by a rerun
 
 
@@ -34,7 +36,7 @@ def spec(config: Config) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "model": config.model.source,
-        "sampling": config.sampling.model_dump(mode="json", exclude={"num_samples"}),
+        "sampling": config.answering.model_dump(mode="json"),
         "confidence": config.confidence.model_dump(mode="json"),
         "num_samples": config.evaluate.num_samples,
         "live_queries": config.evaluate.live_queries,
@@ -46,24 +48,26 @@ def spec(config: Config) -> dict[str, Any]:
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
     from ray import serve
 
-    from pipelines.serving.served import base, calibrated
+    from pipelines.serving.served import base_model, calibrated_model
     from pipelines.serving.service import deploy
 
     cluster.connect(config)
     rows: list[dict[str, Any]] = []
     for role in ("calibration", "eval"):
         rows += inputs["held_out"].read_table(role).to_pylist()
-    tuned = calibrated(config, inputs["export"])
+    tuned = calibrated_model(config, inputs["export"])
     # With adapters on it, the base model's engines answer for both.
-    engines = [tuned] if tuned.adapters else [base(config), tuned]
+    engines = [tuned] if tuned.adapters else [base_model(config), tuned]
     live: dict[str, Any] = {}
     for served in engines:
         names = [name for name in served.names if name in MODELS]
-        print(f"evaluate: engines start, {' and '.join(names)}", flush=True)
-        handle = deploy(config, served, served.name, "/")
+        print(f"evaluate: engines of the {' and the '.join(names)} model start", flush=True)
+        board = Board()
+        handle = deploy(config, served, served.name, "/", board)
         try:
             for name in names:
-                asyncio.run(_collect(config, handle, rows, out, name))
+                asyncio.run(_collect(config, handle, rows, out, name, board))
+            for name in names:
                 columns = ["query_id", "role", "question", "kind", "choices", "samples"]
                 recorded = out.read_table(f"{name}-", columns).to_pylist()
                 tests = [row for row in recorded if row["role"] == "eval"]
@@ -75,6 +79,18 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     for line in noise(spent):
         print(line, flush=True)
     return Result(2 * len(rows), str(LABELS), {"live": live, **spent})
+
+
+def live_thresholds(policy: str, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Thresholds so spread that some runs stop and some spend the budget, whatever the model.
+
+    rows: the recorded samples of queries (schemas.LABELS).
+    """
+    if POLICIES[policy].threshold == "share":
+        return [0.5, 0.75, 1.0]
+    samples = [one for row in rows for one in row["samples"]]
+    c = [one["p_true"] for one in samples if one["answer"] is not None] or [1.0]
+    return [float(threshold) for threshold in np.quantile(c, (0.5, 0.9, 1.0))]
 
 
 def write_rows(rows: list[dict[str, Any]], file: Location) -> None:
@@ -102,10 +118,15 @@ def noise(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 async def _collect(
-    config: Config, handle: Any, rows: list[dict[str, Any]], out: Location, name: str
+    config: Config,
+    handle: Any,
+    rows: list[dict[str, Any]],
+    out: Location,
+    name: str,
+    board: Board,
 ) -> None:
     """Answers every row once, in files as rows end; those that an earlier run wrote stand."""
-    from ray.exceptions import RayActorError
+    from ray.exceptions import OutOfMemoryError, RayActorError
     from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
     files = 0
@@ -120,7 +141,7 @@ async def _collect(
 
     # A replica whose engine died is replaced, and its rows go to the next one.
     @retry(
-        retry=retry_if_exception_type(RayActorError),
+        retry=retry_if_exception_type((RayActorError, OutOfMemoryError)),
         stop=stop_after_attempt(1 + config.engine.max_restarts),
         wait=wait_random_exponential(max=30),
         reraise=True,
@@ -130,15 +151,19 @@ async def _collect(
             return await handle.collect.remote(row, name)
 
     finished: list[dict[str, Any]] = []
-    progress = Progress(f"evaluate: {name} did", len(rows), "queries", before=len(done))
-    for count, next_one in enumerate(
-        asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
-    ):
-        finished.append(await next_one)
-        progress.did()
-        if len(finished) == _ROWS_A_FILE or count == len(left):
-            write_rows(finished, _file(out, name, files))
-            finished, files = [], files + 1
+    samples = config.evaluate.num_samples
+    progress = Progress(
+        f"evaluate: {name}", samples * len(rows), "samples", longest=config.sampling.max_tokens
+    )
+    others = board.sum()  # what the same engines drew for another model
+    with board.watched(progress, samples * len(done) - (others.done if others else 0)):
+        for count, next_one in enumerate(
+            asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
+        ):
+            finished.append(await next_one)
+            if len(finished) == _ROWS_A_FILE or count == len(left):
+                write_rows(finished, _file(out, name, files))
+                finished, files = [], files + 1
 
 
 def _file(out: Location, name: str, number: int) -> Location:
@@ -177,8 +202,12 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
                 if response.status != 200:
                     raise RuntimeError(f"{url}: HTTP {response.status}, {await response.text()}")
                 got = await response.json()
-            samples = [(one["answer"], one["p_true"]) for one in got["samples"]]
-            again = replay(POLICIES[policy].make(threshold), samples)
+            # In the order of the samples, with what the policy was given live.
+            samples = [
+                (one["answer"], math.nan if one["p_true"] is None else one["p_true"])
+                for one in got["samples"]
+            ]
+            again = in_order(POLICIES[policy].make(threshold), samples)
             if (got["answer"], got["samples_used"]) != (again.answers[-1], again.samples[-1]):
                 raise RuntimeError(
                     f"{row['query_id']}: {policy} at {threshold} answered {got['answer']!r} after "
@@ -193,9 +222,10 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
 
         await asyncio.gather(
             *(
-                ask(row, policy, LIVE_THRESHOLDS[i % len(LIVE_THRESHOLDS)])
-                for i, row in enumerate(chosen)
+                ask(row, policy, spread[i % len(spread)])
                 for policy in LIVE_POLICIES
+                for spread in [live_thresholds(policy, rows)]
+                for i, row in enumerate(chosen)
             )
         )
     return counts | {"seconds": time.monotonic() - start}

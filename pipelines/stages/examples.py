@@ -1,14 +1,13 @@
 """Stage `examples`: labeled responses -> training examples (arXiv 2503.00031, section 4.1).
 
-Calibration examples are drawn evenly from the bins of SSC, generation examples from the
-responses with SSC > eta. Queries of the role train are all that was labeled, so a query is
-never split. One file, in the order in which training reads it: the same for every worker.
+method/draw.py says which, with which loss. Queries of the role train are all that was labeled, so
+a query is never split. One file, in the order in which training reads it: the same for every
+worker.
 
 The labels are read twice, a few queries at a time: for the targets of all responses, and for the
 tokens of those that were chosen. So memory holds the examples, and some bytes a response.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 
 from pipelines.config import Config
 from pipelines.method.consistency import training_targets
+from pipelines.method.draw import draw
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import Result
 from pipelines.storage.location import Location
@@ -34,26 +34,37 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     label, settings = inputs["label"], config.examples
     model = config.model
     turn_ids = Prompts.load(fetch(model.source), config.confidence.question, model.chat).turn_ids
-    numbers, targets = candidates(label, settings.target)
-    chosen = choose(
-        targets,
-        total=settings.total,
-        generation_ratio=settings.generation_ratio,
-        eta=settings.eta,
-        bin_width=settings.bin_width,
-        seed=config.seed,
-    )
-    if not chosen:
+    numbers, targets, sets = candidates(label, settings.target)
+    if not len(targets):
         raise ValueError(
             "no response has a label to train on: no answer was found in any, or all confidences "
             "are 0; look at the label artifact's samples, and at data.train.*.kind"
         )
-    places = np.array([place for place, _ in chosen])
-    tasks = [task for _, task in chosen]
-    table = responses(label, numbers[places])
-    table = table.append_column("task", pa.array(tasks))
-    table = table.append_column("turn_ids", pa.array([turn_ids] * len(tasks), pa.list_(pa.int32())))
-    table = table.append_column("target", pa.array(targets[places], pa.float32()))
+    drawn = draw(
+        targets,
+        sets,
+        total=settings.total,
+        generation_ratio=settings.generation_ratio,
+        eta=settings.eta,
+        bin_width=settings.bin_width,
+        way=settings.draw,
+        loss=settings.loss,
+        quotas=settings.quotas,
+        seed=config.seed,
+    )
+    if not len(drawn.candidate):
+        raise ValueError(
+            f"examples.eta ({settings.eta}): no response has a label above it, and with "
+            f"examples.generation_ratio ({settings.generation_ratio}) no other is drawn; lower one"
+        )
+    table = responses(label, numbers[drawn.candidate])
+    name = pc.binary_join_element_wise(table["example_id"], pa.array(drawn.pool), "-")
+    table = table.set_column(table.column_names.index("example_id"), "example_id", name)
+    rows = len(table)
+    table = table.append_column("task", pa.array(drawn.task))
+    table = table.append_column("turn_ids", pa.array([turn_ids] * rows, pa.list_(pa.int32())))
+    table = table.append_column("target", pa.array(targets[drawn.candidate], pa.float32()))
+    table = table.append_column("weight", pa.array(drawn.weight, pa.float32()))
     pq.write_table(
         table.select(EXAMPLES.names),
         (out / EXAMPLES_FILE).path,
@@ -62,24 +73,27 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     )
     metrics = {
         "candidates": len(targets),
-        "calibration": tasks.count("calibration"),
-        "generation": tasks.count("generation"),
+        "calibration": drawn.pool.count("calibration"),
+        "generation": drawn.pool.count("generation"),
         "queries": len(pc.unique(table["query_id"])),
     }
-    return Result(len(table), str(EXAMPLES), metrics)
+    return Result(rows, str(EXAMPLES), metrics)
 
 
-def candidates(label: Location, target: str) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers and targets [candidates] of the responses to choose from, by query id.
+def candidates(label: Location, target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers, targets and data sets [candidates] of the responses to choose from, by query id.
 
-    A number counts all responses of the artifact in the order in which they are read. Those
-    without a target (config examples.target) or without a token are no candidates.
+    A number counts all responses of the artifact in the order in which they are read; that of a
+    data set, the data sets by name. Responses without a target (config examples.target) or without
+    a token are no candidates.
     """
     queries: list[str] = []
+    datasets: list[str] = []
     sizes: list[int] = []  # responses of each query
     targets: list[np.ndarray] = []
-    for batch in label.batches(["query_id", "samples", "response_ids"]):
+    for batch in label.batches(["query_id", "dataset", "samples", "response_ids"]):
         queries += batch["query_id"].to_pylist()
+        datasets += batch["dataset"].to_pylist()
         samples = batch["samples"].flatten()
         answers, confidences = (samples.field(n).to_pylist() for n in ("answer", "p_true"))
         found: list[float | None] = []
@@ -90,10 +104,10 @@ def candidates(label: Location, target: str) -> tuple[np.ndarray, np.ndarray]:
         empty = pc.list_value_length(batch["response_ids"].flatten()).to_numpy() == 0
         targets.append(np.where(empty, np.nan, np.array(found, dtype=np.float64)))
     everything = np.concatenate(targets)
-    _, rank = np.unique(queries, return_inverse=True)
+    rank, sets = (np.unique(one, return_inverse=True)[1] for one in (queries, datasets))
     by_query = np.argsort(np.repeat(rank, sizes), kind="stable")
     numbers = by_query[~np.isnan(everything[by_query])]
-    return numbers, everything[numbers]
+    return numbers, everything[numbers], np.repeat(sets, sizes)[numbers]
 
 
 def responses(label: Location, numbers: np.ndarray) -> pa.Table:
@@ -118,41 +132,8 @@ def responses(label: Location, numbers: np.ndarray) -> pa.Table:
                     "dataset": batch["dataset"].take(row),
                     "prompt_ids": batch["prompt_ids"].take(row),
                     "response_ids": batch["response_ids"].flatten().take(here),
+                    "ended": pc.equal(samples.field("finish_reason").take(here), "stop"),
                 }
             )
         )
     return pa.concat_tables(parts).take(np.argsort(order))
-
-
-def choose(
-    targets: np.ndarray,
-    *,
-    total: int,
-    generation_ratio: float,
-    eta: float,
-    bin_width: float,
-    seed: int,
-) -> list[tuple[int, str]]:
-    """(index, task) of the chosen responses, in training order; seeded, without replacement.
-
-    targets: SSC of each candidate. Generation examples come first, from those above eta; then
-    calibration examples, evenly from the non-empty bins of what is left. Where a bin runs out,
-    the others give more; where all do, there are fewer than `total`.
-    """
-    rng = np.random.default_rng(seed)
-    above = rng.permutation(np.flatnonzero(targets > eta))
-    generation = above[: round(total * generation_ratio)]
-    rest = np.setdiff1d(np.arange(len(targets)), generation)
-    bins: dict[int, list[int]] = defaultdict(list)
-    last = round(1 / bin_width) - 1
-    for index in rng.permutation(rest):
-        # A target on a bin's edge (0.15 / 0.05 is 2.9999...) belongs to the bin above.
-        bins[min(int(targets[index] / bin_width + 1e-6), last)].append(int(index))
-    calibration: list[int] = []
-    wanted = min(total - round(total * generation_ratio), len(rest))
-    while len(calibration) < wanted:
-        for name in sorted(bins):
-            if bins[name] and len(calibration) < wanted:
-                calibration.append(bins[name].pop())
-    tasks = [(int(i), "generation") for i in generation] + [(i, "calibration") for i in calibration]
-    return [tasks[i] for i in rng.permutation(len(tasks))]

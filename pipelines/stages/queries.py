@@ -7,8 +7,9 @@ of data set and question, so they stay the same however the config around them c
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -49,8 +50,8 @@ def check(config: Config) -> None:
     rows = read(config)
     if (tokenizer := tokenizer_here(config.model.source)) is not None:
         encoded = tokenizer.encode_batch([row["question"] for row in rows])
-        room = config.engine.max_model_len - config.sampling.max_tokens
-        _check_lengths(rows, [len(one.ids) for one in encoded], room)
+        lengths = [len(one.ids) for one in encoded]
+        _check_lengths(config, rows, lengths, lambda most: config.engine.max_model_len - most)
 
 
 def run(
@@ -64,8 +65,8 @@ def run(
     for row in rows:
         row["prompt"] = prompts.sampling_text(row["question"])
         row["prompt_ids"] = prompts.sampling_ids(row["question"])
-    room = prompts.room(config.engine.max_model_len, config.sampling.max_tokens)
-    _check_lengths(rows, [len(row["prompt_ids"]) for row in rows], room)
+    lengths = [len(row["prompt_ids"]) for row in rows]
+    _check_lengths(config, rows, lengths, partial(prompts.room, config.engine.max_model_len))
     for role in roles:
         table = pa.Table.from_pylist([row for row in rows if row["role"] == role], schema=QUERIES)
         pq.write_table(table, (out / f"{role}.parquet").path, filesystem=out.filesystem)
@@ -87,15 +88,29 @@ def _check_formulas(rows: list[dict[str, Any]]) -> None:
         )
 
 
-def _check_lengths(rows: list[dict[str, Any]], lengths: list[int], room: int) -> None:
-    long = [(row, n) for row, n in zip(rows, lengths, strict=True) if n > room]
-    if long:
-        shown = ", ".join(f"{row['query_id']} ({n})" for row, n in long[:5])
-        raise ValueError(
-            f"{len(long)} prompts have more than the {room} tokens that engine.max_model_len "
-            f"leaves after sampling.max_tokens and the confidence turn: {shown}"
-            f"{', ...' if len(long) > 5 else ''}; raise engine.max_model_len"
-        )
+def _check_lengths(
+    config: Config,
+    rows: list[dict[str, Any]],
+    lengths: list[int],
+    room_beside: Callable[[int], int],
+) -> None:
+    """room_beside: of a response of so many tokens, how many a prompt may have."""
+    for key, most, labeled in (
+        ("sampling.max_tokens", config.sampling.max_tokens, True),
+        ("evaluate.sampling.max_tokens", config.answering.max_tokens, False),
+    ):
+        room = room_beside(most)
+        long = [
+            f"{row['query_id']} ({n})"
+            for row, n in zip(rows, lengths, strict=True)
+            if n > room and (row["role"] == "train") == labeled
+        ]
+        if long:
+            raise ValueError(
+                f"{len(long)} prompts have more than the {room} tokens that engine.max_model_len "
+                f"leaves after {key} and the confidence turn: {', '.join(long[:5])}"
+                f"{', ...' if len(long) > 5 else ''}; raise engine.max_model_len"
+            )
 
 
 def read(config: Config) -> list[dict[str, Any]]:

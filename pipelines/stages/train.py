@@ -6,9 +6,10 @@ artifact holds the adapter in PEFT form (`adapter/`) and one JSON line an optimi
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +18,9 @@ import pyarrow.parquet as pq
 
 from pipelines.config import Config
 from pipelines.running import cluster, placement
+from pipelines.running.board import Board
 from pipelines.running.dag import Result
+from pipelines.running.progress import Progress
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import ADAPTER_DIR, EXAMPLES_FILE, LOSSES_FILE
 
@@ -40,7 +43,6 @@ def spec(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "model": config.model.source,
         "confidence": config.confidence.model_dump(mode="json"),
-        "eta": config.examples.eta,
         "train": config.train.model_dump(mode="json", exclude=_EXECUTION),
     }
 
@@ -52,6 +54,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it prints every line twice
         "PYTHONWARNINGS": "ignore::FutureWarning",  # of torch, to DeepSpeed
         "RAY_DATA_LOG_LEVEL": "WARNING",
+        **dict([cluster.QUIET]),
     }
     if not train.gpus:
         # Of this process too, or DeepSpeed says that it found no GPU.
@@ -72,11 +75,13 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     from pipelines.training.loop import STEPS_FILE, train_loop
 
     examples = inputs["examples"] / EXAMPLES_FILE
-    rows, fitting = count(examples, train.max_length)
+    rows, fitting, tokens = count(examples, train.max_length)
     if not fitting:
         raise ValueError(
             f"0 of {rows} examples fit train.max_length ({train.max_length}); raise it"
         )
+    board, steps = Board(), train.epochs * math.ceil(fitting / train.batch_size)
+    progress = Progress("train", steps, "steps", tokens=train.epochs * tokens)
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False  # the loop says how far it is
     context.use_datasource_v2 = False  # the newer reader starts 32 actors to look at one footer
@@ -92,9 +97,14 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         per_worker["GPU"] = train.gpus
     placement.tell_if_short("train.workers", train.workers, [per_worker])
     workers: Any = train.workers if train.max_workers is None else (train.workers, train.most)
+    loop: Any = train_loop  # Ray's types know of none that returns something
     trainer = TorchTrainer(
-        train_loop,
-        train_loop_config={"config": config.model_dump(mode="json"), "rows": fitting},
+        loop,
+        train_loop_config={
+            "config": config.model_dump(mode="json"),
+            "rows": fitting,
+            "board": board,
+        },
         datasets={"train": dataset},
         # Every worker reads all rows and takes its share of a batch, whatever their number is.
         dataset_config=DataConfig(datasets_to_split=[], execution_options=options),
@@ -112,7 +122,10 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
             logging_config=LoggingConfig("WARNING"),  # the loop says how far it is
         ),
     )
-    result = trainer.fit()
+    with board.watched(progress):
+        result: Any = trainer.fit()
+    if (wrong := result.return_value) is not None:
+        raise ValueError(wrong)
     assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
     with result.checkpoint.as_directory() as directory:
         local = Location.of(directory)
@@ -138,19 +151,26 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     return Result(seen, "", metrics)
 
 
-def count(examples: Location, max_length: int) -> tuple[int, int]:
-    """(rows, rows that fit) of an examples file."""
-    rows = fitting = 0
+def count(examples: Location, max_length: int) -> tuple[int, int, int]:
+    """(rows, rows that fit, tokens of these) of an examples file."""
+    rows = fitting = tokens = 0
     with examples.filesystem.open_input_file(examples.path) as file:
-        for batch in pq.ParquetFile(file).iter_batches(columns=list(_PARTS)):
+        for batch in pq.ParquetFile(file).iter_batches(columns=["task", *_PARTS]):
             table = pa.Table.from_batches([batch])
-            rows += len(table)
-            fitting += len(fitting_rows(table, max_length))
-    return rows, fitting
+            fit = fitting_rows(table, max_length)
+            rows, fitting = rows + len(table), fitting + len(fit)
+            tokens += pc.sum(lengths(fit)).as_py() or 0
+    return rows, fitting, tokens
 
 
 def fitting_rows(table: pa.Table, max_length: int) -> pa.Table:
     """The rows of at most max_length tokens. One over it is dropped, never cut: cutting removes
     the confidence turn."""
-    lengths = [pc.list_value_length(table[part]) for part in _PARTS]
-    return table.filter(pc.less_equal(reduce(pc.add, lengths), max_length))
+    return table.filter(pc.less_equal(lengths(table), max_length))
+
+
+def lengths(table: pa.Table) -> pa.ChunkedArray:
+    """Tokens of each row, as training takes it (micro_batches.length_of)."""
+    prompt, response, turn = (pc.list_value_length(table[part]) for part in _PARTS)
+    asked = pc.if_else(pc.equal(table["task"], "generation"), 0, turn)
+    return pc.add(pc.add(prompt, response), asked)

@@ -61,6 +61,7 @@ EXAMPLES = pa.schema(
         ("task", pa.string()),  # its loss: calibration, generation or both
         ("prompt_ids", pa.list_(pa.int32())),
         ("response_ids", pa.list_(pa.int32())),
+        ("ended", pa.bool_()),  # by an end token, not cut at max_tokens
         ("turn_ids", pa.list_(pa.int32())),
         ("target", pa.float32()),
         ("weight", pa.float32()),  # of its calibration loss
@@ -75,5 +76,6 @@ EXAMPLES_FILE = "examples.parquet"
 ADAPTER_DIR = "adapter"  # of train and export: PEFT form
 MODEL_DIR = "model"  # of export: merged
 METRICS_FILE = "metrics.json"  # of a report
+CALIBRATION_FILE = "calibration.json"  # of a report: thresholds that calibration queries chose
 LOSSES_FILE = "losses.jsonl"  # of train: a line an optimizer step
 LIVE_FILE = "live.json"  # of evaluate: live runs against their replay

@@ -90,14 +90,20 @@ def _widened(value: Any) -> Any:
 def told(drift: dict[str, Any]) -> str:
     """The drift in one line; where it is large, with what to do."""
     effect, merged = drift["effect"]["mean"], drift["merged"]
+    exact, rounded = drift["merged_float32"]["mean"], drift["adapter_float32"]["mean"]
     line = (
         f"export: on {drift['examples']} examples the merged model's confidence is "
         f"{merged['mean']:.2g} from the adapter's, {merged['max']:.2g} at most; "
         f"the adapter moves the base model's by {effect:.2g}"
     )
-    if merged["mean"] > _LARGE * effect:
-        line += "; engine.adapter=lora serves the adapter as it was trained"
-    return line
+    if max(merged["mean"], exact) <= _LARGE * effect:
+        return line
+    if rounded < exact / 2:
+        return f"{line}. engine.adapter=lora serves the adapter as it was trained"
+    return (
+        f"{line}. Without the merge, too, bfloat16 moves it by {rounded:.2g}: train.dtype and "
+        "engine.dtype float32 would not"
+    )
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> dict[str, float]:

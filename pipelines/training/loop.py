@@ -12,27 +12,34 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import deepspeed
-import numpy as np
 import ray.train
 import torch
 from ray.train import Checkpoint
+from ray.train.torch import get_device
 from ray.train.v2._internal.execution import context as reporting
 from safetensors.torch import save_file
-from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
 from pipelines.config import Config
-from pipelines.method.losses import JointLoss, confidence_of, joint_loss
+from pipelines.method.losses import JointLoss
 from pipelines.method.prompts import Prompts
-from pipelines.running.progress import Progress
+from pipelines.running.progress import Count
 from pipelines.storage.models import fetch
+from pipelines.training.joint_model import JointModel
 from pipelines.training.lora import attach
-from pipelines.training.micro_batches import Row, collate, length_of, shares
+from pipelines.training.micro_batches import (
+    Row,
+    collate,
+    has_calibration,
+    has_generation,
+    length_of,
+    shares,
+)
 from pipelines.training.state import gather, restore, trained
 
 # Of a checkpoint, beside the adapter.
@@ -40,8 +47,11 @@ STEPS_FILE = "losses.json"  # a mapping for each optimizer step so far
 STATE_FILE = "state.safetensors"
 
 
-def train_loop(arguments: dict[str, Any]) -> None:
-    """arguments: the resolved config, and `rows`, the examples of an epoch over all workers."""
+def train_loop(arguments: dict[str, Any]) -> str | None:
+    """arguments: the resolved config, and `rows`, the examples of an epoch over all workers.
+
+    Returns what is wrong with the model, in one line; raised here, Ray would start anew, in vain.
+    """
     for name in ("ray.data._internal.progress", reporting.__file__):
         logging.getLogger(name).setLevel(logging.ERROR)  # "no bars"; each checkpoint, in full
     config = Config.model_validate(arguments["config"])
@@ -50,34 +60,33 @@ def train_loop(arguments: dict[str, Any]) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
     if not torch.cuda.is_available():  # Ray leaves a worker one thread
         here = os.cpu_count() or 1
-        # DeepSpeed would compile a helper for what gloo does; a machine may have no compiler.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         torch.set_num_threads(train.threads or max(1, here // context.get_local_world_size()))
     steps = train.epochs * math.ceil(arguments["rows"] / train.batch_size)
 
     model_dir = fetch(config.model.source)
     prompts = Prompts.load(model_dir, config.confidence.question, config.model.chat)
     torch.manual_seed(config.seed)
-    module = JointModel(attach(model_dir, config), config, prompts)
-    optimizer = torch.optim.AdamW(
-        trained(module).values(), lr=train.learning_rate, weight_decay=train.weight_decay
-    )
-    schedule = get_cosine_schedule_with_warmup(optimizer, round(train.warmup_ratio * steps), steps)
-    engine, *_ = deepspeed.initialize(
-        model=module,
-        optimizer=optimizer,
-        lr_scheduler=schedule,
-        config=deepspeed_config(config),
-        dist_init_required=False,
-    )
-    done: list[dict[str, float]] = []
+    module = JointModel(attach(model_dir, config), config, prompts).to(get_device())
+    try:
+        module.check_logits()
+    except ValueError as error:
+        return str(error)
+    engine, optimizer, schedule = start_engine(module, steps)
+    done: list[dict[str, Any]] = []
     if (checkpoint := ray.train.get_checkpoint()) is not None:
         with checkpoint.as_directory() as directory:
             done = json.loads((Path(directory) / STEPS_FILE).read_text())
             restore(engine, optimizer, schedule, Path(directory) / STATE_FILE, len(done))
 
     examples = ray.train.get_dataset_shard("train")
-    progress = Progress("train: did", steps, "steps", before=len(done))
+    count = Count(len(done), int(sum(one["tokens"] for one in done)))
+
+    def did(tokens: int) -> None:
+        count.tokens += tokens
+        if rank == 0:
+            arguments["board"].post("train", count)
+
+    did(0)
     step = 0
     for epoch in range(train.epochs):
         batches = examples.iter_batches(batch_size=train.batch_size, batch_format="pyarrow")
@@ -85,97 +94,96 @@ def train_loop(arguments: dict[str, Any]) -> None:
             step += 1
             if step <= len(done):
                 continue  # before the restart
-            torch.manual_seed(dropout_seed(config.seed, step, rank))
-            facts = optimizer_step(engine, batch.to_pylist(), train.micro_tokens, rank, world)
+            rows = [
+                row | {"key": (config.seed, step, place)}
+                for place, row in enumerate(batch.to_pylist())
+            ]
+            facts = optimizer_step(engine, rows, train.micro_tokens, rank, world, did)
             done.append({"step": step, "epoch": epoch, "workers": world, **facts})
             last = step == steps
             if step % train.checkpoint_every == 0 or last:
                 report_checkpoint(engine, done, rank)
-            if rank == 0:
-                losses = f"{facts['calibration']:.4f}, generation loss {facts['generation']:.4f}"
-                progress.did(more=f"calibration loss {losses}, {facts['tokens']:.0f} tokens")
+            count.done, count.more = (
+                step,
+                ", ".join(
+                    f"{name} loss {facts[name]:.4f}"
+                    for name in ("calibration", "generation")
+                    if facts[name] is not None
+                ),
+            )
+            did(0)
     assert step == steps, "the schedule and the last checkpoint count on it"
+    return None
 
 
-def dropout_seed(seed: int, step: int, rank: int) -> int:
-    """A worker's in one step: so a run that goes on from a checkpoint drops what it would have."""
-    (drawn,) = np.random.SeedSequence((seed % 2**64, step, rank)).generate_state(1, np.uint64)
-    return int(drawn)
+def start_engine(module: JointModel, steps: int) -> tuple[Any, Any, Any]:
+    """(DeepSpeed engine, AdamW, its schedule over `steps`): ZeRO, with gradient accumulation in our
+    own hands, as micro-batches differ in size.
 
-
-def deepspeed_config(config: Config) -> dict[str, Any]:
-    """ZeRO with gradient accumulation in our own hands (micro-batches differ in size)."""
-    train = config.train
-    return {
-        "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": 1,
-        "gradient_clipping": train.max_grad_norm,
-        "zero_optimization": {"stage": train.zero_stage},
-        "zero_allow_untested_optimizer": True,
-        "bf16": {"enabled": train.dtype == "bfloat16"},
-        "steps_per_print": 10**9,
-    }
-
-
-class JointModel(nn.Module):
-    """Base model and adapter -> the joint loss of a micro-batch, in one forward."""
-
-    def __init__(self, model: nn.Module, config: Config, prompts: Prompts):
-        super().__init__()
-        self.model = model
-        self.config = config
-        self.prompts = prompts
-
-    def forward(self, batch: dict[str, Tensor]) -> JointLoss:
-        causal = self.model.get_base_model()  # type: ignore[operator]
-        # No mask: padding stands on the right, where no token of a causal model looks, and what
-        # is computed there meets nothing. Without one, attention takes its fast kernels.
-        hidden = causal.get_decoder()(input_ids=batch["ids"], use_cache=False).last_hidden_state
-        target, positions = batch["target"], batch["response"]  # the LM head on these alone
-        last = torch.stack(
-            [torch.arange(len(target), device=target.device), batch["length"] - 1], 1
-        )
-        picked = torch.cat([positions, last])
-        logits = causal.get_output_embeddings()(hidden[picked[:, 0], picked[:, 1]]).float()
-        token_logits, last_logits = logits.split([len(positions), len(last)])
-        return joint_loss(
-            confidence_of(last_logits, self.config.confidence.kind, self.prompts),
-            target,
-            token_logits,
-            batch["ids"][positions[:, 0], positions[:, 1] + 1],
-            positions[:, 0],
-            omega=self.config.train.omega,
-            eta=self.config.examples.eta,
-            beta=self.config.train.beta,
-        )
+    DeepSpeed's bf16 mode is off: it would hold the adapter and its gradients in bfloat16, where the
+    frozen weights alone are.
+    """
+    train = module.config.train
+    optimizer = torch.optim.AdamW(
+        trained(module).values(), lr=train.learning_rate, weight_decay=train.weight_decay
+    )
+    schedule = get_cosine_schedule_with_warmup(optimizer, round(train.warmup_ratio * steps), steps)
+    # On a CPU, DeepSpeed would compile a helper for what gloo does, without a compiler maybe.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    engine, *_ = deepspeed.initialize(
+        model=module,
+        optimizer=optimizer,
+        lr_scheduler=schedule,
+        config={
+            "train_micro_batch_size_per_gpu": 1,
+            "gradient_accumulation_steps": 1,
+            "gradient_clipping": train.max_grad_norm,
+            "zero_optimization": {"stage": train.zero_stage},
+            "zero_allow_untested_optimizer": True,
+            "steps_per_print": 10**9,
+        },
+        dist_init_required=False,
+    )
+    return engine, optimizer, schedule
 
 
 def optimizer_step(
-    engine: Any, rows: Sequence[Row], micro_tokens: int, rank: int, world: int
-) -> dict[str, float]:
-    """Forward and backward by micro-batch, then one step; means and sums over all workers.
+    engine: Any,
+    rows: Sequence[Row],
+    micro_tokens: int,
+    rank: int,
+    world: int,
+    did: Callable[[int], None] = lambda tokens: None,
+) -> dict[str, Any]:
+    """Forward and backward by micro-batch, then one step; what losses.jsonl says of it.
 
-    rows: of the whole batch. `seconds` are this worker's own.
+    rows: of the whole batch. `loss` is a mean over them, `calibration` and `generation` over those
+    that have that loss; None where none has. `seconds` are this worker's own. did: takes the tokens
+    that all workers are further, after each micro-batch.
     """
     start = time.monotonic()
-    micros = shares(rows, world, micro_tokens)[rank]
+    every = shares(rows, world, micro_tokens)
+    micros = every[rank]
     spare = [min(rows, key=length_of)]  # for a micro-batch that only others have; weighs nothing
     # On the device: to read a number there is to wait for it.
     sums = torch.zeros(len(JointLoss._fields), dtype=torch.float64, device=engine.device)
-    eta = engine.module.config.examples.eta
+    end_id = engine.module.prompts.end_id
     for number, micro in enumerate(micros, start=1):
         engine.set_gradient_accumulation_boundary(number == len(micros))
-        loss = engine(collate(micro or spare, engine.device, eta))
+        loss = engine(collate(micro or spare, engine.device, end_id))
+        counts = 1.0 if micro else 0.0
         # DeepSpeed takes the mean over workers; wanted is the mean over rows.
-        engine.backward(loss.total * (len(micro) * world / len(rows)))
-        sums += torch.stack(loss).detach() * len(micro)
+        engine.backward(loss.total * (counts * world / len(rows)))
+        sums += torch.stack(loss).detach() * counts
+        did(sum(length_of(row) for share in every for row in share[number - 1]))
     learning_rate = engine.get_lr()[0]
     engine.step()
     torch.distributed.all_reduce(sums)
+    total, calibration, generation = sums.tolist()
     return {
-        **dict(
-            zip(("loss", "calibration", "generation"), (sums / len(rows)).tolist(), strict=True)
-        ),
+        "loss": total / len(rows),
+        "calibration": _mean(calibration, sum(map(has_calibration, rows))),
+        "generation": _mean(generation, sum(map(has_generation, rows))),
         "lr": learning_rate,
         "tokens": sum(map(length_of, rows)),
         "rows": len(rows),
@@ -183,7 +191,11 @@ def optimizer_step(
     }
 
 
-def report_checkpoint(engine: Any, done: list[dict[str, float]], rank: int) -> None:
+def _mean(of: float, count: int) -> float | None:
+    return of / count if count else None
+
+
+def report_checkpoint(engine: Any, done: list[dict[str, Any]], rank: int) -> None:
     """The first worker's report has the checkpoint; all take part in gathering it."""
     model = engine.module.model
     weights, moments = gather(model)

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import AutoModelForCausalLM
 
 from pipelines.config import Config
 from pipelines.storage.models import copy_tokenizer, quiet_transformers
+from pipelines.training.dropout import replace_dropout
 
 
 def load_base(model_dir: Path, config: Config) -> nn.Module:
@@ -22,9 +24,12 @@ def load_base(model_dir: Path, config: Config) -> nn.Module:
 
 
 def attach(model_dir: Path, config: Config) -> nn.Module:
-    """The base model with a fresh adapter on train.lora.targets."""
+    """The base model with a fresh adapter on train.lora.targets, float32 under any train.dtype.
+
+    So its gradients are, too, and sums of many micro-batches do not stand still in bfloat16.
+    """
     lora = config.train.lora
-    return get_peft_model(
+    model = get_peft_model(
         load_base(model_dir, config),
         LoraConfig(
             r=lora.r,
@@ -34,6 +39,9 @@ def attach(model_dir: Path, config: Config) -> nn.Module:
             task_type="CAUSAL_LM",
         ),
     )
+    if lora.dropout:
+        replace_dropout((m for m in model.modules() if isinstance(m, LoraLayer)), lora.dropout)
+    return model
 
 
 def load_tuned(model_dir: Path, adapter_dir: Path, config: Config) -> PeftModel:

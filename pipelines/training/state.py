@@ -22,7 +22,14 @@ from torch import Tensor, nn
 from pipelines.training.micro_batches import Row, collate
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")  # as torch.optim.AdamW calls them
-_ANY_ROW: Row = {"prompt_ids": [0], "response_ids": [0], "turn_ids": [0], "target": 0.0}
+_ANY_ROW: Row = {
+    "task": "generation",
+    "prompt_ids": [0],
+    "response_ids": [0],
+    "turn_ids": [],
+    "ended": False,
+    "key": (0,),
+}
 
 
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -54,7 +61,7 @@ def restore(engine: Any, optimizer: Any, schedule: Any, state: Path, steps: int)
     for group in optimizer.param_groups:
         group["lr"] = 0.0
     engine.set_gradient_accumulation_boundary(True)
-    engine.backward(engine(collate([_ANY_ROW], engine.device, 0.0)).total * 0.0)
+    engine.backward(engine(collate([_ANY_ROW], engine.device, None)).total * 0.0)
     engine.step()
     for name, parameter in parameters.items():
         for moment in _MOMENTS:

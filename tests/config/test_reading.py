@@ -109,7 +109,9 @@ CONFIGS = [
     (["data.train.0.limit=0"], "config: data.train.0.limit: .*greater than or equal to 1"),
     (["data.train.0.choices=c"], "config: data.train.0: choices are of kind: option"),
     (["data.train=[{name: jsonl, path: a}, {name: jsonl, path: b}]"],
-     "config: data.train: a and b would be listed as one; give each a label"),
+     "config: data: a and b would be listed as one data set, jsonl; give each a label"),
+    (["data={train: [{name: jsonl, path: a}], eval: [{name: jsonl, path: b}]}"],
+     "config: data: a and b would be listed as one data set, jsonl; give each a label"),
     (["data.train=[{name: jsonl, path: /dev/zero}]"], "/dev/zero: not a file"),
     (["data.train=[{name: jsonl, path: .}]"], r"data\.train\.0: \.: not a file"),
     (["data.train=[{name: jsonl, path: none.csv}]"], r"none\.csv: there is no such file"),
@@ -129,7 +131,7 @@ def test_a_config_is_read_or_refused(told, config, line):
         is_refused(outcome, line)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 200), st.text(st.characters(codec="utf-8"), max_size=8))
 def test_a_config_with_a_hole_is_read_or_refused(tmp_path, at, other):
     (tmp_path / "c.yaml").write_text(TEXT[:at] + other + TEXT[at + len(other) :], "utf-8")

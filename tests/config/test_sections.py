@@ -71,7 +71,11 @@ def test_overrides_are_yaml(write):
         ("sampling.num_samples=many", "sampling.num_samples: Input should be a valid integer"),
         ("confidence.kind=no", "confidence.kind: "),
         ("evaluate.policies=[ascc]", "'ascc' is no policy; did you mean asc?"),
-        ("sampling.max_tokens=5000", "leaves no room for a prompt"),
+        ("sampling.max_tokens=5000", "config: sampling.max_tokens (5000) leaves no room for a pro"),
+        ("evaluate.sampling.max_tokens=5000", "config: evaluate.sampling.max_tokens (5000) leaves"),
+        ("evaluate.sampling.num_samples=8", "evaluate.sampling.num_samples is not a key"),
+        ("seed=-1", "seed: Input should be greater than or equal to 0"),
+        ("seed=18446744073709551616", "seed: Input should be less than 9223372036854775808"),
         ("engine={count: 4, max_count: 2}", "engine.max_count (2) is less than what it grows from"),
         ("serve.adapters={x: a}", "serve.adapters: needs engine.adapter: lora"),
         ("engine.gpus=1.5", "engine.gpus (1.5) is neither a share of one GPU nor whole ones"),
@@ -97,6 +101,25 @@ def test_overrides_are_yaml(write):
 )
 def test_one_line_that_names_the_key(write, override, says):
     assert says in problem(write(GOOD), override)
+
+
+def test_answers_are_drawn_as_the_paper_evaluates_unless_a_config_says_otherwise(write):
+    """Evaluation and the service, at plain T = 1.0; what is trained on is drawn by EDT."""
+    answering = load(write(GOOD), ["sampling.max_tokens=77"]).answering
+    assert (answering.method, answering.temperature, answering.max_tokens) == ("fixed", 1.0, 77)
+    given = ["evaluate.sampling={method: edt, temperature: 0.8, max_tokens: 9, edt_theta: 0.5}"]
+    answering = load(write(GOOD), given).answering
+    assert (answering.method, answering.temperature, answering.max_tokens) == ("edt", 0.8, 9)
+    assert answering.edt_theta == 0.5
+    assert load(write(GOOD), given).sampling == load(write(GOOD)).sampling
+
+
+def test_files_of_one_set_share_a_label(write):
+    entries = [{"name": "jsonl", "path": f"{one}.jsonl", "label": "mine"} for one in "ab"]
+    data = load(write(GOOD | {"data": {"train": entries[:1], "eval": entries[1:]}})).data
+    assert data.train[0].title == data.eval[0].title == "mine"
+    same = {"name": "jsonl", "path": "a.jsonl"}
+    assert load(write(GOOD | {"data": {"train": [same]}})).data.train[0].title == "jsonl"
 
 
 def test_missing_keys_and_files(write, tmp_path):

@@ -81,7 +81,7 @@ def test_a_file_is_read_or_refused(told, name, content, entry, expected):
 WHOLE = [content if isinstance(content, bytes) else content.encode() for _, content, _, _ in CASES]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["f.jsonl", "f.csv", "f.parquet"]),
     st.sampled_from([whole for whole in WHOLE if len(whole) < 5_000]),

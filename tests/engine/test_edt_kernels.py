@@ -1,4 +1,4 @@
-"""The Triton kernels against edt.py and float64: on a GPU, or by Triton's interpreter on a CPU."""
+"""The Triton kernels against torch's rewrite and float64: on a GPU, or by Triton's interpreter."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -9,8 +9,9 @@ import pytest
 import torch
 from chi_square import p_value
 
-from pipelines.method import edt
-from pipelines.method.edt import Change, Requests, uniforms
+from pipelines.engine import edt_rewrite
+from pipelines.engine.edt_rewrite import Change, Requests
+from pipelines.method.keyed_draw import uniforms
 
 pytestmark = pytest.mark.process
 
@@ -71,7 +72,7 @@ def test_rows_of_every_kind_are_rewritten_as_edt_does(rewritten, vocab):
     )
     positions = torch.arange(rows)
     expected = logits.clone()
-    edt.rewrite(expected, slots, positions, requests, changes)
+    edt_rewrite.rewrite(expected, slots, positions, requests, changes)
     got = rewritten(logits, slots, positions, requests)
     drawn = torch.from_numpy(changes == Change.DRAW)
     assert torch.equal(got[drawn].argmax(-1), expected[drawn].argmax(-1))

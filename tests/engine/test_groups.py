@@ -5,14 +5,13 @@ import sys
 
 import logical_gpus
 import numpy as np
-import psutil
 import pytest
 import requests
 import torch
 from hosts import hosts
 from labeling import command, rows
 from object_store import free_port, plain_environment
-from processes import printed_until, start
+from processes import descendants, printed_until, start
 from transformers import AutoModelForCausalLM
 from waiting import once
 
@@ -50,17 +49,10 @@ def split(cluster, tiny, tmp_path_factory):
     run = start(real(tiny, root, *TWO_PARTS), cluster.environment)
     once(lambda: labels(root) or run.poll(), seconds=400)
     groups, parts = cluster.groups, cluster.actors("RayWorkerProc")
-    next(filter(is_part, psutil.Process().children(recursive=True))).kill()
+    descendants("ray::RayWorkerProc")[0].kill()
     printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     return rows(root).to_pylist(), groups, parts, printed
-
-
-def is_part(process):
-    try:
-        return process.cmdline()[0].startswith("ray::RayWorkerProc")
-    except (psutil.NoSuchProcess, IndexError):
-        return False
 
 
 def test_a_model_that_no_host_holds_is_split_over_two(split):
@@ -99,7 +91,7 @@ def test_a_replica_on_two_hosts_draws_the_same_though_a_part_was_killed(
         question = {name: row[name] for name in ("question", "query_id", "kind")}
         answer = requests.post(
             f"http://127.0.0.1:{port}/answer", timeout=60,
-            json=question | {"budget": 4, "policy": "self_consistency"},
+            json=question | {"budget": 4, "policy": "sc_conf"},
         ).json()  # fmt: skip
         drawn = [(one["text"], np.float32(one["p_true"])) for one in answer["samples"]]
         assert drawn == [(one["text"], one["p_true"]) for one in row["samples"]]

@@ -1,6 +1,7 @@
 """One query's samples: scored once, counted, in order, and stopped when a policy says so."""
 
 import asyncio
+import math
 from collections import Counter
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from pipelines.engine.sampling import (
     sample_room,
     totals,
 )
-from pipelines.method.policies import POLICIES, replay
+from pipelines.method.policies import POLICIES, in_order
 from pipelines.storage.schemas import COUNTERS
 
 P_TRUE = {"It is 4.": 0.8, "It is 5.": 0.3, "I do not know.": 0.9}
@@ -118,11 +119,9 @@ def test_live_equals_replay_for_any_number_ahead(policy, ahead):
     threshold = 2 if policy == "esc" else 0.7
     samples = asyncio.run(label_query(engine(), 0, QUERY, 12, sample_room(16)))["samples"]
     recorded = [(s["answer"], s["p_true"]) for s in samples]
-    expected = replay(POLICIES[policy].make(threshold), recorded)
+    expected = in_order(POLICIES[policy].make(threshold), recorded)
     fake = engine(delays=True)
-    outcome = asyncio.run(
-        answer_adaptively(sampler(fake), POLICIES[policy].make(threshold), 12, ahead)
-    )
+    outcome = asyncio.run(answer_adaptively(sampler(fake), POLICIES[policy], threshold, 12, ahead))
     assert outcome.answer == expected.answers[-1]
     assert len(outcome.samples) == expected.samples[-1]
     assert outcome.stopped == (expected.samples[-1] < 12)
@@ -130,10 +129,40 @@ def test_live_equals_replay_for_any_number_ahead(policy, ahead):
     assert fake.running == 0
 
 
+UNSCORED = {"self_consistency", "asc", "asc_beta", "esc", "esc_sliding"}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_only_what_a_policy_needs_is_scored_and_billed(name):
+    """Of a policy that counts votes, each draw's blocks go back at once, and it runs the same."""
+    threshold = 2 if POLICIES[name].threshold == "window" else 0.85
+    samples = asyncio.run(label_query(engine(), 0, QUERY, 12, sample_room(16)))["samples"]
+    recorded = [(s["answer"], s["p_true"]) for s in samples]
+    expected = in_order(POLICIES[name].make(threshold), recorded)
+    fake = engine(delays=True)
+    one = sampler(fake)
+    outcome = asyncio.run(answer_adaptively(one, POLICIES[name], threshold, 12, 1))
+    assert (outcome.answer, len(outcome.samples)) == (expected.answers[-1], expected.samples[-1])
+    drawn = len(outcome.samples)
+    generated = sum(s["num_tokens"] for s in samples[:drawn])
+    assert one.counters.generated_tokens == generated
+    assert one.counters.prompt_tokens == drawn * (3 - 1)
+    if name in UNSCORED:
+        assert fake.scored == []
+        assert fake.released == drawn
+        assert one.counters.scored_tokens == one.counters.scored_responses == 0
+        assert one.counters.mass == 0
+        assert all(math.isnan(s.p_true) and math.isnan(s.mass) for s in outcome.samples)
+    else:
+        assert sorted(fake.scored) == sorted({s["text"] for s in samples[:drawn]})
+        assert one.counters.scored_tokens > 0
+        assert [s.p_true for s in outcome.samples] == [c for _, c in recorded[:drawn]]
+
+
 def test_samples_in_flight_are_cancelled_when_the_policy_stops():
     fake = FakeEngine(["It is 4."], P_TRUE, delays=True)
-    policy = POLICIES["early_stopping"].make(0.5)
-    outcome = asyncio.run(answer_adaptively(sampler(fake), policy, 30, 10))
+    policy = POLICIES["early_stopping"]
+    outcome = asyncio.run(answer_adaptively(sampler(fake), policy, 0.5, 30, 10))
     assert outcome.stopped
     assert len(outcome.samples) == 1
     assert fake.running == 0
@@ -143,8 +172,8 @@ def test_a_cancelled_caller_leaves_a_shared_score_to_the_others():
     async def run():
         fake = FakeEngine(["It is 4."], P_TRUE)
         shared = sampler(fake)
-        first = asyncio.create_task(shared.sample(0))
-        second = asyncio.create_task(shared.sample(1))
+        first = asyncio.create_task(shared.sample(0, scored=True))
+        second = asyncio.create_task(shared.sample(1, scored=True))
         while not fake.scored:
             await asyncio.sleep(0)
         first.cancel()
@@ -211,9 +240,9 @@ def test_live_equals_replay_for_formulas(policy):
     samples = asyncio.run(
         label_query(FakeEngine(list(FORMULAS), FORMULAS), 0, FORMULA_QUERY, 12, sample_room(16))
     )["samples"]
-    expected = replay(POLICIES[policy].make(0.7), [(s["answer"], s["p_true"]) for s in samples])
+    expected = in_order(POLICIES[policy].make(0.7), [(s["answer"], s["p_true"]) for s in samples])
     live = QuerySampler(FakeEngine(list(FORMULAS), FORMULAS, True), 0, "q", [1, 2, 3], "math")
-    outcome = asyncio.run(answer_adaptively(live, POLICIES[policy].make(0.7), 12, 5))
+    outcome = asyncio.run(answer_adaptively(live, POLICIES[policy], 0.7, 12, 5))
     assert outcome.answer == expected.answers[-1]
     assert len(outcome.samples) == expected.samples[-1]
     recorded = [one["answer"] for one in samples[: len(outcome.samples)]]

@@ -24,8 +24,9 @@ from torch.overrides import TorchFunctionMode
 
 from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
 from pipelines.engine.sampling import label_query, request_key, sample_room
-from pipelines.method.edt import uniforms
+from pipelines.method.keyed_draw import uniforms
 from pipelines.method.prompts import Prompts
+from pipelines.method.tokenizer import load_tokenizer
 
 TOKENS = 8
 QUESTIONS = ("What is 2 + 2?", "Name a colour.", "What is the capital of France?")
@@ -515,6 +516,29 @@ def test_bad_arguments_are_refused(temperature, extra, says):
         )
 
 
+PENALTIES = [{"frequency_penalty": 0.5}, {"presence_penalty": -1}, {"repetition_penalty": 1.1}]
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        *((key, one) for key in ({}, {"edt_key": 3}) for one in PENALTIES),
+        ({"edt_key": 3}, {"seed": 5}),
+        ({"edt_key": 3}, {"thinking_token_budget": 9}),
+    ],
+)
+def test_what_would_do_nothing_is_refused(key, given):
+    from vllm import SamplingParams
+
+    from pipelines.engine.edt_plugin import EDTLogitsProcessor
+
+    params = SamplingParams(
+        temperature=0.0 if key else 1.0, extra_args={"edt_t0": 0.8, **key}, **given
+    )
+    with pytest.raises(ValueError, match=rf"^{next(iter(given))}: .*leave it out$"):
+        EDTLogitsProcessor.validate_params(params)
+
+
 def test_without_the_entry_point_the_class_is_passed_by_name(tiny, driven, monkeypatch):
     """As under `ray job submit --working-dir`, where the project is not installed."""
     ids = driven.prompts.sampling_ids(QUESTIONS[0])
@@ -576,6 +600,7 @@ def free_port():
 
 def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
     port = free_port()
+    read = load_tokenizer(tiny).decode
     log = (tmp_path / "log").open("w")
     environment = os.environ | {
         "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -601,18 +626,35 @@ def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
             with urllib.request.urlopen(request, timeout=120) as response:
                 return json.load(response)["choices"][0]["text"]
 
-        def keyed(key):
-            return ask(temperature=0, vllm_xargs={"edt_t0": 0.8, "edt_key": key})
+        def keyed(key, **more):
+            return ask(temperature=0, vllm_xargs={"edt_t0": 0.8, "edt_key": key}, **more)
+
+        def refused(**request):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                ask(**request)
+            assert caught.value.code == 400
+            return json.load(caught.value)["error"]["message"]
 
         assert keyed(1) == keyed(1)
         assert len({keyed(key) for key in range(6)}) > 1
         # So cold that it is greedy, though the request says 1.0: the processor divides.
         cold = {ask(temperature=1.0, vllm_xargs={"edt_t0": 0.001}) for _ in range(4)}
         assert cold == {ask(temperature=0)}
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            ask(temperature=0.3, vllm_xargs={"edt_t0": 0.8})
-        assert refused.value.code == 400
-        assert "leave the request's own at 1.0" in refused.value.read().decode()
+        assert "leave the request's own at 1.0" in refused(
+            temperature=0.3, vllm_xargs={"edt_t0": 0.8}
+        )
+        # What vLLM applies before EDT holds for what a key draws; what it applies after is refused.
+        one, other = 504, 1904
+        only = keyed(3, allowed_token_ids=[one])
+        assert only not in (keyed(3), keyed(3, allowed_token_ids=[other]))
+        assert keyed(3, logit_bias={one: 100}) == only
+        two = {"allowed_token_ids": [one, other]}
+        assert keyed(3, **two, bad_words=[read([other])]) == only
+        assert keyed(3, **two, stop_token_ids=[other], min_tokens=8) == only
+        assert keyed(3, structured_outputs={"choice": ["warm", "cold"]}) in ("warm", "cold")
+        drawn = {"temperature": 0, "vllm_xargs": {"edt_t0": 0.8, "edt_key": 3}}
+        assert refused(**drawn, frequency_penalty=0.5).startswith("frequency_penalty: vLLM appl")
+        assert refused(**drawn, seed=1).startswith("seed: it does nothing where edt_key draws")
     finally:
         server.terminate()
         server.wait(60)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from pipelines.engine.protocol import Generated, Scored
+from pipelines.running.progress import Count
 
 PROMPT_TURN = 5  # tokens of the made-up confidence turn
 
@@ -23,6 +24,7 @@ class FakeEngine:
     ):
         self.answers, self.p_true, self.delays = answers, p_true, delays
         self.mass = mass or {}
+        self.count = Count()
         self.drawn: list[int] = []  # keys, in the order of the calls
         self.scored: list[str] = []
         self.released = 0

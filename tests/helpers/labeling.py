@@ -21,6 +21,7 @@ from pyarrow.fs import FileSelector
 from jobs import run
 from pipelines.config import Config
 from pipelines.engine.protocol import Generated, Scored
+from pipelines.running.progress import Count
 from pipelines.stages import label
 from pipelines.storage.location import MANIFEST, Location
 
@@ -42,6 +43,7 @@ class Engine:
     """Answers and lengths follow from a draw's key, and confidences from what was answered."""
 
     def __init__(self) -> None:
+        self.count = Count()
         # An actor that is killed has written what it began.
         self._drawn = open(os.environ.get("DRAWN", os.devnull), "a", buffering=1)  # noqa: SIM115
 
@@ -52,6 +54,8 @@ class Engine:
         length = int(draws.integers(9))
         text = f"The answer is {draws.integers(4)}. " + "so " * length
         ids = [ord(letter) for letter in text]
+        self.count.done += 1
+        self.count.tokens += len(ids)
         generated = Generated(ids, text, len(ids), "stop", len(prompt_ids), len(prompt_ids))
         return Draw(generated, length / 10)
 

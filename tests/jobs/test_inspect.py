@@ -60,11 +60,24 @@ def test_a_finished_artifact_is_named_as_such(root, capsys):
     assert "label-12345678, complete" in capsys.readouterr().out
 
 
+def test_a_root_whose_first_label_stage_is_still_at_work_is_looked_into(root, capsys):
+    (root / "latest.json").write_text(json.dumps({"queries": "elsewhere"}))
+    assert inspect.main([str(root)]) == 0
+    assert "label-12345678, unfinished" in capsys.readouterr().out
+    (root / "label-87654321").mkdir()  # of another config: which one is meant?
+    assert inspect.main([str(root)]) == 2
+
+
 @pytest.mark.parametrize(
     ("place", "says"),
-    [("nowhere", "nothing is there"), (".", "neither a label artifact nor the root")],
+    [
+        ("nowhere", "nothing is there"),
+        (".", "neither a label artifact nor the root"),
+        ("file", "neither a label artifact nor the root"),
+    ],
 )
 def test_another_place_is_refused(tmp_path, capsys, place, says):
+    (tmp_path / "file").touch()
     assert inspect.main([str(tmp_path / place)]) == 2
     assert says in capsys.readouterr().err
 

@@ -24,7 +24,8 @@ CONFIG = [
     "--set", "examples={total: 60, bin_width: 0.25, generation_ratio: 0.2}",
     "--set", "evaluate={num_samples: 4, live_queries: 4, bootstrap: 50}",
     "--set", "sampling.num_samples=4",
-    "--set", "engine.count=2", "--set", "engine.gpus=1", "--set", "serve.port=8131",
+    "--set", "engine.count=2", "--set", "engine.gpus=1", "--set", "engine.kv_cache_gib=1",
+    "--set", "serve.port=8131",
 ]  # fmt: skip
 
 

@@ -2,29 +2,34 @@
 
 import pytest
 import torch
-from plain_loss import BETA, ETA, OMEGA, two_forwards
+from plain_loss import BETA, OMEGA, two_forwards
 
 from pipelines.config import Config
 from pipelines.method.losses import confidence_of, joint_loss
 from pipelines.method.prompts import Prompts
-from pipelines.training.loop import JointModel
+from pipelines.training.joint_model import JointModel
 from pipelines.training.micro_batches import collate, micro_batches
 
 
-def row(prompt, response, target, turn=(7, 8, 9)):
+def row(prompt, response, task, target=0.0, weight=1.0, ended=True, turn=(2, 8, 9)):
     return {
+        "task": task,
         "prompt_ids": list(prompt),
         "response_ids": list(response),
+        "ended": ended,
+        "key": (0,),
         "turn_ids": list(turn),
         "target": target,
+        "weight": weight,
     }
 
 
 ROWS = [
-    row([1, 2, 3], [10, 11, 12, 13], 0.9),
-    row([1, 2, 3, 4, 5], [20], 0.2),
-    row([6], [30, 31], 0.76),
-    row([1, 2], [40, 41, 42], 0.75),  # not above eta
+    row([1, 2, 3], [10, 11, 12, 13], "both", 0.9),
+    row([1, 2, 3, 4, 5], [20], "calibration", 0.2, weight=2.5),
+    row([6], [30, 31], "generation"),
+    row([1, 2], [40, 41, 42], "calibration", 0.75, weight=0.5),
+    row([1, 2, 5], [50, 51], "generation", ended=False),
 ]
 
 
@@ -58,8 +63,12 @@ def gradients(module, loss):
     return {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None}
 
 
+def losses(module, rows):
+    return module(collate(rows, "cpu", module.prompts.end_id))
+
+
 def test_loss_and_gradients_equal_two_plain_forwards(module):
-    ours = module(collate(ROWS, "cpu", ETA)).total
+    ours = losses(module, ROWS).total / len(ROWS)
     theirs = two_forwards(module, ROWS)
     assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
     mine, plain = gradients(module, ours), gradients(module, theirs)
@@ -70,48 +79,55 @@ def test_loss_and_gradients_equal_two_plain_forwards(module):
         assert float(mine[name].abs().max()) > 0
 
 
-def test_micro_batches_weighed_by_rows_give_the_whole_batchs_loss(module):
-    whole = module(collate(ROWS, "cpu", ETA)).total
+def test_micro_batches_add_up_to_the_whole_batch(module):
+    whole = losses(module, ROWS)
     parts = micro_batches(ROWS, most_tokens=16)
     assert len(parts) > 1
-    total = sum(module(collate(part, "cpu", ETA)).total * len(part) / len(ROWS) for part in parts)
-    assert float(total) == pytest.approx(float(whole), rel=1e-5)
+    summed = torch.stack([torch.stack(losses(module, part)) for part in parts]).sum(0)
+    torch.testing.assert_close(summed, torch.stack(whole), rtol=1e-5, atol=1e-7)
 
 
 def test_padding_changes_nothing(module):
-    alone = module(collate(ROWS[1:2], "cpu", ETA))
-    long = row([1] * 40, [50] * 20, 0.1)
-    padded = module(collate([ROWS[1], long], "cpu", ETA))
-    long_alone = module(collate([long], "cpu", ETA))
-    mean = (float(alone.calibration) + float(long_alone.calibration)) / 2
-    assert float(padded.calibration) == pytest.approx(mean, rel=1e-5)
+    long = row([1] * 40, [50] * 20, "calibration", 0.1)
+    padded = losses(module, [ROWS[1], long]).calibration
+    alone = losses(module, [ROWS[1]]).calibration + losses(module, [long]).calibration
+    assert float(padded) == pytest.approx(float(alone), rel=1e-5)
 
 
-def test_the_cross_entropy_covers_exactly_the_responses():
-    batch = collate(ROWS, "cpu", ETA)
-    predicted = {}
-    for r, c in batch["response"].tolist():
-        predicted.setdefault(r, []).append(int(batch["ids"][r, c + 1]))
-    assert predicted == {0: ROWS[0]["response_ids"], 2: ROWS[2]["response_ids"]}
+def test_the_task_alone_decides_which_loss_a_row_has(module):
+    """However sure its label is."""
+    made = {task: losses(module, [row([1, 2], [7], task, 1.0)]) for task in TASKS}
+    assert [float(made["calibration"].generation), float(made["generation"].calibration)] == [0, 0]
+    assert float(made["both"].total) == pytest.approx(
+        float(made["calibration"].total + made["generation"].total), rel=1e-5
+    )
+    assert all(float(one.total) > 0 for one in made.values())
+
+
+TASKS = ("calibration", "generation", "both")
+
+
+def test_a_weight_scales_the_calibration_loss_alone(module):
+    one, three = (losses(module, [row([1, 2], [7], "both", 0.7, weight=w)]) for w in (1.0, 3.0))
+    assert float(three.calibration) == pytest.approx(3 * float(one.calibration), rel=1e-5)
+    assert float(three.generation) == pytest.approx(float(one.generation), rel=1e-5)
 
 
 def test_by_hand():
-    confidence = torch.tensor([0.5, 0.9])
-    target = torch.tensor([0.6, 0.9])
-    logits = torch.log(torch.tensor([[0.5, 0.5], [0.25, 0.75]]))
+    logits = torch.log(torch.tensor([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1]]))
     loss = joint_loss(
-        confidence, target, logits, torch.tensor([0, 0]), torch.tensor([1, 1]),
-        omega=OMEGA, eta=ETA, beta=BETA,
-    )  # fmt: skip
-    ce = (0.6931472 + 1.3862944) / 2  # a mean over the tokens of row 1
-    smooth = 0.5 * 0.1**2 / BETA / 2  # a mean over both rows
-    assert float(loss.total) == pytest.approx(smooth + OMEGA * ce / 2, rel=1e-5)
-
-
-def test_no_generation_example_in_a_batch(module):
-    loss = module(collate([ROWS[1]], "cpu", ETA))
-    assert float(loss.generation) == 0.0
-    assert float(loss.total) == pytest.approx(float(loss.calibration))
+        confidence=torch.tensor([0.5, 0.9]),
+        target=torch.tensor([0.6, 0.8]),
+        weight=torch.tensor([1.0, 2.0]),
+        token_logits=logits,
+        labels=torch.tensor([0, 0, 1]),
+        share=torch.tensor([0.5, 0.5, 1.0]),  # two tokens of one response, one of another
+        omega=OMEGA,
+        beta=BETA,
+    )
+    assert float(loss.generation) == pytest.approx((0.6931472 + 1.3862944) / 2 + 2.3025851)
+    assert float(loss.calibration) == pytest.approx(0.5 * 0.1**2 / BETA * 3)
+    assert float(loss.total) == pytest.approx(float(loss.calibration + OMEGA * loss.generation))
 
 
 @pytest.mark.parametrize("kind", ["yes", "yes_no", "yes_top20"])

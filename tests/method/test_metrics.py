@@ -1,10 +1,12 @@
-"""Metrics against torchmetrics."""
+"""Metrics against torchmetrics, and their bootstrap against resamples written out."""
+
+import time
 
 import numpy as np
 import pytest
 import torch
 from torchmetrics.functional import mean_squared_error
-from torchmetrics.functional.classification import binary_auroc, binary_calibration_error
+from torchmetrics.functional.classification import binary_auroc
 
 from pipelines.method import metrics
 
@@ -12,82 +14,82 @@ from pipelines.method import metrics
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(0)
-    confidence = np.round(rng.uniform(0, 1, 3000), 2)  # with ties, and with 0.0 and 1.0
-    correct = (rng.uniform(0, 1, 3000) < confidence**2).astype(float)
+    confidence = np.round(rng.uniform(0, 1, (300, 10)), 2)  # with ties, and with 0.0 and 1.0
+    correct = (rng.uniform(0, 1, (300, 10)) < confidence**2).astype(float)
     return confidence, correct
 
 
-def accuracy(confidence, correct):
-    return float(correct.mean())
+def figure(metric, confidence, correct):
+    return float(metric(confidence, correct, metrics.each_once(len(confidence)))[0])
 
 
 def test_auroc(data):
     confidence, correct = data
-    theirs = binary_auroc(torch.tensor(confidence), torch.tensor(correct).long())
-    assert metrics.auroc(confidence, correct) == pytest.approx(theirs.item(), abs=1e-6)
-    assert metrics.auroc(confidence, np.ones_like(correct)) is None
+    theirs = binary_auroc(torch.tensor(confidence).flatten(), torch.tensor(correct).flatten().int())
+    assert figure(metrics.auroc, confidence, correct) == pytest.approx(theirs.item(), abs=1e-6)
+    assert np.isnan(figure(metrics.auroc, confidence, np.ones_like(correct)))
 
 
 def test_brier(data):
     confidence, correct = data
     theirs = mean_squared_error(torch.tensor(confidence), torch.tensor(correct))
-    assert metrics.brier(confidence, correct) == pytest.approx(theirs.item())
-
-
-def test_ece():
-    rng = np.random.default_rng(1)
-    confidence = rng.uniform(0, 1, 5000)  # off the bins' edges, where libraries differ
-    correct = (rng.uniform(0, 1, 5000) < confidence**2).astype(float)
-    theirs = binary_calibration_error(torch.tensor(confidence), torch.tensor(correct), n_bins=10)
-    assert metrics.ece(confidence, correct) == pytest.approx(theirs.item(), abs=1e-6)
-
-
-def test_ece_keeps_confidence_one():
-    assert metrics.ece(np.array([1.0, 1.0]), np.array([0.0, 0.0])) == 1.0
-
-
-def test_empty_is_undefined():
-    empty = np.array([])
-    assert metrics.ece(empty, empty) is None
-    assert metrics.brier(empty, empty) is None
+    assert figure(metrics.brier, confidence, correct) == pytest.approx(theirs.item())
 
 
 def test_reliability_curve(data):
     confidence, correct = data
     curve = metrics.reliability(confidence, correct)
-    assert sum(count for _, _, count in curve) == len(confidence)
-    gap = sum(abs(x - y) * n for x, y, n in curve) / len(confidence)
-    assert gap == pytest.approx(metrics.ece(confidence, correct))
+    assert sum(count for _, _, count in curve) == confidence.size
+    bins = np.minimum(np.round(confidence * 100) // 10, 9)
+    for x, y, count in curve:
+        inside = bins == np.floor(x * 10)
+        assert (count, y) == (inside.sum(), pytest.approx(correct[inside].mean()))
 
 
-def test_bootstrap_interval_is_that_of_the_mean():
+@pytest.mark.parametrize("metric", [metrics.accuracy, metrics.brier, metrics.auroc])
+def test_weights_are_queries_drawn_with_replacement(data, metric):
+    """A weight of 2 is a query that stands twice, with all its responses."""
+    confidence, correct = data
+    weights = metrics.resample(len(confidence), 5, seed=3)
+    assert weights.sum(1) == pytest.approx(len(confidence))
+    drawn = [np.repeat(np.arange(len(confidence)), row.astype(int)) for row in weights]
+    expected = [figure(metric, confidence[rows], correct[rows]) for rows in drawn]
+    assert metric(confidence, correct, weights) == pytest.approx(expected)
+
+
+def test_the_interval_is_that_of_the_mean():
     """Of 400 queries with one response, the 95% interval is the normal one."""
-    rng = np.random.default_rng(0)
-    correct = [np.array([float(rng.uniform() < 0.3)]) for _ in range(400)]
-    confidence = [np.array([0.5])] * 400
-    mean = np.mean(correct)
-    low, high = metrics.bootstrap_by_query(accuracy, confidence, correct, 800, 0)
+    correct = (np.random.default_rng(0).uniform(size=(400, 1)) < 0.3).astype(float)
+    weights = metrics.resample(400, 2000, seed=0)
+    low, high = metrics.interval(metrics.accuracy(correct, correct, weights))
+    mean = correct.mean()
     half = 1.96 * np.sqrt(mean * (1 - mean) / 400)
-    assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.012)
-    intervals = metrics.bootstrap_means(np.array(correct), 800, 0)
-    assert intervals[0] == pytest.approx((low, high), abs=0.012)
+    assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.006)
 
 
-def test_bootstrap_resamples_queries_not_responses():
-    """Ten equal responses of a query are one fact: the interval must not shrink."""
-    rng = np.random.default_rng(0)
-    one = [np.array([float(rng.uniform() < 0.5)]) for _ in range(60)]
-    ten = [np.repeat(y, 10) for y in one]
-    narrow = metrics.bootstrap_by_query(accuracy, one, one, 400, 0)
-    wide = metrics.bootstrap_by_query(accuracy, ten, ten, 400, 0)
+def test_ten_equal_responses_of_a_query_are_one_fact():
+    one = (np.random.default_rng(0).uniform(size=(60, 1)) < 0.5).astype(float)
+    weights = metrics.resample(60, 400, seed=0)
+    narrow, wide = (
+        metrics.interval(metrics.accuracy(c, c, weights)) for c in (one, np.repeat(one, 10, axis=1))
+    )
     assert wide == pytest.approx(narrow)
 
 
-@pytest.mark.parametrize(
-    ("accuracy", "expected"), [(0.5, 1.0), (0.55, 1.5), (0.6, 2.0), (0.7, 4.0), (0.9, None)]
-)
-def test_samples_for_an_accuracy(accuracy, expected):
-    curve = [(1.0, 0.5), (2.0, 0.6), (4.0, 0.7)]
-    assert metrics.samples_for(accuracy, curve) == (
-        None if expected is None else pytest.approx(expected)
-    )
+def test_an_undefined_resample_is_left_out():
+    """Two queries, all right and all wrong: a resample may have one class, and then no AUROC."""
+    confidence, correct = np.array([[0.9], [0.1]]), np.array([[1.0], [0.0]])
+    values = metrics.auroc(confidence, correct, metrics.resample(2, 50, seed=0))
+    assert np.isnan(values).any()
+    assert metrics.interval(values) == [1, 1]
+    assert metrics.interval(np.full(3, np.nan)) is None
+
+
+def test_a_thousand_resamples_of_a_thousand_queries_take_seconds():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(size=(1000, 16)).astype(np.float32).astype(np.float64)
+    correct = (rng.uniform(size=(1000, 16)) < confidence).astype(float)
+    weights = metrics.resample(1000, 250, seed=0)
+    began = time.process_time()
+    metrics.auroc(confidence, correct, weights)
+    assert time.process_time() - began < 2.5  # a quarter of the resamples

@@ -79,6 +79,13 @@ def test_latest_points_to_the_artifacts_of_the_last_run(tmp_path):
     assert latest["c"] == artifacts["c"].uri
 
 
+def test_latest_names_what_is_done_of_a_run_that_goes_on(tmp_path):
+    with pytest.raises(RuntimeError, match="died"):
+        run(str(tmp_path), steps([], fail="c"))
+    latest = json.loads((tmp_path / "latest.json").read_text())
+    assert {name: uri.rpartition("/")[2][0] for name, uri in latest.items()} == {"a": "a", "b": "b"}
+
+
 @pytest.mark.parametrize("value", [{1, 2}, object(), float("nan"), {1: "x"}, b"bytes"])
 def test_what_has_no_canonical_form_raises(value):
     with pytest.raises(TypeError, match="spec"):
@@ -139,7 +146,12 @@ FROM_LABEL = ["label", "examples", "train", "export", "evaluate", "report"]
         ("train.learning_rate=0.1", FROM_LABEL[2:]),
         ("evaluate.num_samples=4", ["evaluate", "report"]),
         ("engine.adapter=lora", ["evaluate", "report"]),
+        ("evaluate.sampling.temperature=0.7", ["evaluate", "report"]),
+        ("evaluate.sampling.max_tokens=8", ["evaluate", "report"]),
+        ("evaluate.sampling.max_tokens=1024", []),  # what it is by default
+        ("sampling.temperature=0.7", FROM_LABEL),
         ("evaluate.thresholds=[0.5]", ["report"]),
+        ("evaluate.orders=50", ["report"]),
     ],
 )
 def test_what_each_key_reruns(changed, override, stages):
@@ -151,12 +163,12 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
     config = load(str(ROOT / "jobs" / "configs" / "quickstart.yaml"), [f"root={tmp_path}"])
     planned = dag.plan(pipeline.steps(config), config.root)
     assert {one.step.name: one.fingerprint[:8] for one in planned} == {
-        "queries": "79041266",
-        "held_out": "7b1993e0",
-        "label": "b75ef799",
-        "examples": "8b6627f6",
-        "train": "984ecf2f",
-        "export": "2fd8c98d",
-        "evaluate": "4494ff1d",
-        "report": "dffa7e22",
+        "queries": "abccde27",
+        "held_out": "8efc1c14",
+        "label": "f8358d30",
+        "examples": "6bd3b081",
+        "train": "8965b411",
+        "export": "207e7963",
+        "evaluate": "10969e6b",
+        "report": "879b789b",
     }

@@ -30,7 +30,7 @@ LISTS = ["{stem}", "{stem}\n{lines}", "{stem} {inline}", "{stem}\nOptions:\n{lin
 WORDS = st.text("abxyz .-?", min_size=1, max_size=8).map(lambda text: " ".join(text.split()))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(STEMS),
     st.sampled_from(LISTS),

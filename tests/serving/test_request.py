@@ -35,6 +35,11 @@ def test_a_request():
     assert got.json()["threshold"] == 2
 
 
+@pytest.mark.parametrize("policy", ["early_stopping", "esc", "best_of_n"])
+def test_a_request_need_not_name_a_threshold(policy):
+    assert asked(policy=policy).json()["threshold"] is None
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
@@ -64,6 +69,7 @@ def test_a_request():
         ({"policy": "ma\ud800gic"}, "policy"),
         ({"policy": "magic"}, "policy 'magic' is none of best_of_n"),
         ({"policy": "esc", "threshold": 2.5}, "a window, a whole number"),
+        ({"policy": "esc", "threshold": 0}, "a window, a whole number"),
         ({"kind": "number", "\ud800": 1}, "Input should be a valid string"),
         ({"thresold": 0.5}, "thresold: Extra inputs are not permitted"),
         ({"budget": 0, "seed": True}, "; seed: "),

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines.config import Config
-from pipelines.serving.served import Served, base, calibrated
+from pipelines.serving.served import Served, base_model, calibrated_model
 from pipelines.storage.location import Location
 
 EXPORT = Location.of("/runs/export-1")
@@ -17,16 +17,18 @@ def config(**sections):
 
 
 def test_merged_each_model_has_engines_of_its_own():
-    assert base(config()) == Served("base", "m")
-    assert calibrated(config(), EXPORT) == Served("calibrated", "/runs/export-1/model")
+    assert base_model(config()) == Served("base", "m")
+    assert base_model(config()).default == "base"
+    assert calibrated_model(config(), EXPORT) == Served("calibrated", "/runs/export-1/model")
 
 
 def test_with_lora_one_engine_answers_by_several_names():
     other = {"other": "s3://bucket/run/export-2/adapter"}
     made = config(engine={"adapter": "lora"}, serve={"adapters": other})
-    served = calibrated(made, EXPORT)
+    served = calibrated_model(made, EXPORT)
     assert served == Served("base", "m", {"calibrated": "/runs/export-1/adapter", **other})
     assert served.names == ["base", "calibrated", "other"]
+    assert served.default == "calibrated"
 
 
 def test_a_runs_own_names_are_taken():

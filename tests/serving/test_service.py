@@ -2,19 +2,22 @@
 
 import asyncio
 import json
+import math
 import signal
 import sys
 import urllib.error
 import urllib.request
+from collections import Counter
 
 import pytest
 import requests
 import yaml
+from finished import finish_report
 from object_store import free_port
 from processes import printed_until, start
 
-from pipelines.config import Config
-from pipelines.method.policies import POLICIES, replay
+from pipelines.config import Config, load
+from pipelines.method.policies import POLICIES, in_order
 from pipelines.method.prompts import Prompts
 from pipelines.storage.models import fetch
 
@@ -23,6 +26,7 @@ pytestmark = pytest.mark.process
 PORT = 8123
 URL = f"http://127.0.0.1:{PORT}/tiny"
 QUESTION = "What is the capital of Peru?"
+ANSWERED = "Name a colour."  # the tiny model's responses to it have answers, of some, not the first
 
 
 def settings(model, **engine):
@@ -30,12 +34,12 @@ def settings(model, **engine):
         "root": "r",
         "model": {"source": str(model)},
         "data": {"train": [{"name": "capitals"}]},
-        "sampling": {"max_tokens": 6},
+        "sampling": {"max_tokens": 9},
         "engine": {
             "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
             "enforce_eager": True, **engine,
         },
-        "evaluate": {"num_samples": 8},
+        "evaluate": {"num_samples": 8, "sampling": {"max_tokens": 6}},
         "serve": {"samples_ahead": 2, "port": PORT},
     }  # fmt: skip
 
@@ -47,8 +51,13 @@ def service(tiny, ray_cluster, tmp_path_factory):
 
     from jobs.serve import app
 
-    file = tmp_path_factory.mktemp("service") / "config.yaml"
-    file.write_text(yaml.safe_dump(settings(tiny)))
+    directory = tmp_path_factory.mktemp("service")
+    data = {"train": [{"name": "capitals"}], "eval": [{"name": "elements"}]}
+    made = settings(tiny) | {"root": str(directory / "root"), "data": data}
+    file = directory / "config.yaml"
+    file.write_text(yaml.safe_dump(made))
+    chosen = {"early_stopping": 0.0, "asc": 0.4, "best_of_n": None}
+    finish_report(load(str(file), []), chosen, {"early_stopping": 1.0})
     serve.start(http_options={"port": PORT})
     arguments = {"config": str(file), "set": ["serve.max_budget=8"], "base": True}
     yield serve.run(app(arguments), name="tiny", route_prefix="/tiny")
@@ -75,17 +84,49 @@ def refused(**request):
      ("asc", 0.4), ("asc_conf", 0.4), ("esc", 2)],
 )  # fmt: skip
 def test_an_answer_is_what_replay_makes_of_its_samples(service, policy, threshold):
-    got = post(question=QUESTION, policy=policy, threshold=threshold, budget=6)
-    samples = [(one["answer"], one["p_true"]) for one in got["samples"]]
-    again = replay(POLICIES[policy].make(threshold), samples)
+    got = post(question=ANSWERED, policy=policy, threshold=threshold, budget=8)
+    scored = POLICIES[policy].needs_confidence
+    for one in got["samples"]:
+        assert (
+            (one["p_true"] <= one["mass"] <= 1) if scored else one["p_true"] is one["mass"] is None
+        )
+    samples = [(one["answer"], one["p_true"] if scored else math.nan) for one in got["samples"]]
+    again = in_order(POLICIES[policy].make(threshold), samples)
     assert got["answer"] == again.answers[-1]
-    assert got["samples_used"] == again.samples[-1] == len(samples) <= 6
-    assert all(one["p_true"] <= one["mass"] <= 1 for one in got["samples"])
-    assert got["stopped_early"] == (len(samples) < 6) or len(samples) == 6
+    assert got["samples_used"] == again.samples[-1] == len(samples) <= 8
+    assert got["stopped_early"] == (len(samples) < 8) or len(samples) == 8
+    assert got["answer"] is not None
+    assert got["threshold"] == (threshold or None)
+    weights = Counter()
+    for answer, c in samples:
+        weights[answer] += c if scored else 1
+    del weights[None]
+    share = weights[got["answer"]] / weights.total() if got["answer"] else None
+    assert got["confidence"] == (share and pytest.approx(share))
+
+
+def test_the_default_request_stops_where_the_report_chose(service):
+    """At the base model's, for that is served: its first sample with an answer is sure enough."""
+    got = post(question=ANSWERED)
+    assert (got["threshold"], got["stopped_early"]) == (0.0, True)
+    *before, last = [one["answer"] for one in got["samples"]]
+    assert last == got["answer"]
+    assert set(before) <= {None}
+    assert last is not None
+    assert post(question=ANSWERED, policy="asc")["threshold"] == 0.4
+    own = post(question=ANSWERED, threshold=1.0, budget=3)
+    assert (own["threshold"], own["samples_used"]) == (1.0, 3)
+
+
+def test_what_is_not_scored_is_the_same_sample(service):
+    counted = post(question=ANSWERED, policy="self_consistency", budget=4)["samples"]
+    weighed = post(question=ANSWERED, policy="sc_conf", budget=4)["samples"]
+    for field in ("text", "answer"):
+        assert [one[field] for one in counted] == [one[field] for one in weighed]
 
 
 def test_equal_requests_draw_equal_samples(service):
-    """Also as part of a longer run, and as the label stage and evaluation draw them."""
+    """Also as part of a longer run, and as evaluation draws them: by evaluate.sampling."""
     short = post(question=QUESTION, policy="self_consistency", budget=3)
     long = post(question=QUESTION, policy="self_consistency", budget=8)
     other = post(question=QUESTION, policy="self_consistency", budget=8, seed=1)
@@ -94,6 +135,7 @@ def test_equal_requests_draw_equal_samples(service):
     assert [one["text"] for one in other["samples"]] != texts
     collected = asyncio.run(collect(service))
     assert [one["text"] for one in collected["samples"]] == texts
+    assert max(one["num_tokens"] for one in collected["samples"]) == 6
 
 
 async def collect(handle):
@@ -129,6 +171,10 @@ def test_the_budget_is_capped(service):
     ("request_", "says"),
     [
         ({"question": "Why?", "policy": "magic"}, "policy 'magic' is none of best_of_n"),
+        (
+            {"question": "Why?", "policy": "esc"},
+            "threshold: name one, for none was measured for esc",
+        ),
         ({"question": "\ud800"}, "question: "),
         ({"question": "Why? " * 300}, "engine.max_model_len"),
         ({"question": "Why?", "model": "calibrated"}, "model: 'calibrated' is none of base"),
@@ -165,12 +211,12 @@ def test_one_engine_answers_for_the_base_and_the_calibrated_model(service, tiny,
 
 
 def test_what_vllm_refuses_is_one_line(service, tiny):
-    from pipelines.serving.served import base
+    from pipelines.serving.served import base_model
     from pipelines.serving.service import deploy
 
     split = Config.model_validate(settings(tiny, tensor_parallel_size=3))
     with pytest.raises(ValueError, match=r"^engine: vLLM does not start: .* heads \(2\)") as told:
-        deploy(split, base(split), name="refused", route="/refused")
+        deploy(split, base_model(split), name="refused", route="/refused")
     assert "\n" not in str(told.value)
 
 

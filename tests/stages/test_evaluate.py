@@ -1,6 +1,11 @@
-"""What evaluate says of the responses that it collected."""
+"""What evaluate says of the responses that it collected, and at what it asks for live answers."""
 
-from pipelines.stages.evaluate import costs, noise, write_rows
+import random
+
+import pytest
+
+from pipelines.method.policies import POLICIES, in_order
+from pipelines.stages.evaluate import LIVE_POLICIES, costs, live_thresholds, noise, write_rows
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import COUNTERS, LABELS, MODELS
 
@@ -16,3 +21,26 @@ def test_a_model_whose_replies_are_neither_yes_nor_no_is_told(tmp_path):
     assert line.startswith("evaluate: the calibrated model: confidence: the reply to the confi")
     assert "1.0e-06 (mean of 8 responses" in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("sure", [0.02, 0.3, 0.9])
+@pytest.mark.parametrize("policy", LIVE_POLICIES)
+def test_some_live_runs_stop_and_some_do_not(policy, sure):
+    """However low the model's confidences are."""
+    draw = random.Random(0)
+    rows = [
+        [(draw.choice("abc"), sure + draw.uniform(-0.01, 0.01)) for _ in range(16)]
+        for _ in range(24)
+    ]
+    recorded = [{"samples": [{"answer": a, "p_true": c} for a, c in row]} for row in rows]
+    used = [
+        in_order(POLICIES[policy].make(threshold), row).samples[-1]
+        for threshold in live_thresholds(policy, recorded)
+        for row in rows
+    ]
+    early = sum(samples < 16 for samples in used) / len(used)
+    assert 0.2 < early < 0.8
+
+
+def test_a_policy_without_confidences_is_among_the_live_ones():
+    assert {POLICIES[name].needs_confidence for name in LIVE_POLICIES} == {True, False}

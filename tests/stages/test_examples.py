@@ -1,7 +1,5 @@
 """Which responses become training examples."""
 
-from collections import Counter
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,53 +7,9 @@ import pytest
 
 from pipelines.config import Config
 from pipelines.method.consistency import soft_self_consistency
-from pipelines.stages.examples import candidates, choose, responses, run
+from pipelines.stages.examples import candidates, responses, run
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import EXAMPLES, LABELS, QUERIES
-
-rng = np.random.default_rng(0)
-TARGETS = np.concatenate([rng.uniform(0, 0.3, 400), rng.uniform(0.3, 0.75, 60), np.ones(200)])
-
-
-def pick(targets=TARGETS, total=200, ratio=0.3, seed=0):
-    return choose(targets, total=total, generation_ratio=ratio, eta=0.75, bin_width=0.05, seed=seed)
-
-
-def test_generation_examples_are_above_eta_and_calibration_examples_are_balanced():
-    chosen = pick()
-    generation = [i for i, task in chosen if task == "generation"]
-    calibration = [i for i, task in chosen if task == "calibration"]
-    assert (len(generation), len(calibration)) == (60, 140)
-    assert (TARGETS[generation] > 0.75).all()
-    bins = Counter(min(int(TARGETS[i] / 0.05 + 1e-6), 19) for i in calibration)
-    available = Counter(min(int(t / 0.05 + 1e-6), 19) for t in TARGETS)
-    # Bins that were not emptied gave equally many, within one.
-    full = [count for name, count in bins.items() if count < available[name] - 60 * (name == 19)]
-    assert max(full) - min(full) <= 1
-
-
-def test_no_response_is_drawn_twice():
-    indices = [i for i, _ in pick(total=10_000)]
-    assert len(indices) == len(set(indices)) == len(TARGETS)
-
-
-def test_the_draw_is_seeded():
-    assert pick(seed=1) == pick(seed=1)
-    assert pick(seed=1) != pick(seed=2)
-
-
-def test_tasks_are_mixed():
-    tasks = [task for _, task in pick()]
-    assert 0 < tasks[:40].count("generation") < 40
-
-
-@pytest.mark.parametrize(("ratio", "kinds"), [(0.0, {"calibration"}), (1.0, {"generation"})])
-def test_extreme_ratios(ratio, kinds):
-    assert {task for _, task in pick(ratio=ratio, total=100)} == kinds
-
-
-def test_nothing_to_choose_from():
-    assert pick(np.array([])) == []
 
 
 def query(name, *samples):
@@ -68,9 +22,21 @@ def query(name, *samples):
     given = enumerate(samples)
     return row | {
         "dataset": f"of {name}",
-        "samples": [{"index": i, "answer": answer, "p_true": c} for i, (answer, c, _) in given],
+        "samples": [
+            {"index": i, "answer": answer, "p_true": c, "finish_reason": ["stop", "length"][i % 2]}
+            for i, (answer, c, _) in given
+        ],
         "response_ids": [ids for _, _, ids in samples],
     }
+
+
+def config_of(tiny, **examples):
+    return Config.model_validate(
+        {
+            "root": "r", "model": {"source": str(tiny)},
+            "data": {"train": [{"name": "capitals"}]}, "examples": examples,
+        }
+    )  # fmt: skip
 
 
 def artifact(directory, *files):
@@ -91,9 +57,10 @@ SECOND = query("b", ("z", 0.5, [8]))
 def test_parsed_and_nonempty_responses_are_candidates_in_order_of_their_query(
     target, expected, tmp_path
 ):
-    numbers, targets = candidates(artifact(tmp_path / "label", [SECOND], [FIRST]), target)
+    numbers, targets, sets = candidates(artifact(tmp_path / "label", [SECOND], [FIRST]), target)
     assert numbers.tolist() == [1, 2, 0]
     assert targets == pytest.approx(expected)
+    assert sets.tolist() == [0, 0, 1]
 
 
 def test_a_response_is_found_by_its_number(tmp_path):
@@ -101,7 +68,7 @@ def test_a_response_is_found_by_its_number(tmp_path):
     assert found.to_pylist() == [
         {
             "example_id": f"{name}-{index}", "query_id": name, "dataset": f"of {name}",
-            "prompt_ids": [1, 2], "response_ids": ids,
+            "prompt_ids": [1, 2], "response_ids": ids, "ended": index == 0,
         }
         for name, index, ids in (("a", 1, [6, 6]), ("b", 0, [8]), ("a", 0, [5]))
     ]  # fmt: skip
@@ -115,12 +82,7 @@ def test_the_artifact_does_not_depend_on_the_order_of_the_labels(tiny, tmp_path)
         for i in range(600)
     ]
     mixed = [rows[i] for i in draws.permutation(600)]
-    config = Config.model_validate(
-        {
-            "root": "r", "model": {"source": str(tiny)},
-            "data": {"train": [{"name": "capitals"}]}, "examples": {"total": 200},
-        }
-    )  # fmt: skip
+    config = config_of(tiny, total=200)
     tables = []
     for name, files in (("one", [rows]), ("many", [mixed[:100], mixed[100:101], mixed[101:]])):
         out = Location.of(str(tmp_path / name))
@@ -132,10 +94,45 @@ def test_the_artifact_does_not_depend_on_the_order_of_the_labels(tiny, tmp_path)
     assert tables[0].equals(tables[1])
     by_id = {row["query_id"]: row for row in rows}
     for one in tables[0].to_pylist():
-        of, index = by_id[one["query_id"]], int(one["example_id"].rpartition("-")[2])
+        query_id, index, pool = one["example_id"].split("-")
+        assert (query_id, pool) == (one["query_id"], one["task"])
+        of, index = by_id[query_id], int(index)
         share = soft_self_consistency(
             [s["answer"] for s in of["samples"]],
             [np.float32(s["p_true"]) for s in of["samples"]],
         )
         assert one["response_ids"] == of["response_ids"][index]
         assert one["target"] == pytest.approx(share[index], abs=1e-6)
+
+
+def test_a_response_of_both_pools_is_two_rows(tiny, tmp_path):
+    label = artifact(tmp_path / "label", [SECOND])
+    run(config_of(tiny, total=2, generation_ratio=0.5), {"label": label}, label)
+    rows = pq.read_table(tmp_path / "label" / "examples.parquet").to_pylist()
+    assert {(row["example_id"], row["task"], row["weight"]) for row in rows} == {
+        ("b-0-calibration", "calibration", 1.0),
+        ("b-0-generation", "generation", 1.0),
+    }
+    assert [row["response_ids"] for row in rows] == [[8], [8]]
+
+
+def test_calibration_examples_have_the_weights_of_their_bins(tiny, tmp_path):
+    """Of 30 responses at .2 and 10 at .8 as many are drawn: 8 each, for three quarters and one."""
+    rows = [
+        query(f"{i}", ("x", 0.8, [5]), *(("y", 0.2 / 3, [6]) for _ in range(3))) for i in range(10)
+    ]
+    label, out = artifact(tmp_path / "label", rows), Location.of(str(tmp_path))
+    config = config_of(
+        tiny, total=16, generation_ratio=0.0, draw="weighted", quotas=False, bin_width=0.5
+    )
+    run(config, {"label": label}, out)
+    rows = pq.read_table(tmp_path / "examples.parquet").to_pylist()
+    found = sorted((round(row["target"], 3), row["weight"]) for row in rows)
+    assert found == [(0.2, 1.5)] * 8 + [(0.8, 0.5)] * 8
+
+
+def test_no_response_is_above_eta(tiny, tmp_path):
+    label = artifact(tmp_path / "label", [SECOND])
+    config = config_of(tiny, generation_ratio=1.0, eta=1.0)
+    with pytest.raises(ValueError, match=r"examples.eta \(1.0\): no response has a label above it"):
+        run(config, {"label": label}, Location.of(str(tmp_path)))

@@ -4,6 +4,7 @@ import threading
 
 import psutil
 import pytest
+from processes import command_line, descendants
 from waiting import once
 
 from pipelines.config import Config
@@ -53,18 +54,10 @@ def engine_processes():
     """vLLM's engine processes: what the labeling actors of this one's Ray have spawned."""
     return [
         child
-        for process in psutil.Process().children(recursive=True)
-        if "QueryLabeler" in command(process)
+        for process in descendants("QueryLabeler")
         for child in process.children()
-        if "multiprocessing.spawn" in command(child) or "EngineCore" in command(child)
+        if "multiprocessing.spawn" in command_line(child) or "EngineCore" in command_line(child)
     ]
-
-
-def command(process):
-    try:
-        return " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return ""
 
 
 def kill(processes):

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import re
 import subprocess
 import threading
 
@@ -12,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from fakes import FakeEngine
 from labeling import command
-from processes import ROOT
+from processes import ROOT, command_line, descendants, printed_until, start
+from waiting import once
 
 from jobs.benchmarks import simulated
 from pipelines.config import Config
+from pipelines.running.board import Board
 from pipelines.stages.label.actor import QueryLabeler
 from pipelines.stages.label.check import finish
 from pipelines.stages.label.streaming import blocks
@@ -55,10 +58,10 @@ def test_blocks_are_few_in_all_and_many_for_an_engine(total, engines, max_num_se
     assert (at_once - 1) * rows >= min(batch, share - 2 * rows)
 
 
-def test_rows_of_a_block_fill_the_engine_together_and_keep_their_order():
+def test_rows_of_a_block_fill_the_engine_together_and_keep_their_order(ray_cluster):
     engine = FakeEngine(["The answer is 1.", "The answer is 2."], {"The answer is 1.": 0.4,
                         "The answer is 2.": 0.6}, delays=True)  # fmt: skip
-    labeler = QueryLabeler(config(max_num_seqs=512), 400, lambda _: engine)
+    labeler = QueryLabeler(config(max_num_seqs=512), Board(), lambda _: engine)
     row = dict.fromkeys(QUERIES.names, "") | {
         "kind": "number",
         "choices": None,
@@ -77,18 +80,18 @@ ANSWERS = [f"The answer is {number}." for number in range(100)]
 def label_with(mass, queries):
     """The actor's rows of so many queries on an engine of this mass."""
     engine = FakeEngine(ANSWERS, dict.fromkeys(ANSWERS, 0.0), mass=dict.fromkeys(ANSWERS, mass))
-    labeler = QueryLabeler(config(), queries, lambda _: engine)
+    labeler = QueryLabeler(config(), Board(), lambda _: engine)
     row = dict.fromkeys(QUERIES.names, "") | {"kind": "number", "prompt_ids": [1, 2]}
     asked = [row | {"query_id": str(i)} for i in range(queries)]
     return asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
 
 
-def test_an_engine_stops_once_enough_replies_are_neither_yes_nor_no():
+def test_an_engine_stops_once_enough_replies_are_neither_yes_nor_no(ray_cluster):
     with pytest.raises(ValueError, match=r"^confidence: the reply .* probability of 2\.0e-08 "):
         label_with(2e-8, queries=30)
 
 
-def test_an_engine_goes_on_where_replies_are_yes_or_no_or_too_few_to_tell():
+def test_an_engine_goes_on_where_replies_are_yes_or_no_or_too_few_to_tell(ray_cluster):
     assert len(label_with(0.05, queries=30)) == 30
     few = label_with(2e-8, queries=3)
     assert [one["mass"] for one in few["samples"][0].as_py()] == [pytest.approx(2e-8)] * SAMPLES
@@ -185,12 +188,37 @@ def test_workers_that_are_killed_at_random_change_nothing(undisturbed, tmp_path)
 
 def working():
     """Processes that label or write; not Ray's own."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            name = " ".join(process.cmdline())
-        except psutil.NoSuchProcess:
-            continue
-        if name.startswith("ray::") and ("QueryLabeler" in name or "Write" in name):
-            found.append(process)
-    return found
+    found = descendants("QueryLabeler", "Write")
+    return [process for process in found if command_line(process).startswith("ray::")]
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """Of a run of its own, all that it printed; Ray Data's actor of statistics is killed in it."""
+    more = "--set", "sampling.num_samples=8"
+    run = start(command(tmp_path_factory.mktemp("printed"), *more))
+    found = once(lambda: statistics_actor(run.pid), seconds=120)
+    before = printed_until(" of 840 samples", run)
+    found.kill()
+    after, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, before + after
+    return before + after
+
+
+def statistics_actor(pid):
+    everything = psutil.Process(pid).children(recursive=True)
+    return next((one for one in everything if "_StatsActor" in command_line(one)), None)
+
+
+def test_a_run_tells_its_samples_and_tokens_in_lines_of_its_own(printed):
+    lines = [line for line in printed.splitlines() if " of 840 samples, " in line]
+    first, last = lines[0], lines[-1]
+    assert re.fullmatch(
+        r"label: \d+ of 840 samples, [\d,]+ tokens, [\d,]+ tokens/s, (about|at most) .* left", first
+    )
+    assert last.startswith("label: 840 of 840 samples, ")
+
+
+def test_what_fails_of_rays_statistics_is_kept_out(printed):
+    assert "Traceback" not in printed
+    assert "Unhandled error" not in printed

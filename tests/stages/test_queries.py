@@ -50,6 +50,17 @@ def test_built_in_splits_share_no_question(name):
     assert len(set.union(*splits)) == sum(map(len, splits))
 
 
+def test_a_sum_is_in_one_split_whichever_way_it_is_written():
+    places = {}
+    for split in ("train", "calibration", "test"):
+        for row in rows({"name": "arithmetic", "split": split}):
+            a, operation, b = row["question"].removeprefix("What is ").partition("?")[0].split()
+            operands = frozenset((a, b)) if operation in "+*" else (a, b)
+            places.setdefault((operation, operands), []).append(split)
+    assert len(places) > 4_500
+    assert max(len(each) for each in places.values()) == 1
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_references_are_right_by_their_own_rules(name):
     for row in rows({"name": name, "split": "train"}):
@@ -64,6 +75,17 @@ def test_arithmetic_is_right():
         a, operation, b = expression.split()
         assert operation in "+-*/"
         assert int(row["reference"]) == eval(f"{int(a)} {operation} {int(b)}")
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_limit_of_a_built_in_set_draws_from_the_whole_split_by_seed(name):
+    whole, once, again, other = (
+        [row["question"] for row in queries.read(config([{"name": name, **more}], seed=seed))]
+        for more, seed in (({}, 0), ({"limit": 20}, 0), ({"limit": 20}, 0), ({"limit": 20}, 1))
+    )
+    assert once == again
+    assert set(once) != set(other)
+    assert set(once) | set(other) <= set(whole)
 
 
 def test_limits_keep_the_head_and_the_mixture():
@@ -237,6 +259,22 @@ def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):
         with pytest.raises(ValueError, match=r"1 prompts? .* engine.max_model_len") as caught:
             stage(made)
         assert queries.query_id("jsonl", "long " * 299 + "long") in str(caught.value)
+
+
+def test_a_prompt_is_held_to_the_responses_of_its_role(tmp_path, smollm):
+    """What is evaluated may answer at another length than what is labeled."""
+    file = tmp_path / "own.jsonl"
+    file.write_text(json.dumps({"question": "long " * 200, "answer": "x"}))
+    own = [{"name": "jsonl", "path": str(file)}]
+    room = {"engine": {"max_model_len": 256}, "evaluate": {"sampling": {"max_tokens": 100}}}
+    few = {"sampling": {"max_tokens": 2}}
+    queries.check(config(own, **room, **few))
+    with pytest.raises(ValueError, match=r"the 156 tokens .* after evaluate.sampling.max_tokens"):
+        queries.check(config([{"name": "capitals"}], own, **room, **few))
+    follows = {"engine": {"max_model_len": 256}, "sampling": {"max_tokens": 100}}
+    for entries in ([own], [[{"name": "capitals"}], own]):
+        with pytest.raises(ValueError, match="the 156 tokens"):
+            queries.check(config(*entries, **follows))
 
 
 def test_references_that_are_no_formulas_are_named(tmp_path, smollm):

@@ -1,37 +1,73 @@
-"""What the report measures, against counting by hand; and the page of any results."""
+"""What the report measures, against counting by hand; and the whole stage on recorded responses."""
 
+import json
 import re
+from html import escape
+from itertools import permutations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.config import Config
 from pipelines.method.answers import canonical
-from pipelines.stages.report.measure import measure
-from pipelines.stages.report.page import render
+from pipelines.method.policies import POLICIES, in_order
+from pipelines.method.savings import SLACK
+from pipelines.stages import report
+from pipelines.stages.report import responses
+from pipelines.stages.report.cost import cost
+from pipelines.stages.report.figures import figures
+from pipelines.stages.report.headline import headline
+from pipelines.stages.report.replays import Replays
+from pipelines.stages.report.responses import Responses
+from pipelines.stages.report.table import print_table
+from pipelines.storage.location import MANIFEST, Location
+from pipelines.storage.schemas import CALIBRATION_FILE, LABELS, LIVE_FILE, LOSSES_FILE, METRICS_FILE
 
 CONFIG = Config.model_validate(
     {
         "root": "r",
         "model": {"source": "builtin:smollm2-135m"},
-        "data": {"train": [{"name": "capitals"}]},
+        "data": {
+            "train": [{"name": "capitals", "label": "<b>capitals"}],
+            "eval": [
+                {"name": "capitals", "split": "test", "label": "<b>capitals"},
+                {"name": "elements", "split": "test"},
+            ],
+        },
         "evaluate": {
             "num_samples": 3,
-            "policies": ["self_consistency", "early_stopping"],
-            "thresholds": [0.5, 0.9],
+            "policies": ["self_consistency", "early_stopping", "asc"],
             "bootstrap": 20,
         },
     }
 )
+ELEMENTS = CONFIG.model_copy(
+    update={
+        "data": CONFIG.data.model_copy(update={"eval": CONFIG.data.eval[1:]}),
+        "evaluate": CONFIG.evaluate.model_copy(update={"thresholds": (0.5, 0.9)}),
+    }
+)
+COUNTERS = {
+    "generated_tokens": 30, "prompt_tokens": 28, "scored_tokens": 24, "cached_tokens": 0,
+    "scored_responses": 2, "mass": 1.0, "began": 0.0, "ended": 1.0,
+}  # fmt: skip
 
 
-def row(reference, *samples):
+def row(reference, *samples, role="eval", dataset="elements", number=0, kind="text"):
+    """Of schemas.LABELS: three samples of ten tokens, of which two had to be scored."""
     return {
+        "query_id": f"{dataset}-{role}-{number}-{reference}",
+        "dataset": dataset,
+        "role": role,
         "reference": reference,
-        "kind": "text",
+        "kind": kind,
+        "prompt_ids": list(range(20)),
         "samples": [
-            {"answer": answer and canonical(answer, "text"), "p_true": p} for answer, p in samples
+            {"answer": answer and canonical(answer, kind), "p_true": p} for answer, p in samples
         ],
+        "counters": COUNTERS,
     }
 
 
@@ -41,73 +77,248 @@ TEST = [
     row("Lima", (None, 0.9), ("Lima", 0.4), ("Lima", 0.3)),
 ]
 # Here 0.9 is right and 0.5 is not, so 0.9 is what the calibration queries choose.
-CALIBRATION = [row("Bern", ("Basel", 0.6), ("Bern", 0.95), ("Bern", 0.9))]
+CALIBRATION = [
+    row("Bern", ("Basel", 0.6), ("Bern", 0.95), ("Bern", 0.91), role="calibration", number=i)
+    for i in range(8)
+]
 
 
-def points(name):
-    return measure(CONFIG, TEST, CALIBRATION)["policies"][name]
+@pytest.fixture(scope="module")
+def replays():
+    one = Replays.of(ELEMENTS, TEST + CALIBRATION)
+    return {"base": one, "calibrated": one}
 
 
-def test_figures_of_responses():
-    measured = measure(CONFIG, TEST, CALIBRATION)
-    assert (measured["queries"], measured["responses"], measured["unparsed"]) == (3, 9, 1)
-    assert measured["accuracy"] == pytest.approx(5 / 9)  # without an answer is wrong
+@pytest.fixture(scope="module")
+def measured(replays):
+    return figures(ELEMENTS, replays)
+
+
+def points(measured, name):
+    return measured["datasets"]["elements"]["base"]["policies"][name]
+
+
+def test_figures_of_responses(measured):
+    model = measured["datasets"]["elements"]["base"]
+    assert (model["queries"], model["responses"], model["unparsed"]) == (3, 9, 1)
+    assert model["accuracy"] == pytest.approx(5 / 9)  # without an answer is wrong
     right = np.array([1, 0, 0, 0, 1, 1, 0, 1, 1])
     c = np.array([0.6, 0.2, 0.1, 0.7, 0.95, 0.9, 0.9, 0.4, 0.3])
-    assert measured["brier"] == pytest.approx(np.mean((c - right) ** 2))
-    for low, high in measured["ci95"].values():
+    assert model["brier"] == pytest.approx(np.mean((c - right) ** 2))
+    for low, high in model["ci95"].values():
         assert 0 <= low <= high <= 1
+    assert sum(model["histogram"]["correct"]) == 5
+    assert sum(model["histogram"]["wrong"]) == 4
 
 
-def test_a_policy_over_budgets():
+def test_a_policy_over_budgets_is_a_mean_over_orders(measured):
     """SC: of ties the answer seen first; one without an answer never votes."""
-    accuracy = [point["accuracy"] for point in points("self_consistency")]
-    assert accuracy == pytest.approx([1 / 3, 2 / 3, 2 / 3])
-    assert [point["avg_samples"] for point in points("self_consistency")] == [1, 2, 3]
+    expected = np.mean(
+        [
+            [one == row["samples"][right]["answer"] for one in run.answers]
+            for row, right in zip(TEST, (0, 1, 1), strict=True)
+            for order in permutations((one["answer"], one["p_true"]) for one in row["samples"])
+            for run in [in_order(POLICIES["self_consistency"].make(0), list(order))]
+        ],
+        axis=0,
+    )
+    found = points(measured, "self_consistency")
+    assert [point["accuracy"] for point in found] == pytest.approx(expected, abs=0.05)
+    assert [point["avg_samples"] for point in found] == [1, 2, 3]
+    for point in found:
+        assert point["ci95"][0] <= point["accuracy"] <= point["ci95"][1]
 
 
-def test_a_threshold_is_chosen_on_the_calibration_queries():
-    found = points("early_stopping")
-    assert [(p["threshold"], p["budget"]) for p in found] == [
-        (0.5, 1), (0.5, 2), (0.5, 3), (0.9, 1), (0.9, 2), (0.9, 3),
+def test_a_threshold_is_chosen_on_the_calibration_queries(measured, replays):
+    found = points(measured, "early_stopping")
+    assert [(point["threshold"], point["budget"]) for point in found] == [
+        (0.9, 1), (0.9, 2), (0.9, 3),
     ]  # fmt: skip
-    assert [p["threshold"] for p in found if p["chosen"]] == [0.9] * 3
-    last = found[-1]
-    # Rome by the best of three; Oslo at 0.95, after two; Lima after the best of three.
-    assert last["avg_samples"] == pytest.approx((3 + 2 + 3) / 3)
-    assert last["accuracy"] == pytest.approx(1)
+    chosen = report.calibration(ELEMENTS, replays)
+    assert (chosen["fallback"], chosen["budget"]) == ("weighted", 3)
+    for model in ("base", "calibrated"):
+        one = chosen["model"][model]["early_stopping"]
+        assert one["threshold"] == 0.9
+        low, high = one["curve"]
+        assert (low["threshold"], high["threshold"], high["accuracy"]) == (0.5, 0.9, 1)
+        assert low["accuracy"] == pytest.approx(2 / 3)  # the first sample is Basel
+        assert low["avg_samples"] == 1
+        assert high["avg_samples"] == pytest.approx(4 / 3, abs=0.05)
+        assert chosen["model"][model]["self_consistency"]["threshold"] is None
 
 
-def results(measured):
-    tokens = dict.fromkeys(
-        ("generated_tokens", "prompt_tokens", "scored_tokens", "cached_tokens"), 10.0
-    )
-    tokens["mass"] = 0.481
-    return {
-        "datasets": {"<b>capitals": {"base": measured, "calibrated": measured}},
-        "samples_saved": {"<b>capitals": {}},
-        "cost": {
-            "seconds": {"label": 3.0},
-            "label": tokens,
-            "train": {"steps": 2, "examples": 32, "tokens": 100},
-            "evaluate": {"base": tokens, "calibrated": tokens},
-            "break_even_queries": None,
-        },
-        "live": {"base": {"runs": 1, "same_samples": 1}},
+def test_without_calibration_queries_no_threshold_is_chosen():
+    one = Replays.of(ELEMENTS, TEST)
+    found = figures(ELEMENTS, {"base": one, "calibrated": one})
+    listed = points(found, "early_stopping")
+    assert {point["threshold"] for point in listed} == {0.5, 0.9}  # all that there may be
+    assert not any(point["chosen"] for point in listed)
+    assert found["samples_saved"]["elements"]["calibrated"] == {}
+    chosen = report.calibration(ELEMENTS, {"calibrated": one})["model"]["calibrated"]
+    assert chosen["early_stopping"] == {"threshold": None, "curve": []}
+    assert "no policy of this run" in headline(found)[0]
+
+
+def test_what_fallbacks_are_worth(measured):
+    """Lima alone never stops at 0.9 but on the one without an answer, which does not count."""
+    found = measured["fallback"]["elements"]["base"]
+    assert set(found) == {"weighted", "vote", "best", "last"}
+    assert len({one["avg_samples"] for one in found.values()}) == 1  # when it stops is the same
+    # Rome: the majority is Milan, as the last one often is.
+    assert found["weighted"]["accuracy"] == found["best"]["accuracy"] == 1
+    assert found["vote"]["accuracy"] < 1
+    assert found["last"]["accuracy"] < 1
+
+
+def test_an_answer_is_judged_once_a_query(monkeypatch):
+    """For a formula is compared by another process, in up to seconds."""
+    asked = []
+    monkeypatch.setattr(responses, "is_correct", lambda *one: asked.append(one) or one[0] == one[1])
+    rows = [row("x", *[("x", 0.5)] * 8, ("y", 0.1), (None, 0.2), kind="math")] * 3
+    recorded = Responses.of(rows).recorded
+    assert len([one for one in asked if one[0] is not None]) == 6
+    assert recorded.correct.sum(1).tolist() == [8] * 3
+    assert (recorded.answers[0] == [0] * 8 + [1, -1]).all()
+
+
+def test_what_a_query_spends():
+    """The first sample computes a prompt of 20, two more ones 4 each; a score takes 12 tokens."""
+    prices = Responses.of(TEST).prices
+    samples = np.tile([1.0, 2.0, 3.0], (3, 1))
+    assert prices.spent(samples, scores=False)[0] == pytest.approx([30, 44, 58])
+    assert prices.spent(samples, scores=True)[0] == pytest.approx([42, 68, 94])
+
+
+def manifests():
+    tokens = {"generated_tokens": 700, "prompt_tokens": 200, "scored_tokens": 100}
+    metrics = {
+        "label": tokens | {"cached_tokens": 10, "mass": 0.481},
+        "train": {"steps": 2, "examples": 32, "tokens": 300},
+        "evaluate": dict.fromkeys(
+            ("base", "calibrated"), tokens | {"cached_tokens": 10, "mass": 0.481}
+        ),
     }
+    return {name: {"seconds": 3.0, "metrics": one} for name, one in metrics.items()}
 
 
-def test_the_page_holds_the_figures_and_escapes_names():
-    measured = measure(CONFIG, TEST, CALIBRATION)
-    arrays = (np.array([0.1, 0.9]), np.array([0.0, 1.0]))
-    losses = [{"step": 1, "calibration": 0.2, "generation": 0.0}] * 2
-    page = render(
-        results(measured),
-        {"<b>capitals": {"base": arrays, "calibrated": arrays}},
-        losses,
-        CONFIG,
-    )
-    assert page.count(f"{measured['accuracy']:.3f}") >= 2
+def test_what_calibration_costs_and_when_it_pays(replays):
+    found = cost(manifests(), replays, {"elements"}, resamples=20, seed=0)
+    # Labels, twice the trained tokens, and the responses to the eight calibration queries.
+    assert found["tokens_spent"] == 1000 + 2 * 300 + 8 * (30 + 28 + 24)
+    assert found["sc_tokens_a_query"] == pytest.approx(58)  # votes need no scores
+    stopping = found["policies"]["early_stopping"]
+    assert stopping["sc_tokens"] <= 58
+    saved = stopping["sc_tokens"] - stopping["tokens"]
+    queries = stopping["break_even_queries"]
+    assert (queries is None) == (saved <= 0)
+    if queries is not None:
+        assert (queries - 1) * saved < found["tokens_spent"] <= queries * saved
+    assert found["break_even_queries"] == queries
+    sc = found["policies"]["self_consistency"]
+    assert sc["tokens"] == pytest.approx(sc["sc_tokens"])
+    assert (sc["break_even_queries"], sc["ci95"]) == (None, [None, None])
+
+
+def recorded_rows(rng, role, dataset, queries, skill):
+    """Responses whose confidence tells right from wrong the better, the larger the skill."""
+    rows = []
+    for number in range(queries):
+        # Of most queries two in three are right, so that more samples are worth something.
+        right = rng.permutation(3) < (2 if rng.uniform() < 0.8 else 0)
+        c = np.clip(0.4 + skill * (right - 0.5) + rng.normal(0, 0.1, 3), 0, 1)
+        samples = [("yes" if r else "no", float(p)) for r, p in zip(right, c, strict=True)]
+        rows.append(row("yes", *samples, role=role, dataset=dataset, number=number))
+    return rows
+
+
+def write_evaluate(place, models):
+    for model, skill in models.items():
+        rng = np.random.default_rng(0)  # the same answers of both
+        rows = recorded_rows(rng, "calibration", "<b>capitals", 12, skill)
+        rows += recorded_rows(rng, "eval", "<b>capitals", 30, skill)
+        rows += recorded_rows(rng, "eval", "elements", 10, skill)
+        table = pa.Table.from_pylist(rows[::-1], schema=LABELS)
+        pq.write_table(table, f"{place.path}/{model}-00000.parquet")
+    (place / LIVE_FILE).write_json({model: {"runs": 4, "same_samples": 4} for model in models})
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The artifact of the stage: the calibrated model is as often right, and knows better when."""
+    root = Location.of(str(tmp_path_factory.mktemp("root")))
+    inputs = {name: root / name for name in ("held_out", "label", "examples", "train", "evaluate")}
+    for name, place in inputs.items():
+        place.make_dir()
+        (place / MANIFEST).write_json(manifests().get(name, {"seconds": 1.0, "metrics": {}}))
+    write_evaluate(inputs["evaluate"], {"base": 0.05, "calibrated": 0.5})
+    line = {"step": 1, "calibration": 0.2, "generation": None}
+    (inputs["train"] / LOSSES_FILE).write_text(f"{json.dumps(line)}\n" * 2)
+    out = root / "report"
+    out.make_dir()
+    result = report.run(CONFIG, inputs, out)
+    assert result.rows == 4  # two sets, in domain and out of domain
+    return out
+
+
+@pytest.fixture(scope="module")
+def results(written):
+    return (written / METRICS_FILE).read_json()
+
+
+def test_differences_are_of_the_figures_and_paired(results):
+    for title, changes in results["differences"].items():
+        before, after = (results["datasets"][title][model] for model in ("base", "calibrated"))
+        for name in ("accuracy", "auroc", "brier", "ece", "ece_debiased", "ks"):
+            assert changes[name]["value"] == pytest.approx(after[name] - before[name])
+        assert changes["accuracy"] == {"value": 0, "ci95": [0, 0]}  # the same answers
+        low, high = changes["auroc"]["ci95"]
+        assert 0 < low <= changes["auroc"]["value"] <= high
+
+
+def test_samples_are_saved_at_one_accuracy(results):
+    for title, models in results["samples_saved"].items():
+        for model, policies in models.items():
+            assert set(policies) == {"early_stopping", "asc"}
+            curves = results["datasets"][title][model]["policies"]
+            sc = [(p["avg_samples"], p["accuracy"]) for p in curves["self_consistency"]]
+            for name, one in policies.items():
+                own = [(p["avg_samples"], p["accuracy"]) for p in curves[name]]
+                best = max(accuracy for _, accuracy in own)
+                assert one["accuracy"] == pytest.approx(min(sc[-1][1] - SLACK, best))
+                for needed, curve in ((one["sc_samples"], sc), (one["samples"], own)):
+                    x, y = zip(*curve, strict=True)
+                    assert np.interp(needed, x, y) == pytest.approx(one["accuracy"])
+                assert one["saved"] == pytest.approx(1 - one["samples"] / one["sc_samples"])
+    one = results["samples_saved"]["<b>capitals"]["calibrated"]["early_stopping"]
+    assert 0 < one["ci95"][0] <= one["saved"] <= one["ci95"][1] < 1
+
+
+def test_serving_can_read_the_thresholds(written, results):
+    chosen = (written / CALIBRATION_FILE).read_json()["model"]["calibrated"]
+    shown = results["datasets"]["elements"]["calibrated"]["policies"]
+    for name, one in chosen.items():
+        assert {point["threshold"] for point in shown[name]} == {one["threshold"]}
+        for point in one["curve"]:
+            assert set(point) == {"threshold", "accuracy", "avg_samples"}
+
+
+def test_the_page_holds_the_figures_and_escapes_names(written, results):
+    page = (written / "index.html").read_text()
+    for models in results["datasets"].values():
+        for measured in models.values():
+            assert f">{measured['auroc']:.3f}<" in page
     assert page.count("<td>0.481<") == 3
     assert "<b>capitals" not in page
-    assert len(re.findall("<svg", page)) == 4
+    assert len(re.findall("<svg", page)) == 4 * 3 + 1
+    assert "one training run" in page
+
+
+def test_the_page_and_the_table_open_with_the_same_lines(written, results, capsys):
+    print_table(written)
+    printed, page = capsys.readouterr().out, (written / "index.html").read_text()
+    first, second = headline(results)
+    assert printed.startswith(f"{first}\n{second}\n")
+    assert escape(first) in page
+    assert first.startswith("Early stopping on the calibrated model saves ")
+    assert second.startswith("Calibrated less base, paired: AUROC +")
+    assert "…" not in printed  # nothing is cut off

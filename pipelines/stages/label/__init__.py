@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 from pipelines.config import Config
 from pipelines.engine.protocol import Engine
 from pipelines.running import cluster, placement
+from pipelines.running.board import Board
 from pipelines.running.dag import Result
+from pipelines.running.progress import Progress
 from pipelines.stages.label.actor import QueryLabeler
-from pipelines.stages.label.check import finish
+from pipelines.stages.label.check import finish, labeled_before
 from pipelines.stages.label.streaming import blocks, context
 from pipelines.storage.location import Location
 
@@ -36,7 +38,7 @@ def spec(config: Config) -> dict[str, Any]:
 def _vllm(config: Config) -> Engine:
     from pipelines.engine.vllm_engine import VLLMEngine
 
-    return VLLMEngine.of(config, config.model.source)
+    return VLLMEngine.of(config, config.model.source, config.sampling)
 
 
 def run(
@@ -61,10 +63,14 @@ def run(
     placement.tell_if_short("engine.count", engine.count, placement.bundles(engine))
     total = pq.ParquetFile(source.filesystem.open_input_file(source.path)).metadata.num_rows
     rows_a_block, blocks_at_once = blocks(config, total)
+    samples = config.sampling.num_samples
+    board, before = Board(), samples * labeled_before(out)
+    progress = Progress("label", samples * total, "samples", longest=config.sampling.max_tokens)
     with (
         DataContext.current(context(out)),
         warnings.catch_warnings(),
         placement.engine_actors(engine) as next_actor,
+        board.watched(progress, before),
     ):
         # Ray Data has no other way yet to say how often an actor may restart.
         warnings.simplefilter("ignore", RayDeprecationWarning)
@@ -75,7 +81,7 @@ def run(
                 QueryLabeler,
                 batch_size=rows_a_block,
                 batch_format="pyarrow",
-                fn_constructor_args=(config, total, make_engine),
+                fn_constructor_args=(config, board, make_engine),
                 compute=ActorPoolStrategy(
                     min_size=engine.count,
                     max_size=engine.most,

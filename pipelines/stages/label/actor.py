@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pyarrow as pa
@@ -12,39 +13,36 @@ from pipelines.config import Config
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.protocol import Engine
 from pipelines.engine.sampling import label_query, sample_room
-from pipelines.running.progress import Progress
+from pipelines.running.board import Board, own_name
 from pipelines.storage.schemas import LABELS
 
 
 class QueryLabeler:
     """The actor: an engine, and the samples that it is given at once."""
 
-    def __init__(self, config: Config, total: int, make_engine: Callable[[Config], Engine]):
+    def __init__(self, config: Config, board: Board, make_engine: Callable[[Config], Engine]):
         from pipelines.engine.metrics import EngineMetrics
 
         self._config = config
         self._wrong = ""
+        self._leaving = ExitStack()
         start = time.monotonic()
         print("label: an engine starts", flush=True)
         try:
             self._engine = make_engine(config)
         except ValueError as error:
-            from ray import get_runtime_context
-
-            if get_runtime_context().was_current_actor_reconstructed:  # it did start once
+            if board.posted(own_name()):  # it did start once
                 print(f"label: {error}", flush=True)
                 os._exit(1)  # Ray starts another, engine.max_restarts times in all
             # Raised here, Ray prints its whole trace again and again. A row's ends the run.
             self._wrong = str(error)
         else:
             print(f"label: it took {time.monotonic() - start:.0f} s to start", flush=True)
+            self._leaving.callback(self._engine.shutdown)
+            self._post = self._leaving.enter_context(board.engine(self._engine.count))
         self._metrics = EngineMetrics("label")
         self._mass = MassCheck()
         self._room = sample_room(config.engine.max_num_seqs)
-        # Of several engines, each takes as many as it can.
-        own = total if config.engine.most == 1 else 0
-        self._progress = Progress("label: this engine did", own, "queries")
-        self._tokens, self._start = 0, time.monotonic()
 
     async def __call__(self, block: pa.Table) -> pa.Table:
         """Rows of schemas.QUERIES -> rows of schemas.LABELS, in their order.
@@ -54,6 +52,8 @@ class QueryLabeler:
         if self._wrong:
             raise ValueError(self._wrong)
         labeled = await asyncio.gather(*(self._label(row) for row in block.to_pylist()))
+        self._engine.count.kept += len(block) * self._config.sampling.num_samples
+        self._post()
         return pa.Table.from_pylist(labeled, LABELS)
 
     async def _label(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -65,11 +65,7 @@ class QueryLabeler:
         self._metrics.done(config.sampling.num_samples, labeled["counters"])
         if wrong := self._mass.add(labeled["counters"]):
             raise ValueError(wrong)
-        self._tokens += labeled["counters"]["generated_tokens"]
-        rate = self._tokens / (time.monotonic() - self._start)
-        self._progress.did(more=f"{rate:.0f} generated tokens/s")
         return labeled
 
     def __del__(self) -> None:  # Ray Data's hook for an actor that is about to leave
-        if hasattr(self, "_engine"):
-            self._engine.shutdown()
+        self._leaving.close()

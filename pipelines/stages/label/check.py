@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow.fs import FileSelector
 
 from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import totals
@@ -13,6 +14,14 @@ from pipelines.running.dag import Result
 from pipelines.stages.label.streaming import CHECKPOINT
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS
+
+
+def labeled_before(out: Location) -> int:
+    """Rows that an earlier run of the stage has left."""
+    listed = out.filesystem.get_file_info(FileSelector(out.path))
+    if not any(one.base_name.endswith(".parquet") for one in listed):
+        return 0
+    return sum(len(batch) for batch in out.batches(["query_id"]))
 
 
 def finish(source: Location, out: Location) -> Result:

@@ -1,76 +1,76 @@
-"""What the workflow cost, what early stopping saves, and after how many queries that pays."""
+"""What each policy spends a query, what the calibration cost, and after how many queries it pays.
+
+In tokens that a model computes: prompts, responses, and scores where a policy needs them. The
+calibration cost the label stage, training, and the calibrated model's responses to the calibration
+queries, on which thresholds are chosen; the export computes nothing, and the test queries only
+measure. A trained token counts twice: a backward pass through frozen weights costs about another
+forward. A policy on the calibrated model is compared with what one has without calibration,
+self-consistency (SC) on the base model, at one accuracy (method/savings.py).
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.config import Config
+import numpy as np
+
 from pipelines.method import metrics
-from pipelines.storage.location import MANIFEST, Location
+from pipelines.method.metrics import Array
+from pipelines.method.policies import POLICIES
+from pipelines.method.savings import Curve, at_equal_accuracy
+from pipelines.stages.report.replays import SC, STOPPING, Replays
+from pipelines.stages.report.responses import COMPUTED
 from pipelines.storage.schemas import MODELS
-
-IN_DOMAIN, OUT_OF_DOMAIN = "in_domain", "out_of_domain"
-
-
-def samples_saved(models: Mapping[str, Any]) -> dict[str, Any]:
-    """Samples that self-consistency needs for a policy's accuracy, over the policy's own.
-
-    At each policy's chosen threshold and the full budget; None where SC never gets there.
-    """
-    saved: dict[str, Any] = {}
-    for model, measured in models.items():
-        baseline = measured["policies"].get("self_consistency")
-        if not baseline:
-            continue
-        curve = [(point["avg_samples"], point["accuracy"]) for point in baseline]
-        saved[model] = {}
-        for name, points in measured["policies"].items():
-            chosen = [point for point in points if point["chosen"]]
-            if chosen:
-                last = chosen[-1]
-                needed = metrics.samples_for(last["accuracy"], curve)
-                saved[model][name] = {
-                    "threshold": last["threshold"],
-                    "accuracy": last["accuracy"],
-                    "avg_samples": last["avg_samples"],
-                    "sc_samples": needed,
-                    "ratio": None if needed is None else needed / last["avg_samples"],
-                }
-    return saved
 
 
 def cost(
-    config: Config, inputs: Mapping[str, Location], datasets: Mapping[str, Any]
+    manifests: Mapping[str, Mapping[str, Any]],
+    replays: Mapping[str, Replays],
+    datasets: set[str],
+    resamples: int,
+    seed: int,
 ) -> dict[str, Any]:
-    """Tokens and seconds of each stage, and after how many queries the calibration pays.
-
-    Break-even counts generated and computed tokens: those spent on labels and training, over
-    those that early stopping on the calibrated model saves a query against SC at full budget.
-    """
-    manifests = {name: (place / MANIFEST).read_json() for name, place in inputs.items()}
-    seconds = {name: manifest["seconds"] for name, manifest in manifests.items()}
-    label, train = manifests["label"]["metrics"], manifests["train"]["metrics"]
-    spent = sum(label[k] for k in ("generated_tokens", "prompt_tokens", "scored_tokens"))
-    # A backward pass through frozen weights costs about another forward.
-    spent += 2 * train["tokens"]
-    everything = datasets.get(IN_DOMAIN) or next(iter(datasets.values()))
-    evaluated = manifests["evaluate"]["metrics"]["calibrated"]
-    tokens_a_sample = sum(
-        evaluated[k] for k in ("generated_tokens", "prompt_tokens", "scored_tokens")
-    ) / max(1, config.evaluate.num_samples * _query_count(inputs))
-    stopping = everything["calibrated"]["policies"].get("early_stopping", [])
-    chosen = [point["avg_samples"] for point in stopping if point["chosen"]]
-    saved_a_query = (config.evaluate.num_samples - chosen[-1]) * tokens_a_sample if chosen else 0.0
+    """The `cost` of metrics.json. manifests: of the stages, by name; datasets: whose test queries
+    the policies' costs are of."""
+    of = {name: manifest["metrics"] for name, manifest in manifests.items()}
+    base, calibrated = (replays[model] for model in MODELS)
+    label = sum(of["label"][key] for key in COMPUTED)
+    spent = label + 2 * of["train"]["tokens"] + calibrated.calibration_tokens
+    queries = base.of_sets(datasets)
+    weights = metrics.resample(len(queries), resamples, seed)
+    sc = base.token_curve(SC, base.replayed[SC][None], queries)
+    policies = {
+        name: {"needs_confidence": POLICIES[name].needs_confidence}
+        | _break_even(spent, sc, calibrated.token_curve(name, final, queries), weights)
+        for name in calibrated.chosen
+        if (final := calibrated.final(name)) is not None
+    }
     return {
-        "seconds": seconds,
-        "label": label,
-        "train": {key: train[key] for key in ("steps", "examples", "tokens")},
-        "evaluate": {model: manifests["evaluate"]["metrics"][model] for model in MODELS},
+        "seconds": {name: manifest["seconds"] for name, manifest in manifests.items()},
+        "label": of["label"],
+        "train": {key: of["train"][key] for key in ("steps", "examples", "tokens")},
+        "evaluate": {model: of["evaluate"][model] for model in MODELS},
         "tokens_spent": spent,
-        "tokens_a_sample": tokens_a_sample,
-        "break_even_queries": round(spent / saved_a_query) if saved_a_query > 0 else None,
+        "sc_tokens_a_query": float(sc.spent[:, -1].mean()),
+        "policies": policies,
+        "break_even_queries": policies.get(STOPPING, {}).get("break_even_queries"),
+        "break_even_ci95": policies.get(STOPPING, {}).get("ci95"),
     }
 
 
-def _query_count(inputs: Mapping[str, Location]) -> int:
-    counts = (inputs["held_out"] / MANIFEST).read_json()["metrics"]["queries"]
-    return counts["calibration"] + counts["eval"]
+def _break_even(spent: float, sc: Curve, policy: Curve, weights: Array) -> dict[str, Any]:
+    """None for a number of queries that never comes, for the policy saves nothing."""
+    once = at_equal_accuracy(sc, policy, metrics.each_once(len(sc.right)))
+    resampled = at_equal_accuracy(sc, policy, weights)
+    least, most = np.percentile(resampled.by_sc - resampled.by_policy, [2.5, 97.5])
+    return {
+        "tokens_a_query": float(policy.spent[:, -1].mean()),  # at the full budget
+        "accuracy": float(once.accuracy[0]),
+        "sc_tokens": float(once.by_sc[0]),
+        "tokens": float(once.by_policy[0]),
+        "break_even_queries": _queries(spent, float(once.by_sc[0] - once.by_policy[0])),
+        "ci95": [_queries(spent, float(most)), _queries(spent, float(least))],
+    }
+
+
+def _queries(spent: float, saved: float) -> int | None:
+    return int(np.ceil(spent / saved)) if saved > 0 else None

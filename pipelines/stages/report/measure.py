@@ -1,117 +1,100 @@
-"""The M of metrics.json: one model's responses measured, and every policy replayed from them."""
+"""The M of metrics.json, one model's figures on some queries, and the differences of two models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pipelines.config import Config
-from pipelines.method import metrics
-from pipelines.method.answers import is_correct
+from pipelines.method import calibration_error, metrics
+from pipelines.method.calibration_error import Estimate
 from pipelines.method.metrics import Array
-from pipelines.method.policies import POLICIES, replay
+from pipelines.method.replay import Recorded
+from pipelines.method.savings import Curve
 
-STATISTICS: dict[str, metrics.Statistic] = {
-    "accuracy": lambda confidence, correct: float(correct.mean()) if len(correct) else None,
-    "ece": metrics.ece,
+METRICS: Mapping[str, metrics.Metric] = {
+    "accuracy": metrics.accuracy,
     "auroc": metrics.auroc,
     "brier": metrics.brier,
 }
+# Plain under their names, and with the bias taken off; both estimate what the interval is of.
+ERRORS = {"ece": calibration_error.ece, "ks": calibration_error.ks}
+_HISTOGRAM_BINS = 20
 
 
-def measure(
-    config: Config, test: Sequence[dict[str, Any]], calibration: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
-    """The M of metrics.json for one model on some queries.
+@dataclass(frozen=True)
+class Measured:
+    """Of one model's responses. resampled: each metric under each row of the weights."""
 
-    Per-response figures use the responses with an answer or without: one without is wrong.
-    """
-    confidence, correct = arrays(test)
-    evaluate = config.evaluate
-    everything = np.concatenate(confidence), np.concatenate(correct)
-    intervals = {
-        name: metrics.bootstrap_by_query(
-            statistic, confidence, correct, evaluate.bootstrap, config.seed
-        )
-        for name, statistic in STATISTICS.items()
-    }
+    figures: dict[str, float | None]
+    ci95: dict[str, list[float] | None]
+    resampled: dict[str, Array]
+    errors: dict[str, Estimate]
+
+
+def measure(recorded: Recorded, weights: Array) -> Measured:
+    """Per-response figures; one without an answer is wrong. weights: [resamples, queries]."""
+    confidence, correct = recorded.confidence, recorded.correct.astype(np.float64)
+    once = metrics.each_once(len(confidence))
+    figures = {name: _known(metric(confidence, correct, once)) for name, metric in METRICS.items()}
+    resampled = {name: metric(confidence, correct, weights) for name, metric in METRICS.items()}
+    ci95 = {name: metrics.interval(values) for name, values in resampled.items()}
+    errors = {name: error(confidence, correct, weights) for name, error in ERRORS.items()}
+    for name, error in errors.items():
+        figures |= {name: error.plain, f"{name}_debiased": error.debiased}
+        ci95 |= {name: list(error.ci95), f"{name}_debiased": list(error.ci95)}
+    return Measured(figures, ci95, resampled, errors)
+
+
+def as_json(recorded: Recorded, measured: Measured) -> dict[str, Any]:
+    """M, but for its policies."""
+    confidence, correct = recorded.confidence, recorded.correct.astype(np.float64)
     return {
-        "queries": len(test),
-        "responses": len(everything[0]),
-        **{name: statistic(*everything) for name, statistic in STATISTICS.items()},
-        "unparsed": sum(s["answer"] is None for row in test for s in row["samples"]),
-        "ci95": intervals,
-        "policies": {
-            name: _policy_curve(config, name, test, calibration) for name in evaluate.policies
+        "queries": len(confidence),
+        "responses": confidence.size,
+        **measured.figures,
+        "unparsed": int((recorded.answers < 0).sum()),
+        "ci95": measured.ci95,
+        "reliability": metrics.reliability(confidence, correct),
+        "histogram": {
+            name: np.histogram(confidence[correct == right], _HISTOGRAM_BINS, (0, 1))[0].tolist()
+            for name, right in (("correct", 1), ("wrong", 0))
         },
     }
 
 
-def arrays(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Array], list[Array]]:
-    """(confidence, correctness) of the responses of each query."""
-    confidence = [np.array([s["p_true"] for s in row["samples"]], dtype=np.float64) for row in rows]
-    correct = [
-        np.array(
-            [is_correct(s["answer"], row["reference"], row["kind"]) for s in row["samples"]],
-            dtype=np.float64,
-        )
-        for row in rows
-    ]
-    return confidence, correct
+def differences(before: Measured, after: Measured) -> dict[str, Any]:
+    """after - before of each figure, with its interval: both under the same resampled queries."""
+    found: dict[str, Any] = {}
+    for name in METRICS:
+        value, ci95 = None, metrics.interval(after.resampled[name] - before.resampled[name])
+        first, second = before.figures[name], after.figures[name]
+        if first is not None and second is not None:
+            value = second - first
+        found[name] = {"value": value, "ci95": ci95}
+    for name in ERRORS:
+        was, now = before.errors[name], after.errors[name]
+        debiased, ends = calibration_error.difference(was, now)
+        found[name] = {"value": now.plain - was.plain, "ci95": ends}
+        found[f"{name}_debiased"] = {"value": debiased, "ci95": ends}
+    return found
 
 
-def _policy_curve(
-    config: Config,
-    name: str,
-    test: Sequence[dict[str, Any]],
-    calibration: Sequence[dict[str, Any]],
-) -> list[dict[str, Any]]:
-    """Every (threshold, budget) of a policy; `chosen` marks what the calibration queries pick."""
-    family = POLICIES[name]
-    evaluate = config.evaluate
-    grid: Sequence[float | None] = {
-        "none": (None,),
-        "share": evaluate.thresholds,
-        "window": evaluate.windows,
-    }[family.threshold]
-    best: tuple[float, float] | None = None
-    chosen: float | None = None
-    for threshold in grid if family.threshold != "none" and calibration else ():
-        right, used = _replay_all(name, threshold, calibration)
-        # The most accurate at the full budget; of equals, the one with the fewest samples.
-        score = (float(right[:, -1].mean()), -float(used[:, -1].mean()))
-        if best is None or score > best:
-            best, chosen = score, threshold
-    points = []
-    for threshold in grid:
-        right, used = _replay_all(name, threshold, test)
-        intervals = metrics.bootstrap_means(right, evaluate.bootstrap, config.seed)
-        points += [
-            {
-                "budget": budget,
-                "threshold": threshold,
-                "avg_samples": float(used[:, budget - 1].mean()),
-                "accuracy": float(right[:, budget - 1].mean()),
-                "ci95": [float(intervals[budget - 1, 0]), float(intervals[budget - 1, 1])],
-                "chosen": threshold == chosen,
-            }
-            for budget in range(1, right.shape[1] + 1)
-        ]
-    return points
-
-
-def _replay_all(
-    name: str, threshold: float | None, rows: Sequence[dict[str, Any]]
-) -> tuple[Array, Array]:
-    """(correct, samples used), [queries, budgets] each; a query without an answer is wrong."""
-    policy = POLICIES[name].make(threshold if threshold is not None else 0.0)
-    right, used = [], []
-    for row in rows:
-        run_of = replay(policy, [(s["answer"], s["p_true"]) for s in row["samples"]])
-        verdict = {
-            answer: is_correct(answer, row["reference"], row["kind"])
-            for answer in set(run_of.answers)
+def points(curve: Curve, threshold: float | None, chosen: bool, weights: Array) -> list[Any]:
+    """A policy at one threshold, over its budgets. curve: in samples."""
+    low, high = np.percentile(metrics.mean(curve.right, weights), [2.5, 97.5], axis=0)
+    return [
+        {
+            "budget": number + 1,
+            "threshold": threshold,
+            "avg_samples": float(curve.spent[:, number].mean()),
+            "accuracy": float(curve.right[:, number].mean()),
+            "ci95": [float(low[number]), float(high[number])],
+            "chosen": chosen,
         }
-        right.append([verdict[answer] for answer in run_of.answers])
-        used.append(run_of.samples)
-    return np.array(right, dtype=np.float64), np.array(used, dtype=np.float64)
+        for number in range(curve.right.shape[1])
+    ]
+
+
+def _known(figure: Array) -> float | None:
+    return None if np.isnan(figure[0]) else float(figure[0])

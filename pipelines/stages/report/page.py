@@ -10,11 +10,11 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 
 from pipelines.config import Config
-from pipelines.method import metrics
-from pipelines.method.metrics import Array
+from pipelines.stages.report.headline import NAMES, headline, percent, percents
 
 _COLORS = {"base": "#8a8f98", "calibrated": "#1f6feb"}
 _TEMPLATE = Path(__file__).parent / "report.html"
@@ -28,40 +28,48 @@ _STYLE: Any = {
     "legend.frameon": False,
 }
 
-Responses = Mapping[str, tuple[Array, Array]]  # model -> (confidence, correct) of all responses
-
 
 def render(
-    results: Mapping[str, Any],
-    responses: Mapping[str, Responses],
-    losses: Sequence[Mapping[str, float]],
-    config: Config,
+    results: Mapping[str, Any], losses: Sequence[Mapping[str, float]], config: Config
 ) -> str:
-    """The page. responses: by data set; losses: a mapping an optimizer step."""
+    """The page. results: of metrics.json; losses: a mapping an optimizer step."""
     with plt.rc_context(_STYLE):
         sections = [
             {
                 "title": title,
                 "models": models,
+                "differences": results["differences"][title],
                 "policies": _svg(_policies(models)),
-                "reliability": _svg(_reliability(responses[title])),
-                "histogram": _svg(_histogram(responses[title])),
-                "saved": results["samples_saved"][title].get("calibrated", {}),
+                "reliability": _svg(_reliability(models)),
+                "histogram": _svg(_histogram(models)),
+                "saved": results["samples_saved"][title],
+                "fallback": results["fallback"][title],
             }
-            for title, models in results["datasets"].items()
+            for title in results["groups"]
+            for models in [results["datasets"][title]]
         ]
         curves = _svg(_training(losses)) if losses else ""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["figure"] = _figure
-    environment.filters["range"] = _range
-    environment.filters["thousands"] = lambda value: f"{value:,.0f}"
+    environment.filters |= {
+        "figure": _figure,
+        "range": _range,
+        "signed": lambda value: "–" if value is None else f"{value:+.3f}",
+        "signed_range": lambda ends: "" if ends is None else f"{ends[0]:+.3f} to {ends[1]:+.3f}",
+        "percent": percent,
+        "percents": percents,
+        "count": _count,
+        "counts": _counts,
+        "title": lambda name: name.replace("_", " "),
+        "thousands": lambda value: f"{value:,.0f}",
+    }
     return environment.from_string(_TEMPLATE.read_text()).render(
+        headline=headline(results),
         sections=sections,
         training=curves,
         cost=results["cost"],
         live=results["live"],
         config=config,
-        metric_names=("accuracy", "ece", "auroc", "brier"),
+        metric_names=NAMES | {"ks_debiased": "KS"},
     )
 
 
@@ -71,6 +79,15 @@ def _figure(value: float | None) -> str:
 
 def _range(interval: Sequence[float] | None) -> str:
     return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def _count(queries: int | None) -> str:
+    """After how many queries something pays."""
+    return "never" if queries is None else f"{queries:,}"
+
+
+def _counts(interval: Sequence[int | None]) -> str:
+    return " to ".join(_count(end) for end in interval)
 
 
 def _svg(figure: Figure) -> str:
@@ -109,12 +126,12 @@ def _frontier(name: str, points: Sequence[Mapping[str, Any]]) -> list[Mapping[st
     return sorted(shown, key=lambda point: point["avg_samples"])
 
 
-def _reliability(responses: Responses) -> Figure:
+def _reliability(models: Mapping[str, Any]) -> Figure:
     figure, panel = plt.subplots(figsize=(3.6, 3.4))
     panel.plot([0, 1], [0, 1], color="#bbb", lw=1, ls="--")
-    for model, (confidence, correct) in responses.items():
-        x, y, counts = zip(*metrics.reliability(confidence, correct), strict=True)
-        sizes = [20 + 180 * count / len(confidence) for count in counts]
+    for model, measured in models.items():
+        x, y, counts = zip(*measured["reliability"], strict=True)
+        sizes = [20 + 180 * count / sum(counts) for count in counts]
         panel.plot(x, y, color=_COLORS[model], lw=1.2, label=model)
         panel.scatter(x, y, s=sizes, color=_COLORS[model], alpha=0.6, lw=0)
     panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="confidence", ylabel="accuracy")
@@ -122,13 +139,14 @@ def _reliability(responses: Responses) -> Figure:
     return figure
 
 
-def _histogram(responses: Responses) -> Figure:
-    figure, panels = plt.subplots(len(responses), 1, figsize=(4.2, 3.4), sharex=True)
-    for panel, (model, (confidence, correct)) in zip(panels, responses.items(), strict=True):
-        parts = [confidence[correct > 0.5], confidence[correct <= 0.5]]
+def _histogram(models: Mapping[str, Any]) -> Figure:
+    figure, panels = plt.subplots(len(models), 1, figsize=(4.2, 3.4), sharex=True)
+    for panel, (model, measured) in zip(panels, models.items(), strict=True):
+        parts = measured["histogram"]
+        edges = np.linspace(0, 1, len(parts["correct"]) + 1)
         panel.hist(
-            parts, bins=20, range=(0, 1), stacked=True, color=[_COLORS[model], "#e5534b"],
-            alpha=0.8, label=["correct", "wrong"],
+            [edges[:-1]] * 2, edges, weights=[parts["correct"], parts["wrong"]], stacked=True,
+            color=[_COLORS[model], "#e5534b"], alpha=0.8, label=["correct", "wrong"],
         )  # fmt: skip
         panel.set_ylabel(model)
         panel.legend(loc="upper right")
@@ -138,9 +156,9 @@ def _histogram(responses: Responses) -> Figure:
 
 def _training(losses: Sequence[Mapping[str, float]]) -> Figure:
     figure, panels = plt.subplots(1, 2, figsize=(9, 2.6))
-    steps = [one["step"] for one in losses]
     for panel, name in zip(panels, ("calibration", "generation"), strict=True):
-        values = [one[name] for one in losses]
+        own = [one for one in losses if one[name] is not None]
+        steps, values = [one["step"] for one in own], [one[name] for one in own]
         panel.plot(steps, values, color=_COLORS["calibrated"], lw=1, alpha=0.4)
         panel.plot(steps, _smooth(values), color=_COLORS["calibrated"], lw=1.8)
         panel.set(title=f"{name} loss", xlabel="optimizer step", ylim=(0, None))

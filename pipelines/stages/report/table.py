@@ -1,30 +1,34 @@
-"""The table of results, in the terminal."""
+"""The headline and the table of results, in the terminal."""
 
 from collections.abc import Sequence
 
-from pipelines.stages.report.measure import STATISTICS
+from pipelines.stages.report.headline import NAMES, change, headline
 from pipelines.storage.location import Location
-from pipelines.storage.schemas import METRICS_FILE, MODELS
+from pipelines.storage.schemas import METRICS_FILE
 
 
 def print_table(report: Location) -> None:
     """Prints a report's."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     results = (report / METRICS_FILE).read_json()
-    table = Table(title="Held-out queries [95% interval]")
-    for column in ("data set", "model", "accuracy", "ECE", "AUROC", "Brier"):
+    title = "Responses to held-out queries [95% interval]"
+    table = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for column in ("data set", "model", *NAMES.values()):
         table.add_column(column, no_wrap=True)
-    for title, models in results["datasets"].items():
+    for title in results["groups"]:
+        models = results["datasets"][title]
+        heading = f"{title}, {next(iter(models.values()))['queries']}"
         for model, measured in models.items():
-            heading = f"{title}, {measured['queries']}" if model == MODELS[0] else ""
-            table.add_row(
-                heading,
-                model,
-                *(_show(measured[name], measured["ci95"][name]) for name in STATISTICS),
-                end_section=model == MODELS[-1],
-            )
+            figures = [_show(measured[name], measured["ci95"][name]) for name in NAMES]
+            table.add_row(heading, model, *figures)
+            heading = ""
+        changes = [change(results["differences"][title][name]) for name in NAMES]
+        table.add_row("", "difference", *changes, end_section=True)
+    for line in headline(results):
+        print(line)
     Console(width=120).print(table)
 
 

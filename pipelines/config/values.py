@@ -1,0 +1,54 @@
+"""Types of the config's values, beyond YAML's own: what else each of them must be."""
+
+import datetime
+import difflib
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from pipelines.storage.text import flaw, short
+
+
+def _plain(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected some text")
+    if (found := flaw(text)) is not None:
+        raise ValueError(f"expected text without {found}")
+    return text
+
+
+def _date(value: Any) -> Any:
+    """A date of its ISO text; a number is no date, though pydantic would take it for seconds."""
+    try:
+        return datetime.date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        return value  # refused as what it is
+
+
+def nearest(word: str, choices: Any) -> str:
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; valid: {', '.join(choices)}"
+
+
+def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("expected one or more")
+    return values
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise ValueError(f"{short(repr(value))} is there twice")
+    return values
+
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Positive = Annotated[float, Field(gt=0)]
+Text = Annotated[str, AfterValidator(_plain)]
+T = TypeVar("T")
+Several = Annotated[tuple[T, ...], Field(strict=False)]  # from YAML's lists
+Some = Annotated[Several[T], AfterValidator(_some)]
+Distinct = Annotated[Some[T], AfterValidator(_distinct)]
+Date = Annotated[datetime.date, BeforeValidator(_date)]

@@ -1,0 +1,96 @@
+"""All figures of metrics.json that come from responses, by group of data sets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.config import Config
+from pipelines.method import metrics
+from pipelines.method.metrics import Array
+from pipelines.method.savings import Curve, at_equal_accuracy
+from pipelines.stages.report.measure import as_json, differences, measure, points
+from pipelines.stages.report.replays import SC, Queries, Replays
+from pipelines.storage.schemas import MODELS
+
+IN_DOMAIN, OUT_OF_DOMAIN = "in_domain", "out_of_domain"
+
+
+def groups(config: Config) -> dict[str, set[str]]:
+    """The data sets of each group: in domain, out of domain, and each alone."""
+    trained = {entry.title for entry in config.data.train}
+    tested = list(dict.fromkeys(entry.title for entry in config.data.eval))
+    together = {IN_DOMAIN: trained & set(tested), OUT_OF_DOMAIN: set(tested) - trained}
+    return {name: members for name, members in together.items() if members} | {
+        title: {title} for title in tested
+    }
+
+
+def figures(config: Config, replays: Mapping[str, Replays]) -> dict[str, Any]:
+    """replays: of each of MODELS, whose test queries are the same in the same order, so that a
+    group's bootstrap draws the same ones for all."""
+    found: dict[str, dict[str, Any]] = {
+        "datasets": {}, "differences": {}, "samples_saved": {}, "fallback": {},
+    }  # fmt: skip
+    titles = groups(config)
+    for title, members in titles.items():
+        queries = replays[MODELS[0]].of_sets(members)
+        weights = metrics.resample(len(queries), config.evaluate.bootstrap, config.seed)
+        parts = {model: one.test.recorded.of(queries) for model, one in replays.items()}
+        measured = {model: measure(part, weights) for model, part in parts.items()}
+        found["differences"][title] = differences(*(measured[model] for model in MODELS))
+        found["datasets"][title] = {
+            model: as_json(part, measured[model])
+            | {"policies": _policies(replays[model], queries, weights)}
+            for model, part in parts.items()
+        }
+        for key, of_model in (("samples_saved", _samples_saved), ("fallback", _fallbacks)):
+            found[key][title] = {
+                model: of_model(one, queries, weights) for model, one in replays.items()
+            }
+    return found | {"groups": list(titles)}  # in order; the first is what the report opens with
+
+
+def _policies(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:
+    found = {}
+    for name, choice in replays.chosen.items():
+        found[name] = [
+            point
+            for threshold, replayed in replays.replayed[name].items()
+            for point in points(
+                replays.curve(replayed, queries),
+                threshold,
+                threshold == choice.threshold,
+                weights,
+            )
+        ]
+    return found
+
+
+def _samples_saved(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:
+    """What each policy saves against SC on the same model, at one accuracy."""
+    found = {}
+    sc = replays.curve(replays.replayed[SC][None], queries)
+    for name, choice in replays.chosen.items():
+        final = replays.final(name)
+        if name != SC and final is not None:
+            saved = _saved(sc, replays.curve(final, queries), weights)
+            found[name] = {"threshold": choice.threshold} | saved
+    return found
+
+
+def _saved(sc: Curve, policy: Curve, weights: Array) -> dict[str, Any]:
+    once = at_equal_accuracy(sc, policy, metrics.each_once(len(sc.right)))
+    return {
+        "accuracy": float(once.accuracy[0]),
+        "sc_samples": float(once.by_sc[0]),
+        "samples": float(once.by_policy[0]),
+        "saved": float(once.saved[0]),
+        "ci95": metrics.interval(at_equal_accuracy(sc, policy, weights).saved),
+    }
+
+
+def _fallbacks(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:
+    """Early stopping at its chosen threshold and the full budget, with each fallback."""
+    return {
+        name: points(replays.curve(replayed, queries), replays.stops_at, True, weights)[-1]
+        for name, replayed in replays.fallbacks.items()
+    }

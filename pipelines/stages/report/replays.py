@@ -1,0 +1,143 @@
+"""Every policy replayed from a model's responses, at the threshold that calibration queries chose.
+
+A test query's responses are replayed once, whatever groups of data sets it is listed in.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.config import Config
+from pipelines.method import thresholds
+from pipelines.method.policies import POLICIES
+from pipelines.method.replay import Recorded, Replayed, replay
+from pipelines.method.savings import Curve
+from pipelines.stages.report.responses import Responses
+
+SC, STOPPING = "self_consistency", "early_stopping"
+# What early stopping answers where no sample was sure enough.
+FALLBACKS = {
+    "weighted": STOPPING,
+    "vote": "early_stopping_vote",
+    "best": "early_stopping_best",
+    "last": "early_stopping_last",
+}
+
+Queries = NDArray[np.intp]  # places of test queries
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A policy's thresholds on the calibration queries. threshold: the chosen one; None where there
+    are no such queries, and for a policy without one."""
+
+    threshold: float | None
+    curve: Sequence[thresholds.Candidate]
+
+
+@dataclass(frozen=True)
+class Replays:
+    """One model's. chosen: of each policy of the config. replayed: by policy, SC among them, and
+    threshold: the chosen one, or all that there may be. fallbacks: of early stopping, if chosen."""
+
+    test: Responses
+    datasets: NDArray[np.str_]  # of each test query
+    calibration_tokens: float  # of the responses to the calibration queries
+    chosen: Mapping[str, Choice]
+    replayed: Mapping[str, Mapping[float | None, Replayed]]
+    fallbacks: Mapping[str, Replayed]
+
+    @staticmethod
+    def of(config: Config, rows: Sequence[Mapping[str, Any]]) -> "Replays":
+        """rows: of schemas.LABELS, in the order of their ids."""
+        tests = [row for row in rows if row["role"] == "eval"]
+        test = Responses.of(tests)
+        calibrating = [row for row in rows if row["role"] == "calibration"]
+        chosen, tokens = dict.fromkeys(config.evaluate.policies, Choice(None, [])), 0.0
+        if calibrating:
+            calibration = Responses.of(calibrating)
+            chosen, tokens = _choose(config, calibration.recorded), calibration.tokens
+
+        wanted = {
+            name: [choice.threshold]
+            if choice.threshold is not None
+            else _candidates(config, name, test.recorded)
+            for name, choice in ({SC: Choice(None, [])} | chosen).items()
+        }
+        stops_at = chosen[STOPPING].threshold if STOPPING in chosen else None
+        fallbacks = FALLBACKS if stops_at is not None else {}
+        each = _replay(
+            config,
+            test.recorded,
+            [(name, one) for name, several in wanted.items() for one in several]
+            + [(name, stops_at) for name in fallbacks.values()],
+        )
+        return Replays(
+            test,
+            np.array([row["dataset"] for row in tests]),
+            tokens,
+            chosen,
+            {name: {one: each[name, one] for one in several} for name, several in wanted.items()},
+            {kind: each[name, stops_at] for kind, name in fallbacks.items()},
+        )
+
+    @property
+    def stops_at(self) -> float | None:
+        """Early stopping's threshold."""
+        return self.chosen[STOPPING].threshold if STOPPING in self.chosen else None
+
+    def of_sets(self, datasets: set[str]) -> Queries:
+        return np.flatnonzero(np.isin(self.datasets, list(datasets)))
+
+    def final(self, name: str) -> Replayed | None:
+        """A policy at its threshold, if it has one; None where none could be chosen."""
+        threshold = self.chosen[name].threshold
+        if threshold is None and POLICIES[name].threshold != "none":
+            return None
+        return self.replayed[name][threshold]
+
+    def curve(self, replayed: Replayed, queries: Queries) -> Curve:
+        """Of some queries, over what is spent in samples."""
+        return Curve(replayed.right[queries], replayed.samples[queries])
+
+    def token_curve(self, name: str, replayed: Replayed, queries: Queries) -> Curve:
+        """Of some queries, over what policy `name` spends in computed tokens."""
+        spent = self.test.prices.spent(replayed.samples, POLICIES[name].needs_confidence)
+        return Curve(replayed.right[queries], spent[queries])
+
+
+Pair = tuple[str, float | None]  # a policy and its threshold
+
+
+def _replay(config: Config, recorded: Recorded, pairs: Iterable[Pair]) -> dict[Pair, Replayed]:
+    """All at once, for they share most of the work."""
+    wanted = list(dict.fromkeys(pairs))
+    policies = [POLICIES[name].make(threshold or 0.0) for name, threshold in wanted]
+    replayed = replay(policies, recorded, config.evaluate.orders, config.seed)
+    return dict(zip(wanted, replayed, strict=True))
+
+
+def _choose(config: Config, recorded: Recorded) -> dict[str, Choice]:
+    """recorded: of the calibration queries."""
+    wanted = {name: _candidates(config, name, recorded) for name in config.evaluate.policies}
+    pairs = [(name, one) for name, several in wanted.items() for one in several]
+    each = _replay(config, recorded, [(SC, None), *pairs])
+    chosen = {}
+    for name, several in wanted.items():
+        known = [one for one in several if one is not None]
+        replayed = [each[name, one] for one in known]
+        chosen[name] = Choice(
+            thresholds.choose(known, replayed, each[SC, None]) if known else None,
+            thresholds.measured(known, replayed),
+        )
+    return chosen
+
+
+def _candidates(config: Config, name: str, recorded: Recorded) -> Sequence[float | None]:
+    evaluate = config.evaluate
+    if evaluate.thresholds and POLICIES[name].threshold in ("confidence", "share"):
+        return evaluate.thresholds
+    return thresholds.candidates(name, recorded, evaluate.windows) or [None]

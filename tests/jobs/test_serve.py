@@ -1,0 +1,86 @@
+"""What is served: a run's model with the thresholds that its report chose for it."""
+
+import pytest
+from finished import finish, finish_report
+
+from jobs.serve import served
+from pipelines.config import Config
+from pipelines.serving.served import Served
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """Of a model that need not be there."""
+    monkeypatch.setattr("pipelines.storage.models.check", lambda source: None)
+
+    def config(**changes):
+        base = {
+            "root": str(tmp_path / "root"),
+            "model": {"source": "builtin:smollm2-135m"},
+            "data": {"train": [{"name": "capitals"}], "eval": [{"name": "elements"}]},
+        }
+        return Config.model_validate(base | changes)
+
+    return config
+
+
+def test_each_model_is_served_with_its_thresholds(config, capsys):
+    made = config()
+    export = finish(made, "export")["export"]
+    finish_report(made, {"early_stopping": 0.6, "best_of_n": None}, {"early_stopping": 0.31})
+    calibrated = {"calibrated": {"early_stopping": 0.31}}
+    assert served(made, base=False) == Served(
+        "calibrated", f"{export.uri}/model", thresholds=calibrated
+    )
+    line = "Thresholds of the calibrated model, where a request names none: early_stopping 0.31\n"
+    assert capsys.readouterr().out == line
+    base = {"base": {"early_stopping": 0.6}}
+    assert served(made, base=True) == Served("base", "builtin:smollm2-135m", thresholds=base)
+
+
+def test_an_engine_with_adapters_has_the_thresholds_of_both_models(config):
+    made = config(engine={"adapter": "lora"})
+    export = finish(made, "export")["export"]
+    finish_report(made, {"early_stopping": 0.6}, {"early_stopping": 0.31})
+    assert served(made, base=False) == Served(
+        "base",
+        "builtin:smollm2-135m",
+        {"calibrated": f"{export.uri}/adapter"},
+        {"base": {"early_stopping": 0.6}, "calibrated": {"early_stopping": 0.31}},
+    )
+
+
+def test_the_report_of_another_config_is_not_read(config):
+    finish_report(config(seed=1), {"early_stopping": 0.6}, {})
+    assert served(config(), base=True).thresholds == {"base": {}}
+
+
+@pytest.mark.parametrize("base", [False, True])
+def test_without_a_report_no_threshold_is_measured(config, capsys, base):
+    made = config()
+    finish(made, "export")
+    assert not any(served(made, base).thresholds.values())
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("No thresholds are measured (")
+    assert "/report-" in line
+    assert line.endswith(": to do): a request must name its own")
+
+
+def test_a_run_without_test_sets_has_no_report(config, capsys):
+    assert served(config(data={"train": [{"name": "capitals"}]}), base=True).thresholds == {
+        "base": {}
+    }
+    assert "(data.eval is empty, so the run has no report)" in capsys.readouterr().out
+
+
+def test_a_report_without_calibration_queries_chose_none(config, capsys):
+    finish_report(config(), {"early_stopping": None}, {})
+    assert served(config(), base=True).thresholds == {"base": {}}
+    assert "for data.calibration is empty" in capsys.readouterr().out
+
+
+def test_the_calibrated_model_wants_its_export(config):
+    made = config()
+    finish_report(made, {}, {"early_stopping": 0.3})
+    with pytest.raises(ValueError, match=r"export-\w+: to do; run .* or serve .* with --base"):
+        served(made, base=False)
