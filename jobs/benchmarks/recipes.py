@@ -29,14 +29,12 @@ from pipelines.storage.location import Location
 from pipelines.storage.schemas import ADAPTER_DIR
 
 _ROOT = Path(__file__).parent.parent.parent
-# A smaller share of generation examples leaves more for the confidence, of the same steps. The
-# last one has it without weights, to tell the two apart.
+# The last two have a smaller share of generation examples: it leaves more for the confidence.
 RECIPES: dict[str, dict[str, Any]] = {
     "paper_text": {"loss": "joint", "draw": "even", "generation_ratio": 0.7},
     "public_code": {"loss": "own", "draw": "even", "generation_ratio": 0.7},
     "natural": {"loss": "own", "draw": "natural", "generation_ratio": 0.3},
     "weighted": {"loss": "own", "draw": "weighted", "generation_ratio": 0.3},
-    "even": {"loss": "own", "draw": "even", "generation_ratio": 0.3},
 }
 SEEDS = 3
 TOTAL, SAMPLES = 400, 8  # examples; responses a test query

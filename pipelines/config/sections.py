@@ -162,7 +162,7 @@ class ExamplesConfig(_Section):
     # own: each pool its own; joint: the calibration loss everywhere, both above eta
     loss: Literal["own", "joint"] = "own"
     # of calibration examples: as many from each bin of SSC, these weighted, or as they come
-    draw: Literal["even", "weighted", "natural"] = "even"
+    draw: Literal["even", "weighted", "natural"] = "weighted"
     bin_width: Annotated[float, Field(gt=0, le=1)] = 0.05  # of SSC; 1.0 has a bin of its own
     quotas: bool = True  # as many from each data set, where it has them
     target: Literal["ssc", "p_true", "vote"] = "ssc"  # the others are ablations

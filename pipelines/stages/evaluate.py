@@ -153,7 +153,7 @@ async def _collect(
     finished: list[dict[str, Any]] = []
     samples = config.evaluate.num_samples
     progress = Progress(
-        f"evaluate: {name}", samples * len(rows), "samples", longest=config.sampling.max_tokens
+        f"evaluate: {name}", samples * len(rows), "samples", longest=config.answering.max_tokens
     )
     others = board.sum()  # what the same engines drew for another model
     with board.watched(progress, samples * len(done) - (others.done if others else 0)):
