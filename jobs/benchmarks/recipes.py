@@ -85,20 +85,20 @@ def _responses(config: Config) -> Step:
     """The base model's to the in-domain test queries, drawn as the labels' are."""
     few = config.sampling.model_copy(update={"num_samples": SAMPLES})
     config = config.model_copy(update={"sampling": few})
+    titles = sorted({entry.title for entry in config.data.train})
 
     def run(inputs: Mapping[str, Location], out: Location) -> Result:
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
         queries = inputs["held_out"].read_table("eval")
-        titles = [entry.title for entry in config.data.train]
         (out / "queries").make_dir()
         pq.write_table(
             queries.filter(pc.field("dataset").isin(titles)), f"{out.path}/queries/train.parquet"
         )
         return label.run(config, {"queries": out / "queries"}, out)
 
-    return Step("responses", run, label.spec(config), ("held_out",))
+    return Step("responses", run, label.spec(config) | {"sets": titles}, ("held_out",))
 
 
 def _adapter(config: Config, name: str, seed: int) -> Step:

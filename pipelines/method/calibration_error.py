@@ -3,8 +3,9 @@
 Both are the size of a vector of gaps that is a mean over queries: of correctness less confidence,
 in each of ten bins (ECE: the sum of the absolute gaps), or cumulated up to each confidence (KS: the
 largest one; Gupta et al. 2021, arXiv 2006.12800). Noise in the gaps never cancels in their size, so
-a figure is too high by about what resampling adds to it once more. That much is taken off
-(`debiased`; Kumar, Liang and Ma 2019, arXiv 1909.10155, resample bins where we resample queries).
+a figure is too high by about what resampling adds to it once more. That much is taken off, down to
+the lower end of the interval (`debiased`; Kumar, Liang and Ma 2019, arXiv 1909.10155, resample bins
+where we resample queries).
 
 A percentile interval starts above a small true value for the same reason. Here the lower end is the
 least true size under which the plain figure is not in the upper 2.5%: the resampled noise is added
@@ -50,8 +51,9 @@ def ks(confidence: Array, correct: Array, weights: Array) -> Estimate:
     among those up to any one confidence. Shapes as in `ece`."""
     points = np.unique(confidence)
     if len(points) > _POINTS:
-        # Of the order statistics, the last one included: a sum has to end somewhere.
-        points = np.unique(np.quantile(confidence, np.arange(1, _POINTS + 1) / _POINTS))
+        # Of the confidences, the last one included: a sum has to end somewhere.
+        shares = np.arange(1, _POINTS + 1) / _POINTS
+        points = np.unique(np.quantile(confidence, shares, method="higher"))
     index = np.minimum(np.searchsorted(points, confidence), len(points) - 1)
     gaps = _by_query(index, correct - confidence, len(points)).cumsum(1)
     return _estimate(gaps, weights, lambda g: np.abs(g).max(-1), lambda g, t: np.clip(g, -t, t))

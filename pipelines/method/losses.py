@@ -49,5 +49,5 @@ def confidence_of(logits: Tensor, kind: str, prompts: Prompts) -> Tensor:
         return p[:, prompts.yes_id]
     top, ids = p.topk(20, dim=-1)
     decode = prompts.tokenizer.decode
-    is_yes = [["Yes" in decode([i]) for i in row] for row in ids.tolist()]
-    return (top * torch.tensor(is_yes, device=top.device)).sum(dim=-1).clamp(max=1.0)
+    is_yes = torch.tensor(["Yes" in decode([i]) for i in ids.flatten().tolist()], dtype=top.dtype)
+    return (top * is_yes.to(top.device).reshape(top.shape)).sum(dim=-1).clamp(max=1.0)

@@ -66,14 +66,14 @@ def replay(
         recorded.of(slice(start, start + a_part))
         for start in range(0, len(recorded.answers), a_part)
     ]
+    in_order_only = [policy for policy in policies if not isinstance(policy, BestOfN)]
     with ThreadPoolExecutor() as threads:  # numpy leaves Python's lock in what takes long
-        done = list(threads.map(lambda part: in_orders(policies, part, order), parts))
-    found = [
+        done = list(threads.map(lambda part: in_orders(in_order_only, part, order), parts))
+    found = (
         Replayed(*map(np.concatenate, zip(*of, strict=True))) for of in zip(*done, strict=True)
-    ]
+    )
     return [
-        best_of_n(recorded) if isinstance(policy, BestOfN) else one
-        for policy, one in zip(policies, found, strict=True)
+        best_of_n(recorded) if isinstance(policy, BestOfN) else next(found) for policy in policies
     ]
 
 

@@ -1,9 +1,9 @@
 """What a policy saves against self-consistency (SC) at one accuracy, not at one budget.
 
 Both curves, mean accuracy against what was spent on the way to it, are read at the same accuracy:
-half a point under SC's own at the full budget or, where the policy never gets there, the policy's
-best. Half a point, for SC's curve flattens: its last samples buy nothing, and noise would decide
-whether SC is billed for them.
+half a point under SC's own at the full budget or, where that is less, under the policy's best. Half
+a point, for curves flatten: their last samples buy nothing, and noise would decide whether they are
+billed.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 
 from pipelines.method.metrics import Array, mean
 
-SLACK = 0.005  # under SC's accuracy at the full budget
+SLACK = 0.005
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class EqualAccuracy:
 def at_equal_accuracy(sc: Curve, policy: Curve, weights: Array) -> EqualAccuracy:
     """Reads both curves, of the same queries, at one accuracy. weights: as metrics.resample's."""
     sc_right, policy_right = mean(sc.right, weights), mean(policy.right, weights)
-    accuracy = np.minimum(sc_right[:, -1] - SLACK, policy_right.max(1))
+    accuracy = np.maximum(np.minimum(sc_right[:, -1], policy_right.max(1)) - SLACK, 0.0)
     return EqualAccuracy(
         accuracy,
         spent_to_reach(accuracy, mean(sc.spent, weights), sc_right),

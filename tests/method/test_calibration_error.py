@@ -97,3 +97,4 @@ def test_no_difference_of_a_model_with_itself():
     value, (low, high) = difference(found, found)
     assert value == 0
     assert low <= 0 <= high
+    assert high - low < found.ci95[1] - found.ci95[0]

@@ -94,6 +94,12 @@ def test_padding_changes_nothing(module):
     assert float(padded) == pytest.approx(float(alone), rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["yes", "yes_no", "yes_top20"])
+def test_a_micro_batch_may_have_no_reply(kind, module):
+    none = confidence_of(torch.zeros(0, 50_000), kind, module.prompts)
+    assert none.shape == (0,)
+
+
 def test_the_task_alone_decides_which_loss_a_row_has(module):
     """However sure its label is."""
     made = {task: losses(module, [row([1, 2], [7], task, 1.0)]) for task in TASKS}

@@ -52,8 +52,14 @@ def test_sc_is_not_billed_for_samples_that_bring_it_nothing():
 def test_where_the_policy_is_worse_at_its_best_accuracy():
     sc = budgets(0.4, 0.5, 0.55, 0.6)
     found = at_equal_accuracy(sc, budgets(0.3, 0.45, 0.4, 0.4), each_once(1))
-    assert (found.accuracy[0], found.by_policy[0]) == (0.45, 2)
-    assert found.by_sc[0] == pytest.approx(1.5)
+    assert found.accuracy[0] == pytest.approx(0.45 - SLACK)
+    assert found.by_policy[0] == pytest.approx(2 - SLACK / 0.15)
+    assert found.by_sc[0] == pytest.approx(1.5 - SLACK / 0.1)
+
+
+def test_where_nothing_is_right_nothing_is_saved():
+    found = at_equal_accuracy(budgets(0.0, 0.0), budgets(0.0, 0.0), each_once(1))
+    assert (found.accuracy[0], found.saved[0]) == (0, 0)
 
 
 def test_sc_saves_nothing_against_itself():

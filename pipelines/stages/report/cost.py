@@ -4,8 +4,9 @@ In tokens that a model computes: prompts, responses, and scores where a policy n
 calibration cost the label stage, training, and the calibrated model's responses to the calibration
 queries, on which thresholds are chosen; the export computes nothing, and the test queries only
 measure. A trained token counts twice: a backward pass through frozen weights costs about another
-forward. A policy on the calibrated model is compared with what one has without calibration,
-self-consistency (SC) on the base model, at one accuracy (method/savings.py).
+forward. A policy that needs confidences, on the calibrated model, is compared with self-consistency
+(SC) on the base model, at one accuracy (method/savings.py). One that needs none would run as well
+on the base model: calibration pays for nothing there.
 """
 
 from collections.abc import Mapping
@@ -40,7 +41,12 @@ def cost(
     sc = base.token_curve(SC, base.replayed[SC][None], queries)
     policies = {
         name: {"needs_confidence": POLICIES[name].needs_confidence}
-        | _break_even(spent, sc, calibrated.token_curve(name, final, queries), weights)
+        | _break_even(
+            spent if POLICIES[name].needs_confidence else None,
+            sc,
+            calibrated.token_curve(name, final, queries),
+            weights,
+        )
         for name in calibrated.chosen
         if (final := calibrated.final(name)) is not None
     }
@@ -57,8 +63,9 @@ def cost(
     }
 
 
-def _break_even(spent: float, sc: Curve, policy: Curve, weights: Array) -> dict[str, Any]:
-    """None for a number of queries that never comes, for the policy saves nothing."""
+def _break_even(spent: float | None, sc: Curve, policy: Curve, weights: Array) -> dict[str, Any]:
+    """None for a number of queries that never comes, for the policy saves nothing. spent: on the
+    calibration; None where the policy needs none."""
     once = at_equal_accuracy(sc, policy, metrics.each_once(len(sc.right)))
     resampled = at_equal_accuracy(sc, policy, weights)
     least, most = np.percentile(resampled.by_sc - resampled.by_policy, [2.5, 97.5])
@@ -72,5 +79,5 @@ def _break_even(spent: float, sc: Curve, policy: Curve, weights: Array) -> dict[
     }
 
 
-def _queries(spent: float, saved: float) -> int | None:
-    return int(np.ceil(spent / saved)) if saved > 0 else None
+def _queries(spent: float | None, saved: float) -> int | None:
+    return int(np.ceil(spent / saved)) if spent is not None and saved > 0 else None

@@ -81,6 +81,7 @@ def _saved(sc: Curve, policy: Curve, weights: Array) -> dict[str, Any]:
     once = at_equal_accuracy(sc, policy, metrics.each_once(len(sc.right)))
     return {
         "accuracy": float(once.accuracy[0]),
+        "sc_accuracy": float(sc.right[:, -1].mean()),  # at the full budget
         "sc_samples": float(once.by_sc[0]),
         "samples": float(once.by_policy[0]),
         "saved": float(once.saved[0]),

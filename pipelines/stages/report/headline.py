@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.method.savings import SLACK
+
 NAMES = {"accuracy": "accuracy", "auroc": "AUROC", "brier": "Brier", "ece_debiased": "ECE"}
 
 
@@ -20,6 +22,8 @@ def headline(results: Mapping[str, Any]) -> list[str]:
             f"{saved['accuracy']:.3f} with {saved['samples']:.1f} samples a query where "
             f"self-consistency takes {saved['sc_samples']:.1f} ({where})."
         )
+        if saved["accuracy"] < saved["sc_accuracy"] - 2 * SLACK:
+            first += f" It gets no further; self-consistency reaches {saved['sc_accuracy']:.3f}."
     changes = results["differences"][title]
     parts = [f"{NAMES[key]} {change(changes[key])}" for key in ("auroc", "brier", "ece_debiased")]
     return [first, f"Calibrated less base, paired: {', '.join(parts)} ({where})."]

@@ -103,7 +103,8 @@ def _policies(models: Mapping[str, Any]) -> Figure:
     figure, panels = plt.subplots(1, len(models), figsize=(9, 3.4), sharey=True, squeeze=False)
     for panel, (model, measured) in zip(panels[0], models.items(), strict=True):
         for number, (name, points) in enumerate(measured["policies"].items()):
-            shown = _frontier(name, points)
+            if not (shown := _frontier(points)):
+                continue
             x = [point["avg_samples"] for point in shown]
             color = f"C{number}"
             panel.plot(
@@ -119,10 +120,9 @@ def _policies(models: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _frontier(name: str, points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """What to draw of a policy: all budgets, or, with a threshold, the chosen one's budgets."""
-    chosen = [point for point in points if point["chosen"]]
-    shown = chosen or [point for point in points if point["threshold"] == points[0]["threshold"]]
+def _frontier(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What to draw of a policy: its budgets, at the chosen threshold if it has one."""
+    shown = [point for point in points if point["chosen"]]
     return sorted(shown, key=lambda point: point["avg_samples"])
 
 
