@@ -195,7 +195,8 @@ def test_one_engine_answers_for_the_base_and_the_calibrated_model(service, tiny,
     from pipelines.serving.service import deploy
 
     both = Served("base", str(tiny), {"calibrated": str(write_adapter(tiny, tmp_path / "adapter"))})
-    deploy(Config.model_validate(settings(tiny)), both, name="both", route="/both")
+    made = Config.model_validate(settings(tiny, max_num_seqs=32, max_num_batched_tokens=512))
+    deploy(made, both, name="both", route="/both")
     asked = {"question": QUESTION, "policy": "best_of_n", "budget": 4}
     answers = {
         name: requests.post(f"{URL[: -len('tiny')]}both/answer", json=asked | named, timeout=60)
