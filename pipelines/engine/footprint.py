@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from filelock import FileLock
@@ -45,7 +46,8 @@ class Need:
 def need(model_dir: Path, engine: EngineConfig) -> Need:
     """Of an engine on CPUs, from the headers of its weights and the model's config.json."""
     settings = read_settings(model_dir, "config.json", str(model_dir))
-    settings |= settings.get("text_config") or {}
+    if isinstance(text := settings.get("text_config"), dict):
+        settings |= text
     size = 4 if engine.dtype == "float32" else 2  # of a float32 model, `auto` makes bfloat16
     parts = engine.tensor_parallel_size
     weights = _weights(model_dir, size)
@@ -53,11 +55,12 @@ def need(model_dir: Path, engine: EngineConfig) -> Need:
     if engine.kv_cache_gib is not None:
         kv_cache = parts * engine.kv_cache_gib * _GIB
     else:  # a part fills up its share of its NUMA node's memory
-        share = engine.gpu_memory_utilization * psutil.virtual_memory().total / _numa_nodes()
+        machine = min(psutil.virtual_memory().total // _numa_nodes(), memory.total())
+        share = engine.gpu_memory_utilization * machine
         kv_cache = max(0, int(parts * (share - _PART) - weights))
-    hidden = int(settings.get("hidden_size") or 0)
-    inner = int(settings.get("intermediate_size") or 4 * hidden)
-    logits = _COPIES * 4 * engine.max_num_seqs * int(settings.get("vocab_size") or 0)
+    hidden = _size(settings, "hidden_size")
+    inner = _size(settings, "intermediate_size") or 4 * hidden
+    logits = _COPIES * 4 * engine.max_num_seqs * _size(settings, "vocab_size")
     activations = engine.max_num_batched_tokens * (4 * hidden + 2 * inner) * size
     return Need(weights, kv_cache, logits + activations, processes)
 
@@ -146,6 +149,13 @@ def _weights(model_dir: Path, size: int) -> int:
                 f"model.source: {model_dir / name} is not whole ({error}); fetch it anew"
             ) from None
     return total
+
+
+def _size(settings: dict[str, Any], key: str) -> int:
+    """The largest where layers differ; 0 of what is no number, for this is an estimate."""
+    found = settings.get(key)
+    sizes = found if isinstance(found, list) else [found]
+    return max((one for one in sizes if isinstance(one, int)), default=0)
 
 
 def _numa_nodes() -> int:

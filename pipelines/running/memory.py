@@ -31,6 +31,15 @@ def free() -> int:
     return max(0, int(spare))
 
 
+def total() -> int:
+    """Bytes of this machine, or of its container where that has a lower limit."""
+    from ray._private.utils import get_cgroup_mem_stats
+
+    machine = psutil.virtual_memory().total
+    container = get_cgroup_mem_stats()
+    return machine if container is None else min(machine, container[1])
+
+
 def brief(report: str) -> str | None:
     """Ray's report on workers that it killed for want of memory, in a line; None of another."""
     if (killed := _KILLED.search(report)) is None:

@@ -83,7 +83,8 @@ class Progress:
             return f"about {duration((self._tokens - now.tokens) * seconds / tokens)} left"
         most = None
         if self._longest:
-            most = ((left + done) * self._longest - tokens) * seconds / tokens
+            # Less than none where tokens came twice, of what an engine that died had begun.
+            most = max(0.0, ((left + done) * self._longest - tokens) * seconds / tokens) or None
         if done <= 0:
             return f"at most {duration(most)} left" if most else ""
         # Of many that were begun together the first to end takes as long as all.

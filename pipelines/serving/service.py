@@ -101,10 +101,11 @@ class Answerer:
     """
 
     def __init__(self, config: Config, served: Served, board: Board | None = None):
+        self._leaving = ExitStack()  # before what may fail, for __del__ closes it
+        self._config, self._served = config, served
+
         from pipelines.engine.vllm_engine import VLLMEngine
 
-        self._config, self._served = config, served
-        self._leaving = ExitStack()
         self._engine = VLLMEngine.of(config, served.source, config.answering, served.adapters)
         self._leaving.callback(self._engine.shutdown)
         self._post = self._leaving.enter_context(

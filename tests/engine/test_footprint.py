@@ -72,12 +72,24 @@ def test_the_other_parts_follow_the_config(model):
     assert split.processes > small.processes
 
 
-def test_without_a_size_the_kv_cache_takes_the_rest_of_vllms_share(model, monkeypatch):
+def test_sizes_that_differ_by_layer_or_are_none_start_no_trace(model):
+    settings = {"hidden_size": 8, "vocab_size": 5_000, "intermediate_size": [64, 128]}
+    (model / "config.json").write_text(json.dumps(settings | {"text_config": [1]}))
+    found = need(model, ENGINE)
+    (model / "config.json").write_text(json.dumps(settings | {"intermediate_size": 128}))
+    assert found == need(model, ENGINE)
+
+
+@pytest.mark.parametrize(("container", "total"), [(None, 100), ((0, 64 * GIB), 64)])
+def test_without_a_size_the_kv_cache_takes_the_rest_of_vllms_share(
+    model, monkeypatch, container, total
+):
+    monkeypatch.setattr("ray._private.utils.get_cgroup_mem_stats", lambda: container)
     asked = psutil.virtual_memory()._replace(total=100 * GIB)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: asked)
     monkeypatch.setattr("pipelines.engine.footprint._numa_nodes", lambda: 1)
     most = need(model, EngineConfig(gpu_memory_utilization=0.5, max_num_seqs=10))
-    assert 50 * GIB < most.total < 51 * GIB  # and the actor, which is not vLLM's to count
+    assert total / 2 * GIB < most.total < (total / 2 + 1) * GIB  # and the actor
 
 
 def test_what_fits_is_told_nothing():

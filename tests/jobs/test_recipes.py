@@ -3,10 +3,11 @@
 import json
 from functools import partial
 
+import labeling
 import numpy as np
 import pytest
 import torch
-from labeling import engine
+from ray import cloudpickle
 
 from jobs.benchmarks import recipes
 from jobs.benchmarks.confidences import STATISTICS, difference, score
@@ -81,7 +82,8 @@ def told(capfd):
 
 @pytest.mark.process
 def test_a_comparison_goes_on_where_it_was_cut(tiny, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(label, "run", partial(label.run, make_engine=engine))
+    cloudpickle.register_pickle_by_value(labeling)  # Ray's workers do not find the tests' helpers
+    monkeypatch.setattr(label, "run", partial(label.run, make_engine=labeling.engine))
     config = config_of(tiny, tmp_path)
     first = recipes.compare(config, ["weighted"], 1)
     lines = [json.loads(line) for line in told(capfd)]

@@ -47,6 +47,13 @@ def test_it_is_never_more_than_the_longest_responses_take(at):
     assert line.endswith("about 10 s left")  # 1,000 tokens, at 100 a second; not 99 times 40 s
 
 
+def test_tokens_that_came_twice_leave_no_time_below_none(at):
+    """Of an engine that died: what it had begun is drawn again."""
+    label = progress(at, "label", 100, "samples", longest=50)
+    _, line = told(label, at, (0, 0, 0), (98, 98, 5300))
+    assert line.endswith("about 2 s left")
+
+
 def test_what_an_earlier_run_did_took_no_time_of_this_one(at):
     train = progress(at, "train", 50, "steps", tokens=50_000)
     _, line = told(train, at, (7, 40, 40_000), (27, 41, 41_000))

@@ -21,14 +21,14 @@ DATA = ROOT / "tests" / "data"
 BUILT_IN = ("capitals", "arithmetic", "elements")
 
 
-def config(train, evaluate=(), calibration=(), **more):
+def config(train, evals=(), calibration=(), **more):
     return Config.model_validate(
         {
             "root": "r",
             "model": {"source": "builtin:smollm2-135m"},
             "data": {
                 "train": list(train),
-                "eval": list(evaluate),
+                "eval": list(evals),
                 "calibration": list(calibration),
             },
             **more,

@@ -18,7 +18,7 @@ from pipelines.storage.schemas import LABELS
 
 def labeled_before(out: Location) -> int:
     """Rows that an earlier run of the stage has left."""
-    listed = out.filesystem.get_file_info(FileSelector(out.path))
+    listed = out.filesystem.get_file_info(FileSelector(out.path, allow_not_found=True))
     if not any(one.base_name.endswith(".parquet") for one in listed):
         return 0
     return sum(len(batch) for batch in out.batches(["query_id"]))
