@@ -35,6 +35,7 @@ BY_DEFAULT = (
     "label",
     "overhead",
     "evaluate",
+    "adapter",
 )
 GROUPS = (*BY_DEFAULT, "scaling", "memory", "recipes", "gpu")
 

@@ -14,6 +14,7 @@ Every field of a request is described at /docs. It runs until it is interrupted.
 import signal
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jobs import cli
@@ -23,6 +24,8 @@ from pipelines.running import dag
 
 if TYPE_CHECKING:
     from ray.serve import Application
+
+    from pipelines.serving.served import Served
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,20 +43,20 @@ def app(arguments: dict[str, Any]) -> "Application":
     from pipelines.serving.service import application
 
     config = load(arguments["config"], arguments.get("set", []))
-    return application(config, *served(config, arguments.get("base", False)))
+    return application(config, served(config, arguments.get("base", False)))
 
 
 def _serve(config: Config, base: bool) -> int:
     from pipelines.running import cluster
 
-    source, measured = served(config, base)
-    say(f"Starting {source}")
+    chosen = served(config, base)
+    say(f"Starting {', '.join([chosen.source, *chosen.adapters.values()])}")
     cluster.connect(config)
     from ray import serve
 
     from pipelines.serving.service import deploy
 
-    deploy(config, source, name="answers", route="/", measured=measured)
+    deploy(config, chosen, name="answers", route="/")
     where = f"http://{config.serve.host}:{config.serve.port}"
     say(f"Answering at {where}/answer (described at {where}/docs) until interrupted")
     stop = threading.Event()
@@ -64,15 +67,16 @@ def _serve(config: Config, base: bool) -> int:
     return 0
 
 
-def served(config: Config, base: bool) -> tuple[str, dict[str, float]]:
-    """The model to serve, and the thresholds that the run's report chose for it, by policy.
+def served(config: Config, base: bool) -> "Served":
+    """What to serve, with the thresholds that the run's report chose for it.
 
     ValueError where the model is not there, or this installation cannot serve it.
     """
     from pipelines import pipeline
     from pipelines.running import cluster
+    from pipelines.serving.served import base_model, calibrated_model
     from pipelines.storage import models
-    from pipelines.storage.schemas import MODEL_DIR
+    from pipelines.storage.schemas import MODELS
 
     # Without test sets a run ends at the export.
     steps = pipeline.steps(config, None if config.data.eval else "export")
@@ -83,10 +87,12 @@ def served(config: Config, base: bool) -> tuple[str, dict[str, float]]:
             f"{export.location.uri}: {export.state}; run `python -m jobs.run --until export` with "
             "this config first, or serve the uncalibrated model with --base"
         )
-    source = config.model.source if base else (export.location / MODEL_DIR).uri
+    chosen = base_model(config) if base else calibrated_model(config, export.location)
     cluster.check_install()
-    models.check(source)
-    return source, _thresholds(planned.get("report"), "base" if base else "calibrated")
+    models.check(chosen.source)
+    report = planned.get("report")
+    names = [name for name in chosen.names if name in MODELS]
+    return replace(chosen, thresholds={name: _thresholds(report, name) for name in names})
 
 
 def _thresholds(report: dag.Planned | None, model: str) -> dict[str, float]:

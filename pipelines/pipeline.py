@@ -35,7 +35,7 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
         # Two pools; an example's task decides its loss, it may weigh, and ends are trained.
         step("examples", examples, "label", version=2),
         step("train", train, "examples", version=3),
-        step("export", export, "train"),
+        step("export", export, "examples", "train", version=2),  # measures its drift
         step("evaluate", evaluate, "held_out", "export", version=2),
         # Means over many orders, paired differences, and savings at equal accuracy.
         step("report", report, "held_out", "label", "examples", "train", "evaluate", version=2),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jobs.benchmarks import work
@@ -16,11 +17,14 @@ from pipelines.storage.models import fetch
 class PlainEngine:
     """vllm.LLM, as its own users call it, with our plugin loaded and the prompts as we render."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, adapter: Path | None = None):
         from vllm import LLM
+        from vllm.lora.request import LoRARequest
 
         model = fetch(config.model.source)
-        self.llm = LLM(**engine_arguments(str(model), config.engine))
+        adapters = [adapter] if adapter else []
+        self.llm = LLM(**engine_arguments(str(model), config.engine, adapters))
+        self._adapter = LoRARequest("adapter", 1, str(adapter)) if adapter else None
         self.prompts = Prompts.load(model)
 
     def prompt_ids(self, questions: Sequence[str]) -> list[list[int]]:
@@ -31,7 +35,7 @@ class PlainEngine:
         from vllm.inputs import tokens_input
 
         inputs: Any = [tokens_input(list(ids)) for ids in prompts]
-        return self.llm.generate(inputs, params, use_tqdm=False)
+        return self.llm.generate(inputs, params, use_tqdm=False, lora_request=self._adapter)
 
     def score_alone(self, sequences: Sequence[Sequence[int]]) -> list[Any]:
         """Outputs with the log-probabilities of Yes and No after each, nothing reused."""

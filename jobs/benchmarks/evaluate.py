@@ -32,11 +32,12 @@ def serve(questions: list[str]) -> tuple[float, Answers]:
     import aiohttp
 
     from pipelines.running import cluster
+    from pipelines.serving.served import base_model
     from pipelines.serving.service import deploy
 
     config = work.config()
     cluster.connect(config)
-    deploy(config, work.MODEL, "bench", "/bench")
+    deploy(config, base_model(config), "bench", "/bench")
     url = f"http://{config.serve.host}:{config.serve.port}/bench/answer"
 
     async def ask(session: aiohttp.ClientSession, question: str) -> tuple[str | None, int]:

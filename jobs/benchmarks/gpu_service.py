@@ -13,12 +13,13 @@ def figures(model: str, quick: bool) -> list[Figure]:
     import aiohttp
 
     from pipelines.running import cluster
+    from pipelines.serving.served import base_model
     from pipelines.serving.service import deploy
 
     at_once, alone, tokens = (4, 1, 8) if quick else (256, 4, 128)
     config = work.config(max_tokens=tokens, model=model)
     cluster.connect(config)
-    deploy(config, model, "bench", "/bench")
+    deploy(config, base_model(config), "bench", "/bench")
     url = f"http://{config.serve.host}:{config.serve.port}/bench/answer"
 
     async def ask(session: aiohttp.ClientSession, number: int) -> None:

@@ -140,6 +140,7 @@ class EngineConfig(_Section):
     max_num_seqs: Count = 256  # sequences in a batch
     max_num_batched_tokens: Count = 4096  # tokens in a forward
     max_model_len: Count = 4096  # prompt, response and confidence turn together
+    adapter: Literal["merged", "lora"] = "merged"  # in the weights, or applied at each token
     block_size: Count | None = None  # KV block; on CPU 32 is the least, and 128 the default
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9  # for weights and KV cache
     kv_cache_gib: Count | None = None  # CPU only: of the KV cache; most of the memory, by default
@@ -230,6 +231,7 @@ class ServeConfig(_Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of HTTP
     samples_ahead: Count = 1  # samples a request keeps in flight; extra ones are cancelled
     max_budget: Count = 64  # samples a request, at most
+    adapters: dict[Text, Text] = {}  # with engine.adapter lora: more of them, by model name
 
 
 class TrackingConfig(_Section):
@@ -272,6 +274,10 @@ class Config(_Section):
                 f"train.batch_size ({self.train.batch_size}) has no row for each of "
                 f"{self.train.most} workers"
             )
+        if self.serve.adapters and self.engine.adapter != "lora":
+            raise ValueError("serve.adapters: needs engine.adapter: lora")
+        if taken := {"base", "calibrated"} & set(self.serve.adapters):
+            raise ValueError(f"serve.adapters: {min(taken)} is this run's own; choose another name")
         parts, gpus = self.engine.tensor_parallel_size, self.engine.gpus
         if gpus > 1 and gpus % 1:
             raise ValueError(f"engine.gpus ({gpus:g}) is neither a share of one GPU nor whole ones")

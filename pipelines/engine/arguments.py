@@ -3,13 +3,17 @@
 import pipelines.engine.environment  # noqa: F401
 
 # isort: split
+import json
 import os
 import subprocess
 import sysconfig
+from collections.abc import Iterable
 from importlib.metadata import entry_points
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
+from vllm.config.lora import MaxLoRARanks
 from vllm.platforms import current_platform
 
 from pipelines.config import EngineConfig
@@ -18,9 +22,14 @@ from pipelines.engine.ray_executor import RayExecutor
 from pipelines.running.cluster import MALLOC
 
 
-def engine_arguments(model_dir: str, engine: EngineConfig) -> dict[str, Any]:
-    """vLLM's arguments for a config. Sets the environment that it reads when it starts, too."""
-    optional: dict[str, Any] = {}
+def engine_arguments(
+    model_dir: str, engine: EngineConfig, adapters: Iterable[Path] = ()
+) -> dict[str, Any]:
+    """vLLM's arguments for a config. Sets the environment that it reads when it starts, too.
+
+    adapters: directories in PEFT form, each of which requests may name.
+    """
+    optional = _adapter_arguments([*adapters])
     if current_platform.is_cpu():
         optional |= _prepare_cpu(engine)
     if engine.tensor_parallel_size > 1:
@@ -50,6 +59,22 @@ def engine_arguments(model_dir: str, engine: EngineConfig) -> dict[str, Any]:
         "logits_processors": None if _is_installed_plugin() else [EDTLogitsProcessor],
         **optional,
     }
+
+
+def _adapter_arguments(adapters: list[Path]) -> dict[str, Any]:
+    """ValueError where an adapter's rank is larger than any that vLLM takes."""
+    if not adapters:
+        return {}
+    rank = max(json.loads((one / "adapter_config.json").read_text())["r"] for one in adapters)
+    ranks = [one for one in get_args(MaxLoRARanks) if one >= rank]
+    if not ranks:
+        raise ValueError(
+            f"engine.adapter: vLLM takes no adapter of rank {rank}, {max(get_args(MaxLoRARanks))} "
+            "at most; set it to merged, or lower train.lora.r"
+        )
+    # vLLM's CPU kernels take the last slot for requests without an adapter: it stays empty.
+    slots = len(adapters) + current_platform.is_cpu()
+    return {"enable_lora": True, "max_lora_rank": min(ranks), "max_loras": slots}
 
 
 def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import atexit
 import logging
 import os
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from functools import partial
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.protocol import StreamingInput
 from vllm.inputs import tokens_input
+from vllm.lora.request import LoRARequest
 from vllm.outputs import RequestOutput
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
@@ -32,7 +33,7 @@ from pipelines.method.prompts import ConfidenceKind, Prompts, confidence, reply_
 from pipelines.method.template import PLAIN, Chat
 from pipelines.running.placement import where_parts_go
 from pipelines.running.progress import Count
-from pipelines.storage.models import fetch
+from pipelines.storage.models import fetch, fetch_adapter
 
 _NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
 
@@ -40,7 +41,9 @@ _NEVER = 2**31 - 1  # tokens between the reports of a request: only its first an
 class VLLMEngine:
     """vLLM's AsyncLLM. It starts a process: scripts need `if __name__ == "__main__"`.
 
-    ValueError where vLLM does not start with this config on this model and machine.
+    It draws from the model in model_dir; `adapted` gives the same with one of the adapters (name ->
+    directory in PEFT form) on it. ValueError where vLLM does not start with this config on this
+    model and machine.
     """
 
     def __init__(
@@ -50,7 +53,9 @@ class VLLMEngine:
         sampling: DrawConfig,
         scoring: ConfidenceConfig,
         chat: Chat = PLAIN,
+        adapters: Mapping[str, Path] | None = None,
     ):
+        adapters = adapters or {}
         self.count = Count()
         self._sampling = sampling
         self._kind = scoring.kind
@@ -58,7 +63,7 @@ class VLLMEngine:
         try:
             self._llm = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(
-                    **engine_arguments(model_dir, engine),
+                    **engine_arguments(model_dir, engine, adapters.values()),
                     # What is reported is normalized by the plugin, in the rows that ask for it.
                     logprobs_mode="processed_logits",
                     # It gets ids and gives ids; its own tokenizer need not be the one of
@@ -78,6 +83,10 @@ class VLLMEngine:
                 "engine.gpu_memory_utilization, engine.kv_cache_gib, engine.max_model_len and "
                 "engine.max_num_seqs)"
             ) from None
+        self._adapters = {
+            name: LoRARequest(name, number, str(directory))
+            for number, (name, directory) in enumerate(adapters.items(), start=1)
+        }
         # It would end responses at what the model's files name, too, and that may be text
         # (method/tokenizer.py).
         self._llm.input_processor.generation_config_fields.pop("eos_token_id", None)
@@ -88,26 +97,51 @@ class VLLMEngine:
         atexit.register(self.shutdown)
 
     @classmethod
-    def of(cls, config: Config, source: str, sampling: DrawConfig) -> Self:
-        """The engine of a config on a model's source, fetched to the nodes that have none of it.
+    def of(
+        cls,
+        config: Config,
+        source: str,
+        sampling: DrawConfig,
+        adapters: Mapping[str, str] | None = None,
+    ) -> Self:
+        """The engine of a config on a model's source and on adapters' (name -> source), fetched to
+        the nodes that have none of them.
 
         sampling: the config's `sampling` or its `answering`.
         """
-        model_dir, *others = sorted(set(where_parts_go(config.engine, partial(fetch, source))))
+        adapters = adapters or {}
+
+        def fetched() -> tuple[Path, ...]:
+            return fetch(source), *map(fetch_adapter, adapters.values())
+
+        here, *others = sorted(set(where_parts_go(config.engine, fetched)))
         if others:
             raise ValueError(
-                f"engine: one node keeps the model in {model_dir}, another in {others[0]}; "
+                f"engine: one node keeps the model in {here[0]}, another in {others[0][0]}; "
                 "set $SELFCAL_CACHE to one path on all nodes"
             )
+        model_dir, *adapter_dirs = here
         if current_platform.is_cpu():
             reserve(need(model_dir, config.engine), config.engine)
-        return cls(str(model_dir), config.engine, sampling, config.confidence, config.model.chat)
+        return cls(
+            str(model_dir),
+            config.engine,
+            sampling,
+            config.confidence,
+            config.model.chat,
+            dict(zip(adapters, adapter_dirs, strict=True)),
+        )
 
-    async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
-        draw = VLLMDraw(self._llm, self.prompts, self._kind)
+    async def draw(
+        self, prompt_ids: Sequence[int], key: int, adapter: LoRARequest | None = None
+    ) -> "VLLMDraw":
+        draw = VLLMDraw(self._llm, self.prompts, self._kind, adapter)
         await draw.respond(prompt_ids, self._sampling, key, self.count)
         self.count.done += 1
         return draw
+
+    def adapted(self, name: str) -> "AdaptedEngine":
+        return AdaptedEngine(self, self._adapters[name])
 
     def shutdown(self) -> None:
         """Ends the engine and its process; it takes no more requests. Again, it does nothing."""
@@ -122,6 +156,20 @@ class VLLMEngine:
         llm.shutdown()
 
 
+class AdaptedEngine:
+    """An engine whose draws and scores are of its model with an adapter on it."""
+
+    def __init__(self, engine: VLLMEngine, adapter: LoRARequest):
+        self.count = engine.count
+        self._engine, self._adapter = engine, adapter
+
+    async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
+        return await self._engine.draw(prompt_ids, key, self._adapter)
+
+    def shutdown(self) -> None:
+        self._engine.shutdown()
+
+
 class VLLMDraw:
     """A sample and its score as one session: vLLM's streaming input, a part of it at a time.
 
@@ -134,8 +182,14 @@ class VLLMDraw:
 
     generated: Generated
 
-    def __init__(self, llm: AsyncLLM, prompts: Prompts, kind: ConfidenceKind):
-        self._llm, self._prompts, self._kind = llm, prompts, kind
+    def __init__(
+        self,
+        llm: AsyncLLM,
+        prompts: Prompts,
+        kind: ConfidenceKind,
+        adapter: LoRARequest | None = None,
+    ):
+        self._llm, self._prompts, self._kind, self._adapter = llm, prompts, kind, adapter
         # The part that asks for the score; None ends the session without one.
         self._turn: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
 
@@ -153,7 +207,9 @@ class VLLMDraw:
             if (turn := await self._turn) is not None:
                 yield _part(turn, score)
 
-        self._outputs = self._llm.generate(parts(), score, uuid.uuid4().hex)
+        self._outputs = self._llm.generate(
+            parts(), score, uuid.uuid4().hex, lora_request=self._adapter
+        )
         sampled: list[int] = []
         cached: int | None = None
         reason = None

@@ -27,6 +27,7 @@ class Request(BaseModel):
     )
     budget: Annotated[int, Field(ge=1)] = 16
     seed: int | None = None  # the server's own, by default
+    model: Text | None = None  # by name; the calibrated one, where it is served, by default
     query_id: Text | None = None  # names the query's draws; the question itself, by default
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from ray.serve.handle import DeploymentHandle
 from pipelines.config import Config
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.metrics import EngineMetrics
+from pipelines.engine.protocol import Engine
 from pipelines.engine.sampling import (
     Outcome,
     QuerySampler,
@@ -37,6 +38,7 @@ from pipelines.running import placement
 from pipelines.running.board import Board
 from pipelines.serving import calibration
 from pipelines.serving.request import Request, refuse
+from pipelines.serving.served import Served
 
 api = FastAPI(title="Self-calibrated answers", exception_handlers={RequestValidationError: refuse})
 
@@ -95,36 +97,33 @@ class Response(BaseModel):
 class Answerer:
     """One engine behind HTTP (`POST /answer`) and behind a handle (`collect`).
 
-    measured: the thresholds of requests that name none, by policy.
+    Requests name one of what is served, and get its threshold where they name none.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        source: str,
-        measured: Mapping[str, float],
-        board: Board | None = None,
-    ):
+    def __init__(self, config: Config, served: Served, board: Board | None = None):
         self._leaving = ExitStack()  # before what may fail, for __del__ closes it
-        self._config, self._measured = config, measured
+        self._config, self._served = config, served
 
         from pipelines.engine.vllm_engine import VLLMEngine
 
-        self._engine = VLLMEngine.of(config, source, config.answering)
+        self._engine = VLLMEngine.of(config, served.source, config.answering, served.adapters)
         self._leaving.callback(self._engine.shutdown)
         self._post = self._leaving.enter_context(
             board.engine(self._engine.count) if board else nullcontext()
         )
+        self._models: dict[str, Engine] = {served.name: self._engine}
+        self._models |= {name: self._engine.adapted(name) for name in served.adapters}
         self._metrics = EngineMetrics("serve")
         self._mass = MassCheck()
         self._room = sample_room(config.engine.max_num_seqs)
 
-    async def collect(self, row: dict[str, Any]) -> dict[str, Any]:
+    async def collect(self, row: dict[str, Any], model: str | None = None) -> dict[str, Any]:
         """A row of the queries artifact -> the row of a responses file (schemas.LABELS)."""
+        engine = self._models[model or self._served.default]
         config = self._config
         with self._metrics.query():
             labeled = await label_query(
-                self._engine, config.seed, row, config.evaluate.num_samples, self._room
+                engine, config.seed, row, config.evaluate.num_samples, self._room
             )
         self._done(config.evaluate.num_samples, labeled["counters"])
         if self._post:
@@ -134,9 +133,12 @@ class Answerer:
     @api.post("/answer")
     async def answer(self, request: Request) -> Response:
         config, prompts = self._config, self._engine.prompts
-        family = POLICIES[request.policy]
+        family, model = POLICIES[request.policy], request.model or self._served.default
+        if model not in self._models:
+            raise HTTPException(422, f"model: {model!r} is none of {', '.join(self._models)}")
+        known = self._served.thresholds.get(model, {})
         try:
-            threshold = calibration.of_request(request.policy, request.threshold, self._measured)
+            threshold = calibration.of_request(request.policy, request.threshold, known)
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
         question, choices = request.asked()
@@ -149,7 +151,7 @@ class Answerer:
                 "the server's engine.max_model_len sets the limit",
             )
         sampler = QuerySampler(
-            self._engine,
+            self._models[model],
             config.seed if request.seed is None else request.seed,
             request.query_id or request.question,
             prompt_ids,
@@ -183,13 +185,10 @@ class Answerer:
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
 
 
-def application(
-    config: Config, source: str, measured: Mapping[str, float], board: Board | None = None
-) -> serve.Application:
+def application(config: Config, served: Served, board: Board | None = None) -> serve.Application:
     """Replicas that answer with a model: engine.count, or more by load up to max_count.
 
-    measured: the thresholds of requests that name none, by policy. board: where replicas post what
-    they draw.
+    board: where replicas post what they draw.
     """
     engine = config.engine
     replicas: dict[str, Any] = {"num_replicas": engine.count}
@@ -207,28 +206,22 @@ def application(
         **placement.replica(engine),
         health_check_timeout_s=120,
         logging_config=_QUIET,
-    ).bind(config, source, measured, board)
+    ).bind(config, served, board)
 
 
 def deploy(
-    config: Config,
-    source: str,
-    name: str,
-    route: str,
-    measured: Mapping[str, float] | None = None,
-    board: Board | None = None,
+    config: Config, served: Served, name: str, route: str, board: Board | None = None
 ) -> DeploymentHandle:
     """Runs the application under a route; returns its handle when it is ready.
 
-    measured: as of `application`; without them a request names its threshold. ValueError where
-    the replicas do not start with this config.
+    ValueError where its replicas do not start with this config.
     """
     engine = config.engine
     placement.tell_if_short("engine.count", engine.count, placement.bundles(engine))
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     where = {"host": config.serve.host, "port": config.serve.port}
     serve.start(http_options=where, logging_config=_QUIET)
-    app = application(config, source, measured or {}, board)
+    app = application(config, served, board)
     try:
         return serve.run(app, name=name, route_prefix=route)
     except RuntimeError:  # it names no reason; the status of the deployment ends with it

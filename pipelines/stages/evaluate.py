@@ -26,7 +26,7 @@ from pipelines.running.board import Board
 from pipelines.running.dag import Result
 from pipelines.running.progress import Progress
 from pipelines.storage.location import Location
-from pipelines.storage.schemas import LABELS, LIVE_FILE, MODEL_DIR, MODELS
+from pipelines.storage.schemas import LABELS, LIVE_FILE, MODELS
 
 LIVE_POLICIES = ("early_stopping", "asc")  # one needs confidences, and the other is not given any
 _ROWS_A_FILE = 64  # the rows of files that stand are not answered again by a rerun
@@ -41,32 +41,39 @@ def spec(config: Config) -> dict[str, Any]:
         "num_samples": config.evaluate.num_samples,
         "live_queries": config.evaluate.live_queries,
         "dtype": config.engine.dtype,
+        "adapter": config.engine.adapter,
     }
 
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
     from ray import serve
 
+    from pipelines.serving.served import base_model, calibrated_model
     from pipelines.serving.service import deploy
 
     cluster.connect(config)
     rows: list[dict[str, Any]] = []
     for role in ("calibration", "eval"):
         rows += inputs["held_out"].read_table(role).to_pylist()
-    sources = {"base": config.model.source, "calibrated": (inputs["export"] / MODEL_DIR).uri}
+    tuned = calibrated_model(config, inputs["export"])
+    # With adapters on it, the base model's engines answer for both.
+    engines = [tuned] if tuned.adapters else [base_model(config), tuned]
     live: dict[str, Any] = {}
-    for name, source in sources.items():
-        print(f"evaluate: the {name} model's engines start", flush=True)
+    for served in engines:
+        names = [name for name in served.names if name in MODELS]
+        print(f"evaluate: engines of the {' and the '.join(names)} model start", flush=True)
         board = Board()
-        handle = deploy(config, source, name, f"/{name}", board=board)
+        handle = deploy(config, served, served.name, "/", board)
         try:
-            asyncio.run(_collect(config, handle, rows, out, name, board))
-            columns = ["query_id", "role", "question", "kind", "choices", "samples"]
-            recorded = out.read_table(f"{name}-", columns).to_pylist()
-            tests = [row for row in recorded if row["role"] == "eval"]
-            live[name] = asyncio.run(_live(config, name, tests))
+            for name in names:
+                asyncio.run(_collect(config, handle, rows, out, name, board))
+            for name in names:
+                columns = ["query_id", "role", "question", "kind", "choices", "samples"]
+                recorded = out.read_table(f"{name}-", columns).to_pylist()
+                tests = [row for row in recorded if row["role"] == "eval"]
+                live[name] = asyncio.run(_live(config, name, tests))
         finally:
-            serve.delete(name)
+            serve.delete(served.name)
     (out / LIVE_FILE).write_json(live)
     spent = costs(out)
     for line in noise(spent):
@@ -141,14 +148,15 @@ async def _collect(
     )
     async def answer(row: dict[str, Any]) -> dict[str, Any]:
         async with room:
-            return await handle.collect.remote(row)
+            return await handle.collect.remote(row, name)
 
     finished: list[dict[str, Any]] = []
     samples = config.evaluate.num_samples
     progress = Progress(
         f"evaluate: {name}", samples * len(rows), "samples", longest=config.answering.max_tokens
     )
-    with board.watched(progress, samples * len(done)):
+    others = board.sum()  # what the same engines drew for another model
+    with board.watched(progress, samples * len(done) - (others.done if others else 0)):
         for count, next_one in enumerate(
             asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
         ):
@@ -170,7 +178,7 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
     """
     import aiohttp
 
-    url = f"http://{config.serve.host}:{config.serve.port}/{name}/answer"
+    url = f"http://{config.serve.host}:{config.serve.port}/answer"
     step = max(1, len(rows) // max(1, config.evaluate.live_queries))
     chosen = rows[::step][: config.evaluate.live_queries]
     budget = min(config.evaluate.num_samples, config.serve.max_budget)
@@ -181,6 +189,7 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
 
         async def ask(row: dict[str, Any], policy: str, threshold: float) -> None:
             request = {
+                "model": name,
                 "question": row["question"],
                 "kind": row["kind"],
                 "choices": row["choices"],

@@ -1,10 +1,12 @@
 """Stage `export`: the adapter in PEFT form and the merged model, which vLLM and transformers load.
 
-`adapter/` and `model/` are directories of safetensors with their configs and tokenizer.
+`adapter/` and `model/` are directories of safetensors with their configs and tokenizer. The
+manifest has the drift of the merged model from base + adapter, on some of the training examples.
 """
 
 import tempfile
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +16,36 @@ from pipelines.storage.location import Location
 from pipelines.storage.models import fetch
 from pipelines.storage.schemas import ADAPTER_DIR, MODEL_DIR
 
+HANDFUL = 16  # examples that the drift is measured on
+_PARTS = ("prompt_ids", "response_ids", "turn_ids")
+
 
 def spec(config: Config) -> dict[str, Any]:
     return {"model": config.model.source, "dtype": config.train.dtype}
 
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+    from pipelines.training.drift import measure, told
     from pipelines.training.lora import merge
 
     base = fetch(config.model.source)
+    rows = handful(inputs["examples"], config.train.max_length)
     with tempfile.TemporaryDirectory() as scratch:
         adapter, merged = Path(scratch, ADAPTER_DIR), Path(scratch, MODEL_DIR)
         adapter.mkdir()
         (inputs["train"] / ADAPTER_DIR).download(adapter)
         merge(base, adapter, config, merged)
+        drift = measure(base, adapter, merged, rows, config)
         for directory in (adapter, merged):
             (out / directory.name).clear()
             (out / directory.name).upload(directory)
         files = sum(1 for _ in merged.iterdir())
-    return Result(files, "", {"base": config.model.source})
+    print(told(drift), flush=True)
+    return Result(files, "", {"base": config.model.source, "drift": drift})
+
+
+def handful(examples: Location, max_length: int) -> list[dict[str, Any]]:
+    """The first examples that are trained on; the file is in a seeded order."""
+    rows = (row for batch in examples.batches(list(_PARTS)) for row in batch.to_pylist())
+    fitting = (row for row in rows if sum(map(len, row.values())) <= max_length)
+    return list(islice(fitting, HANDFUL))

@@ -181,6 +181,26 @@ def fetch(source: str) -> Path:
     return Path(source).expanduser().absolute()
 
 
+def fetch_adapter(source: str) -> Path:
+    """The local directory of an adapter in PEFT form, from a directory or a URI, as `fetch`."""
+    if "://" in source:
+        return _cached(source, partial(_download_adapter, source))
+    directory = Path(source).expanduser().absolute()
+    _check_adapter(directory, source)
+    return directory
+
+
+def _download_adapter(source: str, directory: Path) -> None:
+    Location.of(source).download(directory)
+    _check_adapter(directory, source)
+
+
+def _check_adapter(directory: Path, source: str) -> None:
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (directory / name).is_file():
+            raise ValueError(f"{source} has no {name}: it is no adapter in PEFT form")
+
+
 def _download(source: str, directory: Path) -> None:
     from safetensors import SafetensorError, safe_open
 

@@ -44,8 +44,12 @@ def attach(model_dir: Path, config: Config) -> nn.Module:
     return model
 
 
+def load_tuned(model_dir: Path, adapter_dir: Path, config: Config) -> PeftModel:
+    """The base model in train.dtype with an adapter on it in float32, as its file has it."""
+    return PeftModel.from_pretrained(load_base(model_dir, config), str(adapter_dir))
+
+
 def merge(model_dir: Path, adapter_dir: Path, config: Config, out: Path) -> None:
     """Writes base + adapter as one model in train.dtype: safetensors, config and tokenizer."""
-    tuned = PeftModel.from_pretrained(load_base(model_dir, config), str(adapter_dir))
-    tuned.merge_and_unload().save_pretrained(str(out))
+    load_tuned(model_dir, adapter_dir, config).merge_and_unload().save_pretrained(str(out))
     copy_tokenizer(model_dir, out)

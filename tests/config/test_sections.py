@@ -77,6 +77,7 @@ def test_overrides_are_yaml(write):
         ("seed=-1", "seed: Input should be greater than or equal to 0"),
         ("seed=18446744073709551616", "seed: Input should be less than 9223372036854775808"),
         ("engine={count: 4, max_count: 2}", "engine.max_count (2) is less than what it grows from"),
+        ("serve.adapters={x: a}", "serve.adapters: needs engine.adapter: lora"),
         ("engine.gpus=1.5", "engine.gpus (1.5) is neither a share of one GPU nor whole ones"),
         ("engine={gpus: 0.5, tensor_parallel_size: 2}", "each part has a GPU of its own"),
         ("train={workers: 4, max_workers: 2}", "train.max_workers (2) is less than what it grows"),

@@ -5,6 +5,7 @@ from finished import finish, finish_report
 
 from jobs.serve import served
 from pipelines.config import Config
+from pipelines.serving.served import Served
 
 
 @pytest.fixture
@@ -27,22 +28,38 @@ def test_each_model_is_served_with_its_thresholds(config, capsys):
     made = config()
     export = finish(made, "export")["export"]
     finish_report(made, {"early_stopping": 0.6, "best_of_n": None}, {"early_stopping": 0.31})
-    assert served(made, base=False) == (f"{export.uri}/model", {"early_stopping": 0.31})
+    calibrated = {"calibrated": {"early_stopping": 0.31}}
+    assert served(made, base=False) == Served(
+        "calibrated", f"{export.uri}/model", thresholds=calibrated
+    )
     line = "Thresholds of the calibrated model, where a request names none: early_stopping 0.31\n"
     assert capsys.readouterr().out == line
-    assert served(made, base=True) == ("builtin:smollm2-135m", {"early_stopping": 0.6})
+    base = {"base": {"early_stopping": 0.6}}
+    assert served(made, base=True) == Served("base", "builtin:smollm2-135m", thresholds=base)
+
+
+def test_an_engine_with_adapters_has_the_thresholds_of_both_models(config):
+    made = config(engine={"adapter": "lora"})
+    export = finish(made, "export")["export"]
+    finish_report(made, {"early_stopping": 0.6}, {"early_stopping": 0.31})
+    assert served(made, base=False) == Served(
+        "base",
+        "builtin:smollm2-135m",
+        {"calibrated": f"{export.uri}/adapter"},
+        {"base": {"early_stopping": 0.6}, "calibrated": {"early_stopping": 0.31}},
+    )
 
 
 def test_the_report_of_another_config_is_not_read(config):
     finish_report(config(seed=1), {"early_stopping": 0.6}, {})
-    assert served(config(), base=True)[1] == {}
+    assert served(config(), base=True).thresholds == {"base": {}}
 
 
 @pytest.mark.parametrize("base", [False, True])
 def test_without_a_report_no_threshold_is_measured(config, capsys, base):
     made = config()
     finish(made, "export")
-    assert served(made, base)[1] == {}
+    assert not any(served(made, base).thresholds.values())
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("No thresholds are measured (")
     assert "/report-" in line
@@ -50,13 +67,15 @@ def test_without_a_report_no_threshold_is_measured(config, capsys, base):
 
 
 def test_a_run_without_test_sets_has_no_report(config, capsys):
-    assert served(config(data={"train": [{"name": "capitals"}]}), base=True)[1] == {}
+    assert served(config(data={"train": [{"name": "capitals"}]}), base=True).thresholds == {
+        "base": {}
+    }
     assert "(data.eval is empty, so the run has no report)" in capsys.readouterr().out
 
 
 def test_a_report_without_calibration_queries_chose_none(config, capsys):
     finish_report(config(), {"early_stopping": None}, {})
-    assert served(config(), base=True)[1] == {}
+    assert served(config(), base=True).thresholds == {"base": {}}
     assert "for data.calibration is empty" in capsys.readouterr().out
 
 

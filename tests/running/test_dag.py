@@ -145,6 +145,7 @@ FROM_LABEL = ["label", "examples", "train", "export", "evaluate", "report"]
         ("examples.total=10", FROM_LABEL[1:]),
         ("train.learning_rate=0.1", FROM_LABEL[2:]),
         ("evaluate.num_samples=4", ["evaluate", "report"]),
+        ("engine.adapter=lora", ["evaluate", "report"]),
         ("evaluate.sampling.temperature=0.7", ["evaluate", "report"]),
         ("evaluate.sampling.max_tokens=8", ["evaluate", "report"]),
         ("evaluate.sampling.max_tokens=1024", []),  # what it is by default

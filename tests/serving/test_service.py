@@ -177,6 +177,7 @@ def test_the_budget_is_capped(service):
         ),
         ({"question": "\ud800"}, "question: "),
         ({"question": "Why? " * 300}, "engine.max_model_len"),
+        ({"question": "Why?", "model": "calibrated"}, "model: 'calibrated' is none of base"),
     ],
 )
 def test_bad_requests_are_explained(service, request_, says):
@@ -185,12 +186,38 @@ def test_bad_requests_are_explained(service, request_, says):
     assert says in body
 
 
+def test_one_engine_answers_for_the_base_and_the_calibrated_model(service, tiny, tmp_path):
+    """By the name in a request, the calibrated one by default; to the letter what each draws."""
+    from adapters import write_adapter
+    from ray import serve
+
+    from pipelines.serving.served import Served
+    from pipelines.serving.service import deploy
+
+    both = Served("base", str(tiny), {"calibrated": str(write_adapter(tiny, tmp_path / "adapter"))})
+    made = Config.model_validate(settings(tiny, max_num_seqs=32, max_num_batched_tokens=512))
+    deploy(made, both, name="both", route="/both")
+    asked = {"question": QUESTION, "policy": "best_of_n", "budget": 4}
+    answers = {
+        name: requests.post(f"{URL[: -len('tiny')]}both/answer", json=asked | named, timeout=60)
+        for name, named in {
+            "default": {}, "base": {"model": "base"}, "calibrated": {"model": "calibrated"},
+        }.items()
+    }  # fmt: skip
+    serve.delete("both")
+    samples = {name: answer.json()["samples"] for name, answer in answers.items()}
+    assert samples["default"] == samples["calibrated"] != samples["base"]
+    alone = post(**asked)["samples"]
+    assert [one["text"] for one in samples["base"]] == [one["text"] for one in alone]
+
+
 def test_what_vllm_refuses_is_one_line(service, tiny):
+    from pipelines.serving.served import base_model
     from pipelines.serving.service import deploy
 
     split = Config.model_validate(settings(tiny, tensor_parallel_size=3))
     with pytest.raises(ValueError, match=r"^engine: vLLM does not start: .* heads \(2\)") as told:
-        deploy(split, str(tiny), name="refused", route="/refused")
+        deploy(split, base_model(split), name="refused", route="/refused")
     assert "\n" not in str(told.value)
 
 
