@@ -168,7 +168,7 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
         "label": "f8358d30",
         "examples": "73d5c315",
         "train": "4fd1ecad",
-        "export": "674afe09",
-        "evaluate": "49e47f34",
-        "report": "84e2a3c8",
+        "export": "9bf4806f",
+        "evaluate": "e9952727",
+        "report": "d1c982b8",
     }
