@@ -1,37 +1,36 @@
 """P(True) of given responses under a model, and how well it tells which of them are right."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.config import Config
 from pipelines.method import metrics
 from pipelines.method.calibration_error import plain_ece
+from pipelines.method.metrics import Array, Metric
 
-Array = NDArray[np.float64]
 Scores = tuple[Array, Array]  # confidence and correctness, [queries, samples] each
 RESAMPLES = 1000
-
-
-def _of(metric: metrics.Metric) -> Callable[[Array, Array], float]:
-    return lambda c, correct: float(metric(c, correct, metrics.each_once(len(c)))[0])
-
-
-STATISTICS: dict[str, Callable[[Array, Array], float]] = {
-    "mean_c": lambda confidence, correct: float(confidence.mean()),
+STATISTICS: dict[str, Metric] = {
+    "mean_c": lambda confidence, correct, weights: metrics.mean(confidence.mean(1), weights),
     "ece": plain_ece,
-    "auroc": _of(metrics.auroc),
-    "brier": _of(metrics.brier),
+    "auroc": metrics.auroc,
+    "brier": metrics.brier,
 }
 
 
-def measured(confidence: Array, correct: Array) -> dict[str, float | None]:
-    """Each statistic; None where it is undefined."""
-    found = {name: statistic(confidence, correct) for name, statistic in STATISTICS.items()}
-    found["accuracy"] = float(correct.mean())
+def measured(scores: Scores) -> dict[str, float | None]:
+    """Each statistic, and the accuracy; None where it is undefined."""
+    found = {
+        name: figure(metric, scores)
+        for name, metric in (STATISTICS | {"accuracy": metrics.accuracy}).items()
+    }
     return {name: None if np.isnan(value) else round(value, 4) for name, value in found.items()}
+
+
+def figure(metric: Metric, scores: Scores) -> float:
+    return float(metric(*scores, metrics.each_once(len(scores[0])))[0])
 
 
 def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
@@ -75,21 +74,17 @@ def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
 
 
 def difference(
-    statistic: Callable[[Array, Array], float], base: Scores, trained: Sequence[Scores]
-) -> tuple[float, float, float]:
-    """(mean, low, high) of a statistic's mean over `trained` less that of `base`.
+    metric: Metric, base: Scores, trained: Sequence[Scores]
+) -> tuple[float, list[float] | None]:
+    """The metric's mean over `trained` less that of `base`, and its 95% interval over queries.
 
-    A 95% percentile interval by resampling queries, the same ones of all: paired. NaN where the
-    statistic is undefined.
+    The same queries are resampled for all: paired. None where it is undefined on every resample.
     """
     queries = len(base[0])
+    weights = metrics.resample(queries, RESAMPLES, seed=0)
 
-    def at(rows: Any) -> float:
-        mean = np.mean([statistic(one[0][rows], one[1][rows]) for one in trained])
-        return float(mean - statistic(base[0][rows], base[1][rows]))
+    def apart(weights: Array) -> Array:
+        mean: Array = np.mean([metric(*one, weights) for one in trained], axis=0)
+        return mean - metric(*base, weights)
 
-    draws = np.random.default_rng(0).integers(0, queries, (RESAMPLES, queries))
-    values = np.array([at(rows) for rows in draws])
-    defined = values[~np.isnan(values)]
-    low, high = np.percentile(defined if len(defined) else values, [2.5, 97.5])
-    return at(slice(None)), float(low), float(high)
+    return float(apart(metrics.each_once(queries))[0]), metrics.interval(apart(weights))

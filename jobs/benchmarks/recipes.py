@@ -1,10 +1,11 @@
 """Which recipe of training examples makes the quickstart's model know best when it is right.
 
 Each recipe draws 400 examples from the quickstart's labels and trains an adapter with the train
-stage; then the base model's responses to the in-domain test queries, sampled once, are scored with
-P(True) under the adapter. So recipes differ in confidences alone. Everything lies in the
-quickstart's root, and what is finished there is not done again: the labels of a finished quickstart
-are taken, and a comparison that was cut goes on.
+stage; then the base model's responses to calibration queries, sampled once, are scored with P(True)
+under the adapter. So recipes differ in confidences alone, and the test queries, on which the chosen
+one is reported, have no part in the choice. Everything lies in the quickstart's root, and what is
+finished there is not done again: the labels of a finished quickstart are taken, and a comparison
+that was cut goes on.
 """
 
 import itertools
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.benchmarks.confidences import STATISTICS, difference, measured, score
+from jobs.benchmarks.confidences import STATISTICS, Scores, difference, figure, measured, score
 from jobs.benchmarks.figure import Figure, Reach, apart
 from pipelines import config as configs
 from pipelines import pipeline
@@ -29,17 +30,24 @@ from pipelines.storage.location import Location
 from pipelines.storage.schemas import ADAPTER_DIR
 
 _ROOT = Path(__file__).parent.parent.parent
-# The last two have a smaller share of generation examples: it leaves more for the confidence.
+# The last three have a smaller share of generation examples: it leaves more for the confidence.
 RECIPES: dict[str, dict[str, Any]] = {
     "paper_text": {"loss": "joint", "draw": "even", "generation_ratio": 0.7},
     "public_code": {"loss": "own", "draw": "even", "generation_ratio": 0.7},
     "natural": {"loss": "own", "draw": "natural", "generation_ratio": 0.3},
+    "natural_10": {"loss": "own", "draw": "natural", "generation_ratio": 0.1},
     "weighted": {"loss": "own", "draw": "weighted", "generation_ratio": 0.3},
 }
 SEEDS = 3
-TOTAL, SAMPLES = 400, 8  # examples; responses a test query
+TOTAL, SAMPLES = 400, 8  # examples; responses a query
+FULL = [
+    f"examples.total={TOTAL}",
+    "data.calibration=[{name: capitals, split: calibration},"
+    "{name: arithmetic, split: calibration, limit: 70}]",
+]
 QUICK = [
-    "data={train: [{name: capitals, limit: 8}], eval: [{name: capitals, split: test, limit: 4}]}",
+    "data={train: [{name: capitals, limit: 8}],"
+    "calibration: [{name: capitals, split: calibration, limit: 4}]}",
     "sampling.num_samples=4", "examples.bin_width=0.25",
 ]  # fmt: skip
 
@@ -48,7 +56,7 @@ def run(quick: bool) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as scratch:
         config = configs.load(
             str(_ROOT / "jobs/configs/quickstart.yaml"),
-            [f"root={scratch}", *QUICK] if quick else [f"examples.total={TOTAL}"],
+            [f"root={scratch}", *QUICK] if quick else FULL,
         )
         config = config.model_copy(update={"root": str(_ROOT / config.root)})
         yield from apart(
@@ -71,10 +79,10 @@ def compare(config: Config, names: Sequence[str], seeds: int) -> list[Figure]:
         name: [_read(artifacts[f"scores_{name}_{seed}"]) for seed in range(seeds)] for name in names
     }
     _print_table(base, found)
-    brier = STATISTICS["brier"]
+    brier = partial(figure, STATISTICS["brier"])
     return [
         Figure.of(
-            f"recipes.{name}", "Brier", [(brier(*one), brier(*base)) for one in of_seeds],
+            f"recipes.{name}", "Brier", [(brier(one), brier(base)) for one in of_seeds],
             Reach("at most", 1),
         )
         for name, of_seeds in found.items()
@@ -82,23 +90,19 @@ def compare(config: Config, names: Sequence[str], seeds: int) -> list[Figure]:
 
 
 def _responses(config: Config) -> Step:
-    """The base model's to the in-domain test queries, drawn as the labels' are."""
+    """The base model's to the calibration queries, drawn as the labels' are."""
     few = config.sampling.model_copy(update={"num_samples": SAMPLES})
     config = config.model_copy(update={"sampling": few})
-    titles = sorted({entry.title for entry in config.data.train})
 
     def run(inputs: Mapping[str, Location], out: Location) -> Result:
-        import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        queries = inputs["held_out"].read_table("eval")
         (out / "queries").make_dir()
-        pq.write_table(
-            queries.filter(pc.field("dataset").isin(titles)), f"{out.path}/queries/train.parquet"
-        )
+        queries = inputs["held_out"].read_table("calibration")
+        pq.write_table(queries, f"{out.path}/queries/train.parquet")  # where `label` looks
         return label.run(config, {"queries": out / "queries"}, out)
 
-    return Step("responses", run, label.spec(config) | {"sets": titles}, ("held_out",))
+    return Step("responses", run, label.spec(config), ("held_out",))
 
 
 def _adapter(config: Config, name: str, seed: int) -> Step:
@@ -128,11 +132,9 @@ def _scores(config: Config, name: str, adapter: tuple[str, ...]) -> Step:
         for one in adapter:
             model = PeftModel.from_pretrained(model, f"{inputs[one].path}/{ADAPTER_DIR}")
         rows = inputs["responses"].read_table().sort_by("query_id").to_pylist()
-        confidence, correct = score(config, model, rows)
-        (out / "scores.json").write_json(
-            {"confidence": confidence.tolist(), "correct": correct.tolist()}
-        )
-        found = measured(confidence, correct)
+        scores = score(config, model, rows)
+        (out / "scores.json").write_json([part.tolist() for part in scores])
+        found = measured(scores)
         print(json.dumps({"recipe": name, **found}), flush=True)
         return Result(len(rows), "", found)
 
@@ -140,13 +142,12 @@ def _scores(config: Config, name: str, adapter: tuple[str, ...]) -> Step:
     return Step(f"scores_{name}", run, spec, ("responses", *adapter))
 
 
-def _read(artifact: Location) -> tuple[Any, Any]:
-    """(confidence, correctness), [queries, samples] each."""
-    scores = (artifact / "scores.json").read_json()
-    return np.array(scores["confidence"]), np.array(scores["correct"])
+def _read(artifact: Location) -> Scores:
+    confidence, correct = (artifact / "scores.json").read_json()
+    return np.array(confidence), np.array(correct)
 
 
-def _print_table(base: tuple[Any, Any], found: Mapping[str, list[tuple[Any, Any]]]) -> None:
+def _print_table(base: Scores, found: Mapping[str, list[Scores]]) -> None:
     """Means over seeds, their range, and differences to base with intervals over queries."""
     from rich.console import Console
     from rich.table import Table
@@ -154,12 +155,13 @@ def _print_table(base: tuple[Any, Any], found: Mapping[str, list[tuple[Any, Any]
     table = Table(title="Means over seeds (least, most); differences to base (95% over queries)")
     for column in ("recipe", *STATISTICS):
         table.add_column(column)
-    table.add_row("base", *(f"{statistic(*base):.3f}" for statistic in STATISTICS.values()))
+    table.add_row("base", *(f"{figure(metric, base):.3f}" for metric in STATISTICS.values()))
     for name, of_seeds in found.items():
         cells = []
-        for statistic in STATISTICS.values():
-            values = [statistic(*one) for one in of_seeds]
-            mean, low, high = difference(statistic, base, of_seeds)
+        for metric in STATISTICS.values():
+            values = [figure(metric, one) for one in of_seeds]
+            mean, interval = difference(metric, base, of_seeds)
+            low, high = interval or (np.nan, np.nan)
             cells.append(
                 f"{np.mean(values):.3f} [{min(values):.3f}, {max(values):.3f}]\n"
                 f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"

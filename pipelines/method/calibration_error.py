@@ -41,9 +41,9 @@ def ece(confidence: Array, correct: Array, weights: Array) -> Estimate:
     return _estimate(_in_bins(confidence, correct), weights, _sum, _shrink_sum)
 
 
-def plain_ece(confidence: Array, correct: Array) -> float:
-    """ECE as it is usually reported, alone."""
-    return float(_sum(_in_bins(confidence, correct).mean(0)))
+def plain_ece(confidence: Array, correct: Array, weights: Array) -> Array:
+    """ECE as it is usually reported, alone: a metrics.Metric."""
+    return _sum(mean(_in_bins(confidence, correct), weights))
 
 
 def ks(confidence: Array, correct: Array, weights: Array) -> Estimate:

@@ -24,10 +24,8 @@ def config_of(tiny, root="unused"):
             "model": {"source": str(tiny)},
             "data": {
                 "train": [{"name": "capitals", "limit": 6}],
-                "eval": [
-                    {"name": "capitals", "split": "test", "limit": 4},
-                    {"name": "elements", "split": "test", "limit": 2},
-                ],
+                "calibration": [{"name": "capitals", "split": "calibration", "limit": 4}],
+                "eval": [{"name": "capitals", "split": "test", "limit": 2}],
             },
             "sampling": {"num_samples": 4, "max_tokens": 32},
             "examples": {"total": 16},
@@ -42,17 +40,17 @@ def test_a_difference_is_paired_and_of_the_mean_over_seeds():
     base = draws.uniform(0, 0.5, (20, 4))
     correct = (draws.uniform(size=(20, 4)) < 0.3).astype(float)
     trained = [(base + shift, correct) for shift in (0.1, 0.2)]
-    found = difference(STATISTICS["mean_c"], (base, correct), trained)
-    assert found == pytest.approx((0.15, 0.15, 0.15))
+    mean, interval = difference(STATISTICS["mean_c"], (base, correct), trained)
+    assert [mean, *interval] == pytest.approx([0.15, 0.15, 0.15])
 
 
 def test_a_differences_interval_is_over_queries():
     """Queries differ by 0 or 1 and their samples are alike: the mean of 100 is within .5 +- .1."""
     base = np.zeros((100, 8))
     trained = np.repeat([[0.0], [1.0]], 50, axis=0) + base
-    mean, low, high = difference(STATISTICS["mean_c"], (base, base), [(trained, base)])
+    mean, interval = difference(STATISTICS["mean_c"], (base, base), [(trained, base)])
     assert mean == 0.5
-    assert (low, high) == pytest.approx((0.402, 0.598), abs=0.015)
+    assert interval == pytest.approx([0.402, 0.598], abs=0.015)
 
 
 def test_scores_are_those_of_each_response_alone(tiny):
@@ -95,4 +93,4 @@ def test_a_comparison_goes_on_where_it_was_cut(tiny, tmp_path, monkeypatch, capf
     assert figure.name == "recipes.weighted"
     assert (figure.baseline, figure.ours) == pytest.approx([x["brier"] for x in lines], abs=1e-4)
     (manifest,) = tmp_path.glob("responses-*/_MANIFEST.json")
-    assert json.loads(manifest.read_text())["rows"] == 4  # of the set that is trained on
+    assert json.loads(manifest.read_text())["rows"] == 4  # no test query is looked at
