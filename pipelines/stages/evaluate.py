@@ -4,7 +4,8 @@ Each model's replicas answer every calibration and test query N times, once; all
 replayed from those responses (stage report). Some test queries are then answered live over
 HTTP, and each live answer must agree with the replay of the samples that it used.
 
-The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS) and `live.json`.
+The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS) and `live.json`; of
+a further training run, the calibrated model's alone.
 """
 
 import asyncio
@@ -32,8 +33,9 @@ LIVE_POLICIES = ("early_stopping", "asc")  # one needs confidences, and the othe
 _ROWS_A_FILE = 64  # the rows of files that stand are not answered again by a rerun
 
 
-def spec(config: Config) -> dict[str, Any]:
+def spec(config: Config, models: Sequence[str] = MODELS) -> dict[str, Any]:
     return {
+        "models": list(models),
         "seed": config.seed,
         "model": config.model.source,
         "sampling": config.answering.model_dump(mode="json"),
@@ -45,7 +47,12 @@ def spec(config: Config) -> dict[str, Any]:
     }
 
 
-def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+def run(
+    config: Config,
+    inputs: Mapping[str, Location],
+    out: Location,
+    models: Sequence[str] = MODELS,
+) -> Result:
     from ray import serve
 
     from pipelines.serving.served import base_model, calibrated_model
@@ -60,7 +67,9 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     engines = [tuned] if tuned.adapters else [base_model(config), tuned]
     live: dict[str, Any] = {}
     for served in engines:
-        names = [name for name in served.names if name in MODELS]
+        names = [name for name in served.names if name in models]
+        if not names:
+            continue
         print(f"evaluate: engines of the {' and the '.join(names)} model start", flush=True)
         board = Board()
         handle = deploy(config, served, served.name, "/", board)
@@ -75,10 +84,10 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         finally:
             serve.delete(served.name)
     (out / LIVE_FILE).write_json(live)
-    spent = costs(out)
+    spent = costs(out, models)
     for line in noise(spent):
         print(line, flush=True)
-    return Result(2 * len(rows), str(LABELS), {"live": live, **spent})
+    return Result(len(models) * len(rows), str(LABELS), {"live": live, **spent})
 
 
 def live_thresholds(policy: str, rows: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -101,11 +110,11 @@ def write_rows(rows: list[dict[str, Any]], file: Location) -> None:
     file.filesystem.move(part, file.path)
 
 
-def costs(artifact: Location) -> dict[str, Any]:
+def costs(artifact: Location, models: Sequence[str]) -> dict[str, Any]:
     """Sums of the counters of each model's responses."""
     return {
         name: totals(batch["counters"] for batch in artifact.batches(["counters"], f"{name}-"))
-        for name in MODELS
+        for name in models
     }
 
 

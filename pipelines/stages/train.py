@@ -36,6 +36,7 @@ _EXECUTION = {
     "checkpoint_every",
     "max_failures",
 }
+_STEPS = {"seeds"}  # each is a step of its own
 
 
 def spec(config: Config) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def spec(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "model": config.model.source,
         "confidence": config.confidence.model_dump(mode="json"),
-        "train": config.train.model_dump(mode="json", exclude=_EXECUTION),
+        "train": config.train.model_dump(mode="json", exclude=_EXECUTION | _STEPS),
     }
 
 
