@@ -1,0 +1,58 @@
+"""What is said of a request that is not answered, in the shape that OpenAI's clients read."""
+
+from typing import Any
+
+from fastapi.responses import JSONResponse
+
+from pipelines.config.reading import within
+
+_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+class Refusal(Exception):
+    """status: of HTTP. param: the field that is at fault. code: one word for programs."""
+
+    def __init__(self, status: int, message: str, param: str | None = None, code: str = "invalid"):
+        super().__init__(message)
+        self.status, self.param, self.code = status, param, code
+
+
+def error(
+    status: int, message: str, param: str | None = None, code: str = "invalid"
+) -> JSONResponse:
+    """The response. What of the message cannot be sent, halves of characters, is written out."""
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    text = message.encode(errors="backslashreplace").decode()
+    told = {"message": text, "type": kind, "param": param, "code": code}
+    return JSONResponse({"error": told}, status)
+
+
+async def refused(_: Any, refusal: Any) -> JSONResponse:
+    """To a Refusal."""
+    return error(refusal.status, str(refusal), refusal.param, refusal.code)
+
+
+async def malformed(_: Any, found: Any) -> JSONResponse:
+    """To a RequestValidationError: one fault. FastAPI's own response would hold the request again,
+    of which not all can be sent."""
+    # Without "body". Of what may be of several types, pydantic tells the faults as each of them.
+    faults = [(within(found.body, one["loc"][1:]), one) for one in found.errors()]
+    place, fault = max(faults, key=lambda one: len(one[0]))
+    if fault["type"] == "missing":
+        place = (*place, fault["loc"][-1])
+    param = ".".join(map(str, place))
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        message = "there is no such field"
+    return error(400, f"{param}: {message}" if param else message, param or None)
+
+
+async def unread(_: Any, found: Any) -> JSONResponse:
+    """To what the framework refuses: no such path, no such method there, a body that is no JSON."""
+    code = "not_found" if found.status_code == 404 else "invalid"
+    return error(found.status_code, str(found.detail), code=code)
+
+
+async def failed(_: Any, __: Any) -> JSONResponse:
+    """To any other exception, which the log tells."""
+    return error(500, "the server failed; its log says why", code="internal_error")
