@@ -32,32 +32,6 @@ class Scored:
     cached_tokens: int
 
 
-@dataclass(frozen=True)
-class Drawing:
-    max_tokens: int
-    temperature: float
-    method: str
-    edt_base: float
-    edt_theta: float
-    compat: str
-    top_p: float = 1.0
-    stop: tuple = ()
-
-    @classmethod
-    def of(cls, config):
-        return cls(config.max_tokens, config.temperature, config.method, config.edt_base, config.edt_theta, config.compat)
-
-
-@dataclass
-class Counters:
-    generated_tokens: int = 0
-    prompt_tokens: int = 0
-    scored_tokens: int = 0
-    cached_tokens: int = 0
-    scored_responses: int = 0
-    mass: float = 0.0
-
-
 class Draw(Protocol):
     """A response whose KV blocks the engine still holds. Ends with one of `score`, `release`."""
 
