@@ -23,7 +23,7 @@ from ray.serve.handle import DeploymentHandle
 from pipelines.config import Config
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.metrics import EngineMetrics
-from pipelines.engine.protocol import Engine
+from pipelines.engine.protocol import Drawing, Engine
 from pipelines.engine.sampling import (
     Outcome,
     QuerySampler,
@@ -103,10 +103,11 @@ class Answerer:
     def __init__(self, config: Config, served: Served, board: Board | None = None):
         self._leaving = ExitStack()  # before what may fail, for __del__ closes it
         self._config, self._served = config, served
+        self._drawing = Drawing.of(config.answering)
 
         from pipelines.engine.vllm_engine import VLLMEngine
 
-        self._engine = VLLMEngine.of(config, served.source, config.answering, served.adapters)
+        self._engine = VLLMEngine.of(config, served.source, served.adapters)
         self._leaving.callback(self._engine.shutdown)
         self._post = self._leaving.enter_context(
             board.engine(self._engine.count) if board else nullcontext()
@@ -123,7 +124,7 @@ class Answerer:
         config = self._config
         with self._metrics.query():
             labeled = await label_query(
-                engine, config.seed, row, config.evaluate.num_samples, self._room
+                engine, self._drawing, config.seed, row, config.evaluate.num_samples, self._room
             )
         self._done(config.evaluate.num_samples, labeled["counters"])
         if self._post:
@@ -152,6 +153,7 @@ class Answerer:
             )
         sampler = QuerySampler(
             self._models[model],
+            self._drawing,
             config.seed if request.seed is None else request.seed,
             request.query_id or request.question,
             prompt_ids,
