@@ -1,11 +1,12 @@
 """The config's section `serve`, and what a request may choose of it by `scaling`."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.config.sections import Section
-from pipelines.config.values import Count, Several, Some, Text, nearest
+from pipelines.config.values import Count, Some, Text, nearest
 from pipelines.method.policies import POLICIES, Fallback
 from pipelines.storage.text import short
 
@@ -19,7 +20,7 @@ class Choice(Section):
     preset's, serve.scaling's, or the default's."""
 
     policy: Text | None = None  # when to stop, and what to answer; early_stopping, by default
-    threshold: Threshold | None = None  # what it stops at; the one that the report chose, by default
+    threshold: Threshold | None = None  # what it stops at; the one that was measured, by default
     budget: Count | None = None  # samples at most; evaluate.num_samples, by default
     # samples that are drawn together: one by one, 1 and 2 and 4 and so on, all, or as listed; waves
     schedule: Schedule | None = None
@@ -59,4 +60,4 @@ class ServeConfig(Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of HTTP
     scaling: Choice = Choice()  # of requests that choose nothing
     max_budget: Count = 64  # samples that a request may ask for
-    adapters: dict[Text, Text] = {}  # with engine.adapter lora: more of them, by model name
+    adapters: Mapping[Text, Text] = {}  # with engine.adapter lora: more of them, by model name

@@ -138,8 +138,12 @@ class Prompts:
     def response_text(self, response_ids: Sequence[int]) -> str:
         """The response as text: of special tokens the marks of thoughts alone, with the one that
         the prompt ends in."""
-        shown = [i for i in response_ids if i not in self._unseen]
+        shown = [i for i in response_ids if not self.is_hidden(i)]
         return self.thought + self.tokenizer.decode(shown)
+
+    def is_hidden(self, token: int) -> bool:
+        """Whether a response's text is without it: a special token, and no mark of a thought."""
+        return token in self._unseen
 
     @cached_property
     def _unseen(self) -> frozenset[int]:

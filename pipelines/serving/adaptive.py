@@ -8,6 +8,7 @@ sooner, but leans to short responses, and depends on the timing.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from pipelines.engine.sampling import QuerySampler, Sample
@@ -69,13 +70,13 @@ async def decide(
     plan: Plan,
     room: asyncio.Semaphore,
     seconds: float | None = None,
-    tell: Tell = lambda index, what, more: None,
+    tell: Tell | None = None,
 ) -> Decision:
     """Draws samples as the plan has it, until its policy stops or the budget is spent.
 
     room: samples of all requests that the engine takes at once. seconds: after which it ends with
-    what it has. When it ends, however it does, what is under way in the engine is aborted, draws
-    and scores alike.
+    what it has. tell: is told of each sample as it goes on. When it ends, however it does, what is
+    under way in the engine is aborted, draws and scores alike.
     """
     family = POLICIES[plan.policy]
     tally = family.make(plan.threshold or 0.0).start()
@@ -83,13 +84,16 @@ async def decide(
     used: list[Sample] = []
     reason: Reason = "budget"
 
+    def telling(index: int, what: str, more: object = None) -> None:
+        if tell is not None:
+            tell(index, what, more)
+
     async def sample(index: int) -> Sample:
         async with room:
-            tell(index, "started", None)
-            drawn = await sampler.sample(
-                index, family.needs_confidence, lambda piece: tell(index, "text", piece)
-            )
-        tell(index, "finished", drawn)
+            telling(index, "started")
+            heard = partial(telling, index, "text") if tell is not None else None
+            drawn = await sampler.sample(index, family.needs_confidence, heard)
+        telling(index, "finished", drawn)
         return drawn
 
     try:
@@ -99,7 +103,7 @@ async def decide(
                 tasks += [asyncio.create_task(sample(first + i)) for i in range(size)]
                 async for drawn in _ended(tasks[first:], plan.by_arrival):
                     used.append(await sampler.classed(drawn))
-                    tell(drawn.index, "used", used[-1])
+                    telling(drawn.index, "used", used[-1])
                     if tally.add(used[-1].answer, used[-1].p_true):
                         reason = "policy"
                         break
@@ -113,9 +117,7 @@ async def decide(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await sampler.abort()
-    return Decision(
-        tally.answer(), used, reason, len(tasks), finished, family.needs_confidence
-    )
+    return Decision(tally.answer(), used, reason, len(tasks), finished, family.needs_confidence)
 
 
 async def _ended(tasks: Sequence[asyncio.Task[Sample]], by_arrival: bool) -> AsyncIterator[Sample]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipelines.config.values import Count, Text
-from pipelines.serving.errors import Refusal
+from pipelines.serving.errors import RequestError
 from pipelines.serving.scaling import Scaling
 from pipelines.storage.text import flaw
 
@@ -72,6 +72,7 @@ class Message(_Read):
             return "".join(part.text for part in self.content)
         return self.content or ""
 
+
 class StreamOptions(_Read):
     include_usage: bool = False
 
@@ -128,9 +129,9 @@ class ChatRequest(_Read):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
     def ignored(self) -> list[str]:
-        """Fields that have no effect, by name; Refusal where one asks for what is not done."""
+        """Fields that have no effect, by name; RequestError where one asks for what is not done."""
         others = self.model_extra or {}
         for name in _NOT_DONE:
             if not _nothing(others.get(name)):
-                raise Refusal(400, f"{name}: this server does not do that; leave it out", name)
+                raise RequestError(400, f"{name}: this server does not do that; leave it out", name)
         return sorted(set(others) - {*_NOT_DONE, *_WITHOUT_EFFECT})

@@ -9,7 +9,7 @@ from pipelines.config.reading import within
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
-class Refusal(Exception):
+class RequestError(Exception):
     """status: of HTTP. param: the field that is at fault. code: one word for programs."""
 
     def __init__(self, status: int, message: str, param: str | None = None, code: str = "invalid"):
@@ -28,7 +28,7 @@ def error(
 
 
 async def refused(_: Any, refusal: Any) -> JSONResponse:
-    """To a Refusal."""
+    """To a RequestError."""
     return error(refusal.status, str(refusal), refusal.param, refusal.code)
 
 

@@ -1,7 +1,7 @@
 """`scaling`: how a request has its samples spent, and what comes of it after all defaults.
 
-The layers, each over the one before: the defaults, the config's `serve.scaling`, the preset that the
-model's name ends in, and the request's own object.
+The layers, each over the one before: the defaults, the config's `serve.scaling`, the preset that
+the model's name ends in, and the request's own object.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from pipelines.engine.protocol import Drawing
 from pipelines.method import answers
 from pipelines.method.policies import FALLBACKS, POLICIES
 from pipelines.serving.calibration import Curve
-from pipelines.serving.errors import Refusal
+from pipelines.serving.errors import RequestError
 
 
 class Target(Section):
@@ -80,17 +80,17 @@ def plan(
     seed: int,
     curves: Mapping[str, Curve],
 ) -> Plan:
-    """What a request comes to. curves: of the model, by policy. Refusal where it cannot be had."""
+    """What a request comes to. curves: the model's, by policy. RequestError where it cannot be had."""
     chosen = _layered(config.serve.scaling, preset, asked)
     policy, budget = chosen.policy or "early_stopping", chosen.budget or config.evaluate.num_samples
     if budget > config.serve.max_budget:
-        raise Refusal(
+        raise RequestError(
             400,
             f"scaling.budget: {budget} is over this server's limit, {config.serve.max_budget}",
             "scaling.budget",
         )
     if chosen.fallback is not None and policy != "early_stopping":
-        raise Refusal(400, f"scaling.fallback: {policy} has none", "scaling.fallback")
+        raise RequestError(400, f"scaling.fallback: {policy} has none", "scaling.fallback")
     kind: Kind = "option" if asked.choices else chosen.kind or "none"
     return Plan(
         policy=FALLBACKS[chosen.fallback] if chosen.fallback else policy,
@@ -110,7 +110,11 @@ def _layered(*layers: Choice) -> Choice:
     """The later over the earlier; a threshold or a fallback goes with the policy it was of."""
     found: dict[str, Any] = {}
     for layer in layers:
-        own = {name: value for name in Choice.model_fields if (value := getattr(layer, name)) is not None}
+        own = {
+            name: value
+            for name in Choice.model_fields
+            if (value := getattr(layer, name)) is not None
+        }
         if own.get("policy", found.get("policy")) != found.get("policy"):
             found = {k: v for k, v in found.items() if k not in ("threshold", "fallback")}
         found |= own
@@ -118,7 +122,7 @@ def _layered(*layers: Choice) -> Choice:
         return Choice(**found)
     except ValidationError as error:  # a threshold of the request on another layer's policy
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise Refusal(400, f"scaling: {message}", "scaling") from None
+        raise RequestError(400, f"scaling: {message}", "scaling") from None
 
 
 def _threshold(
@@ -126,14 +130,14 @@ def _threshold(
 ) -> float | None:
     if POLICIES[policy].threshold == "none":
         if target is not None:
-            raise Refusal(400, f"scaling.target: {policy} has no threshold", "scaling.target")
+            raise RequestError(400, f"scaling.target: {policy} has no threshold", "scaling.target")
         return None
     if target is not None:
         return _reaching(policy, target, curve)
     if named is not None:
         return named
     if curve is None or curve.threshold is None:
-        raise Refusal(
+        raise RequestError(
             409,
             f"scaling.threshold: none was measured for {policy}; name one",
             "scaling.threshold",
@@ -146,20 +150,23 @@ def _reaching(policy: str, target: Target, curve: Curve | None) -> float:
     """The threshold of the measured ones that reaches a target."""
     param, code = "scaling.target", "not_calibrated"
     if curve is None or not curve.points:
-        raise Refusal(409, f"scaling.target: nothing was measured for {policy}", param, code)
+        raise RequestError(409, f"scaling.target: nothing was measured for {policy}", param, code)
     if target.accuracy is not None:
         there = [one for one in curve.points if one.accuracy >= target.accuracy]
         if not there:
             best = max(one.accuracy for one in curve.points)
-            raise Refusal(
-                409, f"scaling.target: {policy} reaches an accuracy of {best:.3f} at most", param, code
+            raise RequestError(
+                409,
+                f"scaling.target: {policy} reaches an accuracy of {best:.3f} at most",
+                param,
+                code,
             )
         return min(there, key=lambda one: one.avg_samples).threshold
     most = target.mean_samples or 0.0
     there = [one for one in curve.points if one.avg_samples <= most]
     if not there:
         least = min(one.avg_samples for one in curve.points)
-        raise Refusal(
+        raise RequestError(
             409, f"scaling.target: {policy} takes {least:.2f} samples at least", param, code
         )
     return max(there, key=lambda one: (one.accuracy, -one.avg_samples)).threshold
@@ -172,7 +179,7 @@ def choices_read(asked: Scaling, question: str) -> tuple[str, ...] | None:
     try:
         return of_field(asked.choices).texts
     except ValueError as error:
-        raise Refusal(400, f"scaling.choices: {error}", "scaling.choices") from None
+        raise RequestError(400, f"scaling.choices: {error}", "scaling.choices") from None
 
 
 def waves(schedule: Schedule, budget: int) -> Sequence[int]:

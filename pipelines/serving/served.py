@@ -39,4 +39,4 @@ def calibrated_model(config: Config, export: Location) -> Served:
     if config.engine.adapter == "merged":
         return Served(CALIBRATED, (export / MODEL_DIR).uri)
     own = {CALIBRATED: (export / ADAPTER_DIR).uri}
-    return Served(BASE, config.model.source, own | config.serve.adapters)
+    return Served(BASE, config.model.source, {**own, **config.serve.adapters})

@@ -1,4 +1,4 @@
-"""The Ray Serve app: OpenAI's chat completions that stop when they are sure, and say what they took.
+"""The Ray Serve app: chat completions as OpenAI's, that stop when sure and say what they took.
 
     curl --json '{"messages": [{"role": "user", "content": "What is 7 + 5?"}],
          "scaling": {"kind": "number", "budget": 16}}' localhost:8000/v1/chat/completions
@@ -35,7 +35,7 @@ from pipelines.running import placement
 from pipelines.running.board import Board
 from pipelines.serving.adaptive import Tell, decide
 from pipelines.serving.chat import EFFORTS, ChatRequest
-from pipelines.serving.errors import Refusal, failed, malformed, refused, unread
+from pipelines.serving.errors import RequestError, failed, malformed, refused, unread
 from pipelines.serving.reply import Answered, ChatChoice, ChatCompletion, Message, scaled, usage
 from pipelines.serving.scaling import Plan, plan
 from pipelines.serving.served import Served
@@ -45,7 +45,7 @@ api = FastAPI(
     title="Self-calibrated answers",
     exception_handlers={
         RequestValidationError: malformed,
-        Refusal: refused,
+        RequestError: refused,
         HTTPException: unread,
         Exception: failed,
     },
@@ -82,10 +82,10 @@ class Answerer:
         with self._metrics.query():
             labeled = await label_query(
                 engine,
+                Drawing.of(config.answering),
                 config.seed,
                 row,
                 config.evaluate.num_samples,
-                Drawing.of(config.answering),
                 self._room,
             )
         self._done(config.evaluate.num_samples, labeled["counters"])
@@ -101,7 +101,7 @@ class Answerer:
         prompt_ids = await self._prompt_ids(request, made)
         name, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
 
-        async def answer(tell: Tell) -> ChatCompletion:
+        async def answer(tell: Tell | None) -> ChatCompletion:
             answered = await self._answer(model, made, prompt_ids, tell)
             chosen = answered.decision.chosen.generated
             choice = ChatChoice(
@@ -117,7 +117,7 @@ class Answerer:
             )
 
         if not request.stream:
-            return await answer(lambda index, what, more: None)
+            return await answer(None)
         with_usage = bool(request.stream_options and request.stream_options.include_usage)
         return StreamingResponse(
             events(answer, name, created, request.model or model, with_usage),
@@ -126,7 +126,9 @@ class Answerer:
 
     @api.get("/v1/models")
     async def models(self) -> dict[str, Any]:
-        names = [f"{name}{end}" for name in self._models for end in ("", *map(":{}".format, PRESETS))]
+        names = [
+            f"{name}{end}" for name in self._models for end in ("", *map(":{}".format, PRESETS))
+        ]
         about = {"object": "model", "created": self._started, "owned_by": "selfcal"}
         return {"object": "list", "data": [{"id": name, **about} for name in names]}
 
@@ -140,7 +142,7 @@ class Answerer:
         name = name or self._served.default
         if name not in self._models or (preset and preset not in PRESETS):
             known = ", ".join(self._models)
-            raise Refusal(
+            raise RequestError(
                 404,
                 f"model: {request.model!r} is none of {known}, alone or with one of "
                 f"{', '.join(f':{one}' for one in PRESETS)}",
@@ -152,18 +154,18 @@ class Answerer:
 
     def _plan(self, request: ChatRequest, model: str, preset: Choice) -> Plan:
         answering, asked = self._config.answering, request.scaling
-        drawing = replace(
-            Drawing.of(answering),
-            max_tokens=request.max_completion_tokens or request.max_tokens or answering.max_tokens,
-            method=asked.temperature_kind or answering.method,
-            stop=request.stops,
-        )
-        if request.temperature is not None:
-            drawing = replace(drawing, temperature=request.temperature)
-        if request.top_p is not None:
-            if request.top_p < 1 and drawing.method == "edt":
-                raise Refusal(400, "top_p: it is of scaling.temperature_kind fixed", "top_p")
-            drawing = replace(drawing, top_p=request.top_p)
+        own: dict[str, Any] = {
+            "max_tokens": request.max_completion_tokens or request.max_tokens,
+            "temperature": request.temperature,
+            "method": asked.temperature_kind,
+            "top_p": request.top_p,
+        }
+        chosen = {name: value for name, value in own.items() if value is not None}
+        try:
+            drawing = replace(Drawing.of(answering), **chosen, stop=request.stops)
+        except ValueError as error:
+            param = str(error).partition(":")[0]
+            raise RequestError(400, f"{error} (scaling.temperature_kind)", param) from None
         seed = request.seed if request.seed is not None else asked.seed
         return plan(
             self._config,
@@ -185,28 +187,30 @@ class Answerer:
             # In a thread: a long text takes a while, and others wait for this loop.
             prompt_ids = await asyncio.to_thread(prompts.chat_ids, messages)
         except ValueError as error:
-            raise Refusal(400, f"messages: {error}", "messages") from None
+            raise RequestError(400, f"messages: {error}", "messages") from None
         if len(prompt_ids) > (room := prompts.room(most, made.drawing.max_tokens)):
-            raise Refusal(
+            raise RequestError(
                 400,
-                f"messages: their prompt has {len(prompt_ids)} tokens, and {max(0, room)} fit beside "
-                f"a response of {made.drawing.max_tokens} (max_completion_tokens) in this server's "
-                f"{most} (engine.max_model_len)",
+                f"messages: their prompt has {len(prompt_ids)} tokens, and {max(0, room)} fit "
+                f"beside a response of {made.drawing.max_tokens} (max_completion_tokens) in this "
+                f"server's {most} (engine.max_model_len)",
                 "messages",
                 "context_length_exceeded",
             )
         return prompt_ids
 
-    async def _answer(self, model: str, made: Plan, prompt_ids: list[int], tell: Tell) -> Answered:
+    async def _answer(
+        self, model: str, made: Plan, prompt_ids: list[int], tell: Tell | None
+    ) -> Answered:
         query_id = made.query_id or " ".join(map(str, prompt_ids))
         sampler = QuerySampler(
             self._models[model],
+            made.drawing,
             made.seed,
             query_id,
             prompt_ids,
             made.kind,
             made.choices,
-            made.drawing,
         )
         start = time.monotonic()
         with self._metrics.query():

@@ -17,7 +17,7 @@ _OVER = object()
 
 
 async def events(
-    answer: Callable[[Tell], Awaitable[ChatCompletion]],
+    answer: Callable[[Tell | None], Awaitable[ChatCompletion]],
     name: str,
     created: int,
     model: str,

@@ -225,7 +225,8 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
             if (got["answer"], len(samples)) != (again.answers[-1], again.samples[-1]):
                 raise RuntimeError(
                     f"{row['query_id']}: {policy} at {threshold} answered {got['answer']!r} after "
-                    f"{len(samples)} live, {again.answers[-1]!r} after {again.samples[-1]} in replay"
+                    f"{len(samples)} live, {again.answers[-1]!r} after {again.samples[-1]} in "
+                    "replay"
                 )
             recorded = [one["text"] for one in row["samples"][: len(samples)]]
             counts["runs"] += 1

@@ -1,7 +1,6 @@
 """One query's samples: scored once, counted, in order, and stopped when a policy says so."""
 
 import asyncio
-import math
 from collections import Counter
 
 import pyarrow as pa
@@ -10,13 +9,11 @@ from fakes import PROMPT_TURN, FakeEngine
 
 from pipelines.engine.sampling import (
     QuerySampler,
-    answer_adaptively,
     label_query,
     request_key,
     sample_room,
     totals,
 )
-from pipelines.method.policies import POLICIES, in_order
 from pipelines.storage.schemas import COUNTERS
 
 P_TRUE = {"It is 4.": 0.8, "It is 5.": 0.3, "I do not know.": 0.9}
@@ -113,61 +110,6 @@ def test_a_sample_depends_on_seed_query_and_index_alone():
     assert len(keys) == 8
 
 
-@pytest.mark.parametrize("ahead", [1, 3, 50])
-@pytest.mark.parametrize("policy", ["early_stopping", "asc_conf", "esc", "self_consistency"])
-def test_live_equals_replay_for_any_number_ahead(policy, ahead):
-    threshold = 2 if policy == "esc" else 0.7
-    samples = asyncio.run(label_query(engine(), 0, QUERY, 12, sample_room(16)))["samples"]
-    recorded = [(s["answer"], s["p_true"]) for s in samples]
-    expected = in_order(POLICIES[policy].make(threshold), recorded)
-    fake = engine(delays=True)
-    outcome = asyncio.run(answer_adaptively(sampler(fake), POLICIES[policy], threshold, 12, ahead))
-    assert outcome.answer == expected.answers[-1]
-    assert len(outcome.samples) == expected.samples[-1]
-    assert outcome.stopped == (expected.samples[-1] < 12)
-    assert fake.most_running <= ahead
-    assert fake.running == 0
-
-
-UNSCORED = {"self_consistency", "asc", "asc_beta", "esc", "esc_sliding"}
-
-
-@pytest.mark.parametrize("name", POLICIES)
-def test_only_what_a_policy_needs_is_scored_and_billed(name):
-    """Of a policy that counts votes, each draw's blocks go back at once, and it runs the same."""
-    threshold = 2 if POLICIES[name].threshold == "window" else 0.85
-    samples = asyncio.run(label_query(engine(), 0, QUERY, 12, sample_room(16)))["samples"]
-    recorded = [(s["answer"], s["p_true"]) for s in samples]
-    expected = in_order(POLICIES[name].make(threshold), recorded)
-    fake = engine(delays=True)
-    one = sampler(fake)
-    outcome = asyncio.run(answer_adaptively(one, POLICIES[name], threshold, 12, 1))
-    assert (outcome.answer, len(outcome.samples)) == (expected.answers[-1], expected.samples[-1])
-    drawn = len(outcome.samples)
-    generated = sum(s["num_tokens"] for s in samples[:drawn])
-    assert one.counters.generated_tokens == generated
-    assert one.counters.prompt_tokens == drawn * (3 - 1)
-    if name in UNSCORED:
-        assert fake.scored == []
-        assert fake.released == drawn
-        assert one.counters.scored_tokens == one.counters.scored_responses == 0
-        assert one.counters.mass == 0
-        assert all(math.isnan(s.p_true) and math.isnan(s.mass) for s in outcome.samples)
-    else:
-        assert sorted(fake.scored) == sorted({s["text"] for s in samples[:drawn]})
-        assert one.counters.scored_tokens > 0
-        assert [s.p_true for s in outcome.samples] == [c for _, c in recorded[:drawn]]
-
-
-def test_samples_in_flight_are_cancelled_when_the_policy_stops():
-    fake = FakeEngine(["It is 4."], P_TRUE, delays=True)
-    policy = POLICIES["early_stopping"]
-    outcome = asyncio.run(answer_adaptively(sampler(fake), policy, 0.5, 30, 10))
-    assert outcome.stopped
-    assert len(outcome.samples) == 1
-    assert fake.running == 0
-
-
 def test_a_cancelled_caller_leaves_a_shared_score_to_the_others():
     async def run():
         fake = FakeEngine(["It is 4."], P_TRUE)
@@ -232,18 +174,3 @@ def test_equal_formulas_are_one_answer_and_the_loop_goes_on():
         share = sums[one["answer"]] / sums.total() if one["answer"] else None
         assert one["target"] == (share and pytest.approx(share))
     assert turns > 10  # while a process counted to its limit
-
-
-@pytest.mark.process
-@pytest.mark.parametrize("policy", ["early_stopping", "asc_conf", "self_consistency"])
-def test_live_equals_replay_for_formulas(policy):
-    samples = asyncio.run(
-        label_query(FakeEngine(list(FORMULAS), FORMULAS), 0, FORMULA_QUERY, 12, sample_room(16))
-    )["samples"]
-    expected = in_order(POLICIES[policy].make(0.7), [(s["answer"], s["p_true"]) for s in samples])
-    live = QuerySampler(FakeEngine(list(FORMULAS), FORMULAS, True), 0, "q", [1, 2, 3], "math")
-    outcome = asyncio.run(answer_adaptively(live, POLICIES[policy], 0.7, 12, 5))
-    assert outcome.answer == expected.answers[-1]
-    assert len(outcome.samples) == expected.samples[-1]
-    recorded = [one["answer"] for one in samples[: len(outcome.samples)]]
-    assert [one.answer for one in outcome.samples] == recorded

@@ -9,11 +9,11 @@ from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
 from pipelines.serving.chat import EFFORTS, ChatRequest
-from pipelines.serving.errors import Refusal, malformed, refused, unread
+from pipelines.serving.errors import RequestError, malformed, refused, unread
 
 app = FastAPI(
     exception_handlers={
-        RequestValidationError: malformed, Refusal: refused, HTTPException: unread,
+        RequestValidationError: malformed, RequestError: refused, HTTPException: unread,
     }
 )  # fmt: skip
 USER = {"role": "user", "content": "Why?"}

@@ -7,7 +7,7 @@ from pipelines.config import Config
 from pipelines.config.serving import PRESETS, Choice
 from pipelines.engine.protocol import Drawing
 from pipelines.serving.calibration import Curve
-from pipelines.serving.errors import Refusal
+from pipelines.serving.errors import RequestError
 from pipelines.serving.scaling import Scaling, plan, waves
 
 POINTS = [
@@ -62,15 +62,17 @@ def test_a_threshold_goes_with_its_policy():
     assert planned(**server).threshold == 3
     assert planned({"policy": "early_stopping"}, **server).threshold == 0.5  # not a window of 3
     assert planned({"threshold": 0.7}).threshold == 0.7
-    with pytest.raises(Refusal, match="a window, a whole number") as told:
+    with pytest.raises(RequestError, match="a window, a whole number") as told:
         planned({"threshold": 0.7}, **server)
     assert (told.value.status, told.value.param) == (400, "scaling")
 
 
 def test_what_early_stopping_falls_back_on():
     assert planned({"fallback": "vote"}).policy == "early_stopping_vote"
-    assert planned({"fallback": "vote"}).threshold == 0.5  # of the policy, whatever it falls back on
-    with pytest.raises(Refusal, match=r"scaling\.fallback: best_of_n has none"):
+    assert (
+        planned({"fallback": "vote"}).threshold == 0.5
+    )  # of the policy, whatever it falls back on
+    with pytest.raises(RequestError, match=r"scaling\.fallback: best_of_n has none"):
         planned({"policy": "best_of_n", "fallback": "vote"})
 
 
@@ -101,14 +103,16 @@ def test_a_target_is_reached_as_cheaply_as_was_measured(target, threshold):
     ],
 )
 def test_what_was_not_measured_cannot_be_had(asked, says):
-    with pytest.raises(Refusal, match=says) as told:
+    with pytest.raises(RequestError, match=says) as told:
         planned(asked)
     assert (told.value.status, told.value.code) == (409, "not_calibrated")
 
 
 def test_a_budget_over_the_limit_is_refused_and_not_capped():
     assert planned({"budget": 5}, max_budget=5).budget == 5
-    with pytest.raises(Refusal, match=r"scaling\.budget: 6 is over this server's limit, 5") as told:
+    with pytest.raises(
+        RequestError, match=r"scaling\.budget: 6 is over this server's limit, 5"
+    ) as told:
         planned({"budget": 6}, max_budget=5)
     assert (told.value.status, told.value.param) == (400, "scaling.budget")
 
@@ -122,7 +126,7 @@ def test_choices_are_of_an_option():
     assert planned({"choices": ["A) ice", "B) fire"]}).choices == ("ice", "fire")
     listed = "Which is cold?\n(A) ice\n(B) fire"
     assert planned({"kind": "option"}, question=listed).choices == ("ice", "fire")
-    with pytest.raises(Refusal, match=r"scaling\.choices: choices: expected from 2 to 26"):
+    with pytest.raises(RequestError, match=r"scaling\.choices: choices: expected from 2 to 26"):
         planned({"choices": ["one"]})
 
 
