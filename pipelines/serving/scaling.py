@@ -80,7 +80,7 @@ def plan(
     seed: int,
     curves: Mapping[str, Curve],
 ) -> Plan:
-    """What a request comes to. curves: the model's, by policy. RequestError where it cannot be had."""
+    """What a request comes to; RequestError where it cannot be had. curves: by policy."""
     chosen = _layered(config.serve.scaling, preset, asked)
     policy, budget = chosen.policy or "early_stopping", chosen.budget or config.evaluate.num_samples
     if budget > config.serve.max_budget:
