@@ -62,18 +62,19 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     for served in engines:
         names = [name for name in served.names if name in MODELS]
         print(f"evaluate: engines of the {' and the '.join(names)} model start", flush=True)
-        board = Board()
-        handle = deploy(config, served, served.name, "/", board)
-        try:
-            for name in names:
-                asyncio.run(_collect(config, handle, rows, out, name, board))
-            for name in names:
-                columns = ["query_id", "role", "question", "kind", "choices", "samples"]
-                recorded = out.read_table(f"{name}-", columns).to_pylist()
-                tests = [row for row in recorded if row["role"] == "eval"]
-                live[name] = asyncio.run(_live(config, name, tests))
-        finally:
-            serve.delete(served.name)
+        with Board.open() as board:
+            handle = deploy(config, served, served.name, "/", board)
+            drawn = 0
+            try:
+                for name in names:
+                    drawn += asyncio.run(_collect(config, handle, rows, out, name, board, drawn))
+                for name in names:
+                    columns = ["query_id", "role", "question", "kind", "choices", "samples"]
+                    recorded = out.read_table(f"{name}-", columns).to_pylist()
+                    tests = [row for row in recorded if row["role"] == "eval"]
+                    live[name] = asyncio.run(_live(config, name, tests))
+            finally:
+                serve.delete(served.name)
     (out / LIVE_FILE).write_json(live)
     spent = costs(out)
     for line in noise(spent):
@@ -124,8 +125,12 @@ async def _collect(
     out: Location,
     name: str,
     board: Board,
-) -> None:
-    """Answers every row once, in files as rows end; those that an earlier run wrote stand."""
+    drawn: int,
+) -> int:
+    """Answers every row once, in files as rows end; those that an earlier run wrote stand.
+
+    drawn: samples that the same engines drew for another model, and count. Returns those of this.
+    """
     from ray.exceptions import OutOfMemoryError, RayActorError
     from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -155,8 +160,7 @@ async def _collect(
     progress = Progress(
         f"evaluate: {name}", samples * len(rows), "samples", longest=config.answering.max_tokens
     )
-    others = board.sum()  # what the same engines drew for another model
-    with board.watched(progress, samples * len(done) - (others.done if others else 0)):
+    with board.watched(progress, samples * len(done) - drawn):
         for count, next_one in enumerate(
             asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
         ):
@@ -164,6 +168,7 @@ async def _collect(
             if len(finished) == _ROWS_A_FILE or count == len(left):
                 write_rows(finished, _file(out, name, files))
                 finished, files = [], files + 1
+    return samples * len(left)
 
 
 def _file(out: Location, name: str, number: int) -> Location:

@@ -64,12 +64,13 @@ def run(
     total = pq.ParquetFile(source.filesystem.open_input_file(source.path)).metadata.num_rows
     rows_a_block, blocks_at_once = blocks(config, total)
     samples = config.sampling.num_samples
-    board, before = Board(), samples * labeled_before(out)
+    before = samples * labeled_before(out)
     progress = Progress("label", samples * total, "samples", longest=config.sampling.max_tokens)
     with (
         DataContext.current(context(out)),
         warnings.catch_warnings(),
         placement.engine_actors(engine) as next_actor,
+        Board.open() as board,
         board.watched(progress, before),
     ):
         # Ray Data has no other way yet to say how often an actor may restart.
