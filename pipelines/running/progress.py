@@ -101,8 +101,8 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def watched(progress: Progress, look: Callable[[], Count | None]) -> Iterator[None]:
-    """Shows what `look` counts (None: nothing is known) until the context ends, and then that all is
-    done: what was counted last may be under way yet."""
+    """Shows what `look` counts (None: nothing is known) until the context ends, and then that all
+    is done: what was counted last may be under way yet."""
     with _shown(progress) as show:
 
         def once() -> None:
