@@ -98,8 +98,8 @@ class Board:
         with repeated(post, _POST_EVERY):
             yield post
 
-    def sum(self, before: int = 0) -> Count | None:
-        """All counts together, after so many that were done before; None where none is known."""
+    def sum(self, before: Count | None = None) -> Count | None:
+        """All counts together, and what was done before; None where none is known."""
         import ray
         from ray.exceptions import RayError
 
@@ -107,10 +107,13 @@ class Board:
             now: Count | None = ray.get(self._counts.sum.remote(), timeout=_PATIENCE)
         except RayError:
             return None
-        return now and replace(now, done=before + now.done, kept=before + now.kept)
+        if now is None or before is None:
+            return now
+        done, kept = before.done + now.done, before.done + now.kept
+        return Count(done, before.tokens + now.tokens, kept, now.more)
 
     @contextmanager
-    def watched(self, progress: Progress, before: int = 0) -> Iterator[None]:
+    def watched(self, progress: Progress, before: Count | None = None) -> Iterator[None]:
         """Shows how far all are while the context lasts."""
         with watched(progress, partial(self.sum, before)):
             yield

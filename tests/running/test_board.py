@@ -92,7 +92,7 @@ def test_engines_that_are_killed_are_counted_once_each(engine):
     with Board.open() as board, Board.open() as other:
         one, two = engine.remote(board), engine.remote(board)
         ray.get([one.draw.remote(10, 100, 6), two.draw.remote(8, 80, 8)])
-        once(lambda: board.sum(before=100) == Count(118, 180, 114))
+        once(lambda: board.sum(Count(100, -30)) == Count(118, 150, 114))
         with pytest.raises(RayActorError):
             ray.get(one.die.options(max_task_retries=0).remote())
         ray.kill(two)
@@ -130,7 +130,7 @@ def test_what_is_told_is_told_to_the_end(engine, capsys):
 
     with (
         Board.open() as board,
-        board.watched(Progress("label", 10, "samples"), before=6),
+        board.watched(Progress("label", 10, "samples"), Count(6)),
     ):
         ray.get(engine.remote(board).draw.remote(4, 50, 0))
         once(board.sum)
