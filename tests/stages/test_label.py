@@ -142,10 +142,10 @@ def test_rows_that_are_not_each_query_once_are_no_artifact(found, tmp_path):
         finish(Location.of(str(tmp_path / "queries.parquet")), out)
 
 
-def labeled(root, **engine):
+def labeled(root, make_engine=simulated.SimulatedEngine, **engine):
     """The rows of a run, by query, without what they cost."""
     sampling = {"num_samples": SAMPLES, "max_tokens": 20}
-    simulated.label(str(root), COUNT, sampling, {"max_num_seqs": 8, **engine})
+    simulated.label(str(root), COUNT, sampling, {"max_num_seqs": 8, **engine}, make_engine)
     rows = Location.of(str(root / "label")).read_table().drop_columns("counters")
     return rows.sort_by("query_id")
 
@@ -186,6 +186,25 @@ def test_workers_that_are_killed_at_random_change_nothing(undisturbed, tmp_path)
         killer.join()
     assert killed
     assert rows.equals(undisturbed)
+
+
+def test_an_engine_that_died_and_does_not_start_at_once_is_started_again(undisturbed, tmp_path):
+    """Of a first start, what is wrong would end the run."""
+
+    def make_engine(config):
+        with open(f"{config.root}/starts", "a+") as starts:
+            print("one", file=starts, flush=True)
+            starts.seek(0)
+            number = len(starts.readlines())
+        if number == 2:
+            raise ValueError("no memory is free as yet")
+        engine = simulated.SimulatedEngine(config)
+        if number == 1:
+            engine.draw = lambda prompt_ids, key: os._exit(1)
+        return engine
+
+    assert labeled(tmp_path, make_engine, max_restarts=3).equals(undisturbed)
+    assert len((tmp_path / "starts").read_text().splitlines()) == 3
 
 
 def working():
