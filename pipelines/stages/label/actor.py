@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -13,7 +14,7 @@ from pipelines.config import Config
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.protocol import Engine
 from pipelines.engine.sampling import label_query, sample_room
-from pipelines.running.board import Board, own_name
+from pipelines.running.board import Board
 from pipelines.storage.schemas import LABELS
 
 
@@ -31,7 +32,7 @@ class QueryLabeler:
         try:
             self._engine = make_engine(config)
         except ValueError as error:
-            if board.posted(own_name()):  # it did start once
+            if _restarted():  # the one before did start, or was killed while it did
                 print(f"label: {error}", flush=True)
                 os._exit(1)  # Ray starts another, engine.max_restarts times in all
             # Raised here, Ray prints its whole trace again and again. A row's ends the run.
@@ -39,7 +40,7 @@ class QueryLabeler:
         else:
             print(f"label: it took {time.monotonic() - start:.0f} s to start", flush=True)
             self._leaving.callback(self._engine.shutdown)
-            self._post = self._leaving.enter_context(board.engine(self._engine.count))
+            self._post = self._leaving.enter_context(board.posting(self._engine.count))
         self._metrics = EngineMetrics("label")
         self._mass = MassCheck()
         self._room = sample_room(config.engine.max_num_seqs)
@@ -69,3 +70,13 @@ class QueryLabeler:
 
     def __del__(self) -> None:  # Ray Data's hook for an actor that is about to leave
         self._leaving.close()
+
+
+def _restarted() -> bool:
+    """Whether Ray has started this actor anew."""
+    import ray
+    from ray.util.annotations import RayDeprecationWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RayDeprecationWarning)  # of what Ray itself calls in there
+        return bool(ray.get_runtime_context().was_current_actor_reconstructed)
