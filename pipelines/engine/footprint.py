@@ -19,6 +19,7 @@ from filelock import FileLock
 from pipelines.config import EngineConfig
 from pipelines.method.tokenizer import read_settings
 from pipelines.running import memory
+from pipelines.running.process import began
 
 _GIB = 2**30
 # Of vLLM 0.32 on CPUs, measured with SmolLM2-135M: 690 MiB of the actor and 1,010 of a part's
@@ -89,7 +90,7 @@ def reserve(
                 own = psutil.Process()
                 for earlier in place.glob(f"{own.pid} *"):
                     earlier.unlink()
-                (place / f"{own.pid} {own.create_time()} {wanted.total}").touch()
+                (place / f"{own.pid} {began(own.pid)} {wanted.total}").touch()
                 return
         if time.monotonic() >= deadline:
             raise ValueError(refusal(wanted, engine, spare, len(others)))
@@ -168,7 +169,7 @@ def _to_come(place: Path) -> Iterator[int]:
         pid, started, total = note.name.split()
         try:
             process = psutil.Process(int(pid))
-            if str(process.create_time()) != started:
+            if str(began(process.pid)) != started:
                 raise psutil.NoSuchProcess(process.pid)
             family = [process, *process.children(recursive=True)]
             taken = sum(one.memory_info().rss for one in family)

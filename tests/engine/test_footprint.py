@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import psutil
 import pytest
+from clock import set_clock
 from safetensors.numpy import save_file
 
 from pipelines.config import EngineConfig
@@ -134,7 +135,7 @@ sys.stdin.read()
 
 
 @pytest.mark.process
-def test_engines_that_start_together_count_what_the_others_have_yet_to_take(tmp_path):
+def test_engines_that_start_together_count_what_the_others_have_yet_to_take(monkeypatch):
     import tempfile
 
     environment = {"TMPDIR": tempfile.gettempdir(), "PYTHONPATH": ":".join(sys.path)}
@@ -144,8 +145,10 @@ def test_engines_that_start_together_count_what_the_others_have_yet_to_take(tmp_
     )  # fmt: skip
     try:
         assert other.stdout.readline() == "reserved\n"
-        with pytest.raises(ValueError, match=r"GiB are free beside 1 more that run here"):
-            reserve(NEED, ENGINE, free=lambda: 10 * GIB, patience=0)
+        for seconds in (0, 3600):  # the machine's clock is set meanwhile
+            set_clock(monkeypatch, seconds)
+            with pytest.raises(ValueError, match=r"GiB are free beside 1 more that run here"):
+                reserve(NEED, ENGINE, free=lambda: 10 * GIB, patience=0)
     finally:
         other.communicate("")
     reserve(NEED, ENGINE, free=lambda: 10 * GIB, patience=0)  # it ended, and takes nothing more
