@@ -16,7 +16,7 @@ CONFIG = Config.model_validate(
 )
 
 
-class Joined(Exception):
+class JoinedError(Exception):
     """What would follow needs a Ray."""
 
 
@@ -29,7 +29,7 @@ def test_a_job_joins_its_cluster_prepared_whatever_comes_first(join, monkeypatch
 
     def init():
         seen.append((os.environ.get(cluster.QUIET[0]), os.environ.get("RAY_DATA_LOG_LEVEL")))
-        raise Joined
+        raise JoinedError
 
     for name in (cluster.QUIET[0], "RAY_DATA_LOG_LEVEL"):
         monkeypatch.setenv(name, "")  # and so away again after this test
@@ -40,7 +40,7 @@ def test_a_job_joins_its_cluster_prepared_whatever_comes_first(join, monkeypatch
     monkeypatch.setattr("ray.init", init)
     monkeypatch.setattr(worker, "print_to_stdstream", whole := worker.print_to_stdstream)
     monkeypatch.setattr(memory, "shorten_reports", memory.shorten_reports.__wrapped__)
-    with pytest.raises(Joined):
+    with pytest.raises(JoinedError):
         join()
     assert seen == [("1", "WARNING")]
     assert worker.print_to_stdstream is not whole
