@@ -118,8 +118,9 @@ def tell_job(root: str, stage: str) -> None:
     if _JOB not in os.environ:
         return
     import ray
-    from ray.dashboard.modules.job.common import JobInfoStorageClient, JobStatus
+    from ray.dashboard.modules.job.common import JobInfoStorageClient
     from ray.experimental.internal_kv import internal_kv_get_gcs_client
+    from ray.job_submission import JobStatus
 
     _prepare()
     if not ray.is_initialized():
