@@ -25,7 +25,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from pipelines.config import ConfidenceConfig, Config, DrawConfig, EngineConfig
-from pipelines.engine.arguments import engine_arguments
+from pipelines.engine.arguments import adapter_arguments, engine_arguments
 from pipelines.engine.edt_plugin import LOG_PROBABILITIES
 from pipelines.engine.footprint import need, reserve
 from pipelines.engine.protocol import Generated, Scored
@@ -122,7 +122,9 @@ class VLLMEngine:
             )
         model_dir, *adapter_dirs = here
         if current_platform.is_cpu():
-            reserve(need(model_dir, config.engine), config.engine)
+            lora = adapter_arguments(adapter_dirs)
+            rows = lora["max_loras"] * lora["max_lora_rank"] if lora else 0
+            reserve(need(model_dir, config.engine, rows), config.engine)
         return cls(
             str(model_dir),
             config.engine,

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fakes import FakeEngine
-from labeling import command
+from labeling import QUERIES as QUERIES_OF_A_RUN
+from labeling import command, rows
 from processes import ROOT, command_line, descendants, printed_until, start
 from waiting import once
 
@@ -127,6 +128,31 @@ def test_a_run_whose_replies_are_neither_yes_nor_no_is_stopped_with_one_line(tmp
     assert last.startswith("error: confidence: the reply to the confidence turn starts with Yes or")
     assert done.stderr.count("confidence turn") == 1
     assert not list(tmp_path.glob("label-*/_MANIFEST.json"))
+
+
+def run_with_room(engines, directory, *more):
+    """A run on a machine with memory for so many: its exit status and all that it printed."""
+    (room := directory / "room").mkdir()
+    for number in range(engines):
+        (room / str(number)).touch()
+    run = start(command(directory / "root", *more), os.environ | {"ROOM": str(room)})
+    printed, _ = run.communicate(timeout=300)
+    return run.returncode, printed
+
+
+def test_an_engine_that_was_only_grown_to_stays_out_where_it_does_not_fit(tmp_path):
+    status, printed = run_with_room(1, tmp_path, "--set", "engine.max_count=2")
+    assert status == 0, printed
+    assert printed.count("label: the run goes on with fewer engines: engine: one takes 9.0") == 1
+    assert "Traceback" not in printed
+    assert len(rows(tmp_path / "root")) == QUERIES_OF_A_RUN
+
+
+def test_where_the_engines_that_are_asked_for_do_not_fit_the_run_ends(tmp_path):
+    status, printed = run_with_room(1, tmp_path, "--set", "engine.count=2")
+    assert status == 2, printed
+    assert "\nerror: engine: one takes 9.0 GiB, and 3.0 GiB are free\n" in printed
+    assert "fewer engines" not in printed
 
 
 @pytest.mark.parametrize("found", ["aac", "ab", "abcc", "abd"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pipelines.engine.mass import MassCheck
 from pipelines.engine.protocol import Engine
 from pipelines.engine.sampling import label_query, sample_room
 from pipelines.running.board import Board
+from pipelines.running.placement import own_number
 from pipelines.storage.schemas import LABELS
 
 
@@ -35,6 +37,11 @@ class QueryLabeler:
             if _restarted():  # the one before did start, or was killed while it did
                 print(f"label: {error}", flush=True)
                 os._exit(1)  # Ray starts another, engine.max_restarts times in all
+            if own_number() > config.engine.count:
+                # The run grew to it and can do without. Until its constructor ends, Ray Data gives
+                # it no rows and starts no other in its place; one that raised would end the run.
+                print(f"label: the run goes on with fewer engines: {error}", flush=True)
+                threading.Event().wait()  # Ray ends this process with the stage
             # Raised here, Ray prints its whole trace again and again. A row's ends the run.
             self._wrong = str(error)
         else:
