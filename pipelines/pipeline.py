@@ -63,7 +63,8 @@ def _step(
 
 def _training_run(config: Config, seed: int, models: Sequence[str]) -> list[Step]:
     """Training with a seed, and the responses of models to the same draws whatever the seed."""
-    seeded = config.model_copy(update={"seed": seed})
+    own = config.train.model_copy(update={"seeds": ()})  # a run of its own, in a worker's eyes too
+    seeded = config.model_copy(update={"seed": seed, "train": own})
     return [
         _step(seeded, "train", train, "examples", version=3),
         _step(config, "export", export, "examples", "train", version=2),  # measures its drift

@@ -25,7 +25,7 @@ from pipelines.method.policies import POLICIES, in_order
 from pipelines.running import cluster
 from pipelines.running.board import Board
 from pipelines.running.dag import Result
-from pipelines.running.progress import Progress
+from pipelines.running.progress import Count, Progress
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS, LIVE_FILE, MODELS
 
@@ -71,18 +71,19 @@ def run(
         if not names:
             continue
         print(f"evaluate: engines of the {' and the '.join(names)} model start", flush=True)
-        board = Board()
-        handle = deploy(config, served, served.name, "/", board)
-        try:
-            for name in names:
-                asyncio.run(_collect(config, handle, rows, out, name, board))
-            for name in names:
-                columns = ["query_id", "role", "question", "kind", "choices", "samples"]
-                recorded = out.read_table(f"{name}-", columns).to_pylist()
-                tests = [row for row in recorded if row["role"] == "eval"]
-                live[name] = asyncio.run(_live(config, name, tests))
-        finally:
-            serve.delete(served.name)
+        with Board.open() as board:
+            handle = deploy(config, served, served.name, "/", board)
+            drawn = Count()
+            try:
+                for name in names:
+                    asyncio.run(_collect(config, handle, rows, out, name, board, drawn))
+                for name in names:
+                    columns = ["query_id", "role", "question", "kind", "choices", "samples"]
+                    recorded = out.read_table(f"{name}-", columns).to_pylist()
+                    tests = [row for row in recorded if row["role"] == "eval"]
+                    live[name] = asyncio.run(_live(config, name, tests))
+            finally:
+                serve.delete(served.name)
     (out / LIVE_FILE).write_json(live)
     spent = costs(out, models)
     for line in noise(spent):
@@ -133,8 +134,12 @@ async def _collect(
     out: Location,
     name: str,
     board: Board,
+    drawn: Count,
 ) -> None:
-    """Answers every row once, in files as rows end; those that an earlier run wrote stand."""
+    """Answers every row once, in files as rows end; those that an earlier run wrote stand.
+
+    drawn: what the same engines drew for another model, and count; this model's is added.
+    """
     from ray.exceptions import OutOfMemoryError, RayActorError
     from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -164,12 +169,14 @@ async def _collect(
     progress = Progress(
         f"evaluate: {name}", samples * len(rows), "samples", longest=config.answering.max_tokens
     )
-    others = board.sum()  # what the same engines drew for another model
-    with board.watched(progress, samples * len(done) - (others.done if others else 0)):
+    before = Count(samples * len(done) - drawn.done, -drawn.tokens)
+    with board.watched(progress, before):
         for count, next_one in enumerate(
             asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
         ):
             finished.append(await next_one)
+            drawn.done += samples
+            drawn.tokens += finished[-1]["counters"]["generated_tokens"]
             if len(finished) == _ROWS_A_FILE or count == len(left):
                 write_rows(finished, _file(out, name, files))
                 finished, files = [], files + 1
