@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.config.sections import Section
-from pipelines.config.values import Count, Some, Text, nearest
+from pipelines.config.values import Count, Positive, Some, Text, nearest
 from pipelines.method.policies import POLICIES, Fallback
 from pipelines.storage.text import short
 
@@ -60,4 +60,5 @@ class ServeConfig(Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of HTTP
     scaling: Choice = Choice()  # of requests that choose nothing
     max_budget: Count = 64  # samples that a request may ask for
+    deadline: Positive | None = None  # seconds of a request, which then ends with what it has
     adapters: Mapping[Text, Text] = {}  # with engine.adapter lora: more of them, by model name

@@ -3,9 +3,11 @@
 from typing import Any
 
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from pipelines.config.reading import within
 
+Told = dict[str, Any]
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -17,19 +19,31 @@ class RequestError(Exception):
         self.status, self.param, self.code = status, param, code
 
 
-def error(
-    status: int, message: str, param: str | None = None, code: str = "invalid"
-) -> JSONResponse:
-    """The response. What of the message cannot be sent, halves of characters, is written out."""
+def told(status: int, message: str, param: str | None = None, code: str = "invalid") -> Told:
+    """The body. What of the message cannot be sent, halves of characters, is written out."""
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     text = message.encode(errors="backslashreplace").decode()
-    told = {"message": text, "type": kind, "param": param, "code": code}
-    return JSONResponse({"error": told}, status)
+    return {"error": {"message": text, "type": kind, "param": param, "code": code}}
+
+
+def late(completion: BaseModel) -> JSONResponse:
+    """408, with the answer so far."""
+    error = told(408, "the deadline came first; this is the answer so far", code="deadline")
+    return JSONResponse(completion.model_dump(mode="json") | error, 408)
+
+
+def of_refusal(refusal: RequestError) -> Told:
+    return told(refusal.status, str(refusal), refusal.param, refusal.code)
+
+
+def of_failure() -> Told:
+    """Of any other exception, which the log tells."""
+    return told(500, "the server failed; its log says why", code="internal_error")
 
 
 async def refused(_: Any, refusal: Any) -> JSONResponse:
     """To a RequestError."""
-    return error(refusal.status, str(refusal), refusal.param, refusal.code)
+    return JSONResponse(of_refusal(refusal), refusal.status)
 
 
 async def malformed(_: Any, found: Any) -> JSONResponse:
@@ -44,15 +58,16 @@ async def malformed(_: Any, found: Any) -> JSONResponse:
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         message = "there is no such field"
-    return error(400, f"{param}: {message}" if param else message, param or None)
+    line = f"{param}: {message}" if param else message
+    return JSONResponse(told(400, line, param or None), 400)
 
 
 async def unread(_: Any, found: Any) -> JSONResponse:
     """To what the framework refuses: no such path, no such method there, a body that is no JSON."""
     code = "not_found" if found.status_code == 404 else "invalid"
-    return error(found.status_code, str(found.detail), code=code)
+    status = found.status_code
+    return JSONResponse(told(status, str(found.detail), code=code), status)
 
 
 async def failed(_: Any, __: Any) -> JSONResponse:
-    """To any other exception, which the log tells."""
-    return error(500, "the server failed; its log says why", code="internal_error")
+    return JSONResponse(of_failure(), 500)

@@ -178,7 +178,9 @@ def scaled(answered: Answered, ignored: list[str], details: bool) -> Scaled:
 def _reason(decision: Decision) -> StopReason:
     if decision.reason == "policy":
         return "sure"
-    return "no answer" if decision.answer is None else decision.reason
+    return (
+        "no answer" if (decision.answer, decision.reason) == (None, "budget") else decision.reason
+    )
 
 
 def _receipt(answered: Answered) -> Receipt:

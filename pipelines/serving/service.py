@@ -35,7 +35,7 @@ from pipelines.running import placement
 from pipelines.running.board import Board
 from pipelines.serving.adaptive import Tell, decide
 from pipelines.serving.chat import EFFORTS, ChatRequest
-from pipelines.serving.errors import RequestError, failed, malformed, refused, unread
+from pipelines.serving.errors import RequestError, failed, late, malformed, refused, unread
 from pipelines.serving.reply import Answered, ChatChoice, ChatCompletion, Message, scaled, usage
 from pipelines.serving.scaling import Plan, plan
 from pipelines.serving.served import Served
@@ -118,7 +118,10 @@ class Answerer:
             )
 
         if not request.stream:
-            return await answer(None)
+            completion = await answer(None)
+            if completion.scaling.stop_reason == "deadline":
+                return late(completion)
+            return completion
         with_usage = bool(request.stream_options and request.stream_options.include_usage)
         return StreamingResponse(
             events(answer, name, created, request.model or model, with_usage),
@@ -215,8 +218,10 @@ class Answerer:
         )
         start = time.monotonic()
         with self._metrics.query():
-            decision = await decide(sampler, made, self._room, tell=tell)
+            decision = await decide(sampler, made, self._room, self._config.serve.deadline, tell)
         self._done(decision.started, asdict(sampler.counters))
+        if not decision.used:
+            raise RequestError(408, "no sample ended in time", code="deadline")
         seconds = time.monotonic() - start
         return Answered(made, len(prompt_ids), decision, sampler.counters, seconds)
 

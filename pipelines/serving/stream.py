@@ -6,11 +6,13 @@ follows when it is settled, then the usage, then [DONE].
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from pipelines.engine.sampling import Sample
 from pipelines.serving.adaptive import Tell
+from pipelines.serving.errors import RequestError, of_failure, of_refusal
 from pipelines.serving.reply import ChatCompletion
 
 _OVER = object()
@@ -43,7 +45,15 @@ async def events(
         yield chunk({"role": "assistant", "content": ""})
         while (told := await queue.get()) is not _OVER:
             yield chunk({}, scaling=_told(*told))
-        made = await task
+        try:
+            made = await task
+        except RequestError as error:
+            yield _event(of_refusal(error))
+            return
+        except Exception:
+            logging.getLogger("ray.serve").exception("a request failed amid its stream")
+            yield _event(of_failure())
+            return
         (choice,) = made.choices
         yield chunk({"content": choice.message.content})
         yield chunk({}, choice.finish_reason, scaling=made.scaling.model_dump(mode="json"))
