@@ -188,10 +188,11 @@ def _receipt(answered: Answered) -> Receipt:
     drawn = len(decision.used)
     first = min(decision.used, key=lambda one: one.index).generated.num_tokens
     mean = sum(one.generated.num_tokens for one in decision.used) / drawn
-    # After the first, a sample computes of the prompt what the others did on average.
+    # A further sample computes of the prompt what those after the first did on average.
     further = max(0, spent.prompt_tokens - answered.prompt) / max(1, decision.started - 1)
     budget, score = answered.plan.budget, spent.scored_tokens / drawn
-    full = answered.prompt + (budget - 1) * further + budget * (mean + score)
+    prompts = spent.prompt_tokens + (budget - decision.started) * further
+    full = prompts + budget * (mean + score)
     tokens = spent.prompt_tokens + spent.generated_tokens + spent.scored_tokens
     return Receipt(
         tokens=tokens,

@@ -47,7 +47,7 @@ def test_the_receipt_compares_with_one_sample_and_the_full_budget():
     receipt = scaled(answered(), [], details=False).receipt
     assert receipt.tokens == 28 + 31 + 24
     assert receipt.one_sample == 20 + 10  # sample 0, though it was not the first to end
-    assert receipt.full_budget == 20 + 7 * 2 + 8 * (7 + 8)
+    assert receipt.full_budget == 28 + 3 * 2 + 8 * (7 + 8)
     assert receipt.saved == pytest.approx(1 - 83 / 154)
 
 
