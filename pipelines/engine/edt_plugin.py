@@ -28,8 +28,8 @@ WARM_UP = "edt_warm_up"  # of vLLM's additional_config: compile at the start, no
 # vLLM's V2 runner applies these before EDT, and V1 after it, where a draw stands.
 _PENALTIES = {"frequency_penalty": 0.0, "presence_penalty": 0.0, "repetition_penalty": 1.0}
 # After a draw in both. So would be top_p, top_k and min_p, which vLLM takes from a request of
-# temperature 0: a draw has edt_top_p. Logit bias, bad words, allowed tokens, min_tokens and grammars
-# come before EDT.
+# temperature 0: a draw has edt_top_p. Logit bias, bad words, allowed tokens, min_tokens and
+# grammars come before EDT.
 _AFTER_A_DRAW = ("seed", "thinking_token_budget")
 
 
