@@ -78,9 +78,18 @@ def label_artifact(place: Location) -> Location:
     latest = place / "latest.json"
     known = latest.read_json() if latest.exists() else {}
     if "label" not in known:
-        if len(begun := _begun(place)) == 1:
-            return begun[0]
-        raise ValueError(f"{place.uri}: neither a label artifact nor the root of a run with one")
+        begun = _begun(place)
+        if len(begun) > 1:
+            names = ", ".join(one.name for one in begun)
+            raise ValueError(
+                f"{place.uri}: no label stage is done, and {len(begun)} were begun: {names}; name "
+                "one of these directories"
+            )
+        if not begun:
+            raise ValueError(
+                f"{place.uri}: neither a label artifact nor the root of a run with one"
+            )
+        return begun[0]
     return Location.of(known["label"])
 
 

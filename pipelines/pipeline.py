@@ -3,29 +3,32 @@
     queries -> label -> examples -> train -> export -> evaluate -> report
                                              held_out --^
 
+Each of train.seeds adds a train, an export and an evaluate of its own.
+
 A stage is a module with `spec(config)`, what decides its content, and
 `run(config, inputs, out)`, which reads the artifacts of its inputs and fills a directory.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from pipelines.config import Config
 from pipelines.running import cluster, tracking
-from pipelines.running.dag import Step
+from pipelines.running.dag import Result, Step
 from pipelines.stages import evaluate, examples, export, label, queries, report, train
 from pipelines.storage import models
+from pipelines.storage.location import Location
+from pipelines.storage.schemas import CALIBRATED, MODELS, of_seed
 
 NEEDS_NO_TEST_SETS = ("queries", "held_out", "label", "examples", "train", "export")
 
 
 def steps(config: Config, until: str | None = None) -> list[Step]:
     """The steps of a run, up to and with stage `until`; ValueError where there is no such stage."""
-
-    def step(name: str, stage: Any, *inputs: str, version: int = 1, **more: Any) -> Step:
-        run, spec = partial(stage.run, config, **more), stage.spec(config, **more)
-        return Step(name, run, spec, inputs, version)
-
+    step = partial(_step, config)
+    seeds = config.train.seeds
     every = [
         # A limit is in a seeded order, and a sum stands once, in one split.
         step("queries", queries, roles=("train",), version=3),
@@ -34,18 +37,51 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
         step("label", label, "queries", version=2),
         # Two pools; an example's task decides its loss, it may weigh, and ends are trained.
         step("examples", examples, "label", version=2),
-        step("train", train, "examples", version=3),
-        step("export", export, "examples", "train", version=2),  # measures its drift
-        step("evaluate", evaluate, "held_out", "export", version=2),
+        *_training_run(config, config.seed, MODELS),
+        # The base model has answered.
+        *(_again(one, s) for s in seeds for one in _training_run(config, s, [CALIBRATED])),
         # Means over many orders, paired differences, and savings at equal accuracy.
-        step("report", report, "held_out", "label", "examples", "train", "evaluate", version=2),
-    ]
+        step(
+            "report", report, "held_out", "label", "examples", "train", "evaluate",
+            *(of_seed("evaluate", s) for s in seeds), version=2,
+        ),
+    ]  # fmt: skip
     names = [one.name for one in every]
     if until is not None and until not in names:
         raise ValueError(f"--until: {until!r} is none of {', '.join(names)}")
     if until not in NEEDS_NO_TEST_SETS and not config.data.eval:
         raise ValueError("config: data.eval is empty; name test sets, or stop with --until export")
     return every[: names.index(until) + 1] if until else every
+
+
+def _step(
+    config: Config, name: str, stage: Any, *inputs: str, version: int = 1, **more: Any
+) -> Step:
+    run, spec = partial(stage.run, config, **more), stage.spec(config, **more)
+    return Step(name, run, spec, inputs, version)
+
+
+def _training_run(config: Config, seed: int, models: Sequence[str]) -> list[Step]:
+    """Training with a seed, and the responses of models to the same draws whatever the seed."""
+    own = config.train.model_copy(update={"seeds": ()})  # a run of its own, in a worker's eyes too
+    seeded = config.model_copy(update={"seed": seed, "train": own})
+    return [
+        _step(seeded, "train", train, "examples", version=3),
+        _step(config, "export", export, "examples", "train", version=2),  # measures its drift
+        _step(config, "evaluate", evaluate, "held_out", "export", version=2, models=models),
+    ]
+
+
+def _again(step: Step, seed: int) -> Step:
+    """A step of a further training run: its name and those of its run's steps end in the seed."""
+    own = {name: of_seed(name, seed) for name in ("train", "export", "evaluate")}
+    inputs = [own.get(name, name) for name in step.inputs]
+
+    def run(artifacts: Mapping[str, Location], out: Location) -> Result:
+        named = {name: artifacts[own.get(name, name)] for name in step.inputs}
+        return step.run(named, out)
+
+    return replace(step, name=own[step.name], run=run, inputs=inputs)
 
 
 def check(config: Config) -> None:

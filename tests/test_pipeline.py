@@ -210,6 +210,28 @@ def test_a_second_run_does_nothing_and_says_so(finished, config):
     assert job(config, "--plan").count("done ") == len(STAGES)
 
 
+def test_another_seed_trains_again_beside_what_stands(finished, config):
+    """And the report tells how far both runs are apart; the base model is not asked again."""
+    root, _ = finished
+    first = json.loads((artifact(root, "report") / "metrics.json").read_text())
+    before = modified(root)
+    printed = job(config, "--set", "train.seeds=[1]")
+    assert printed.count("done before") == len(STAGES) - 1
+    assert "Over 2 training runs (seeds 0, 1)" in printed
+    after = modified(root)
+    assert {file: after[file] for file in before} == before
+    adapters = [artifact(root, name) / "adapter" for name in ("train", "train_seed_1")]
+    first_weights, weights = [(one / "adapter_model.safetensors").read_bytes() for one in adapters]
+    assert first_weights != weights
+    responses = artifact(root, "evaluate_seed_1")
+    assert {file.name.partition("-")[0] for file in responses.glob("*.parquet")} == {"calibrated"}
+    results = json.loads((artifact(root, "report") / "metrics.json").read_text())
+    assert results["datasets"] == first["datasets"]
+    for runs in results["training_runs"].values():
+        assert list(runs) == ["0", "1"]
+        assert runs["0"]["differences"] != runs["1"]["differences"]
+
+
 def test_one_key_reruns_only_what_depends_on_it(finished, config):
     before = modified(finished[0])
     printed = job(config, "--set", "evaluate.thresholds=[0.5]")

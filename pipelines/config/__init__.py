@@ -7,12 +7,12 @@ the key.
 from pipelines.config.reading import load
 from pipelines.config.sections import (
     ConfidenceConfig,
-    Config,
     DatasetConfig,
     DrawConfig,
     EngineConfig,
     SamplingConfig,
 )
+from pipelines.config.whole import Config
 
 __all__ = [
     "ConfidenceConfig",

@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pipelines.config import yaml12
-from pipelines.config.sections import Config
 from pipelines.config.values import nearest
+from pipelines.config.whole import Config
 from pipelines.storage.text import flaw, short
 
 

@@ -1,4 +1,4 @@
-"""The config's keys, their types and defaults: frozen pydantic models.
+"""The config's sections: keys, types and defaults, as frozen pydantic models.
 
 Field comments are the config reference (README.md lists the same keys).
 """
@@ -17,8 +17,10 @@ from pydantic import (
 from pipelines.config.values import (
     Count,
     Date,
+    Different,
     Distinct,
     Positive,
+    Seed,
     Several,
     Some,
     Text,
@@ -30,7 +32,7 @@ from pipelines.method.template import PLAIN, RESERVED, Chat
 from pipelines.storage.text import short
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     """True is no number, and neither is "32"; nor is .inf where one is wanted."""
 
     model_config = ConfigDict(
@@ -38,7 +40,7 @@ class _Section(BaseModel):
     )
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     source: Text  # a directory, a hub id, s3://..., or builtin:smollm2-135m
     template: dict[str, JsonValue] = {}  # variables of its chat template, e.g. enable_thinking
     system: Text | None = None  # a system prompt; the template's own, by default
@@ -57,7 +59,7 @@ class ModelConfig(_Section):
         return template
 
 
-class DatasetConfig(_Section):
+class DatasetConfig(Section):
     """An entry of data.train, data.calibration or data.eval."""
 
     name: Text  # capitals, arithmetic, elements, gsm8k, svamp, object_counting, jsonl
@@ -81,7 +83,7 @@ class DatasetConfig(_Section):
         return self
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     train: Some[DatasetConfig]  # labeled and trained on
     calibration: Several[DatasetConfig] = ()  # thresholds are chosen here
     eval: Several[DatasetConfig] = ()  # results are reported on
@@ -102,7 +104,7 @@ Method = Literal["edt", "fixed"]
 Temperature = Annotated[float, Field(gt=0, le=1000)]
 
 
-class _EdtConfig(_Section):
+class _EdtConfig(Section):
     edt_base: Annotated[float, Field(ge=0.001, le=1)] = 0.8  # N_edt
     edt_theta: Annotated[float, Field(ge=0, le=1000)] = 1.0  # theta of EDT
     compat: Literal["none", "paper_code"] = "none"  # paper_code: its entropy, without log Z
@@ -124,12 +126,12 @@ class EvaluateSamplingConfig(_EdtConfig):  # of evaluation and serving: Config.a
     temperature: Temperature = 1.0  # the paper's; with method edt, T0
 
 
-class ConfidenceConfig(_Section):
+class ConfidenceConfig(Section):
     kind: Literal["yes", "yes_top20", "yes_no"] = "yes"  # p(Yes); Yes in the top 20; a share
     question: Text | None = None  # what to ask after a response; the paper's, by default
 
 
-class EngineConfig(_Section):
+class EngineConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # of weights and KV cache
     count: Count = 1  # engines in the label stage, replicas in evaluate
     max_count: Count | None = None  # engines to grow to where nodes come; count, by default
@@ -155,7 +157,7 @@ class EngineConfig(_Section):
         return self.max_count or self.count
 
 
-class ExamplesConfig(_Section):
+class ExamplesConfig(Section):
     total: Count = 100_000  # examples to train on; fewer where the labels have fewer
     generation_ratio: Unit = 0.7  # share of generation examples; 0.8 for Qwen and R1
     eta: Unit = 0.75  # generation examples want SSC > eta
@@ -168,14 +170,14 @@ class ExamplesConfig(_Section):
     target: Literal["ssc", "p_true", "vote"] = "ssc"  # the others are ablations
 
 
-class LoraConfig(_Section):
+class LoraConfig(Section):
     r: Count = 32  # rank
     alpha: Count = 16  # scale, over r
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05  # on the adapter's input
     targets: Distinct[Text] = ("q_proj", "v_proj")  # modules that get an adapter
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     learning_rate: Positive = 5e-5  # AdamW's peak; cosine over optimizer steps
     epochs: Count = 1  # passes over the examples
     batch_size: Count = 64  # sequences a step, over all workers; the public script has 256
@@ -196,6 +198,7 @@ class TrainConfig(_Section):
     threads: Count | None = None  # CPU only: of a worker; its share of the machine's, by default
     checkpoint_every: Count = 50  # optimizer steps
     max_failures: Annotated[int, Field(ge=0)] = 3  # resumes from the last checkpoint
+    seeds: Different[Seed] = ()  # of more training runs, to report how far they differ
 
     @property
     def most(self) -> int:
@@ -203,7 +206,7 @@ class TrainConfig(_Section):
         return self.max_workers or self.workers
 
 
-class EvaluateConfig(_Section):
+class EvaluateConfig(Section):
     num_samples: Count = 16  # N responses a test query, and the largest budget
     sampling: EvaluateSamplingConfig = EvaluateSamplingConfig()
     # these seven, by default
@@ -226,7 +229,7 @@ class EvaluateConfig(_Section):
         return policies
 
 
-class ServeConfig(_Section):
+class ServeConfig(Section):
     host: Text = "127.0.0.1"  # 0.0.0.0 to answer other machines
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of HTTP
     samples_ahead: Count = 1  # samples a request keeps in flight; extra ones are cancelled
@@ -234,67 +237,6 @@ class ServeConfig(_Section):
     adapters: dict[Text, Text] = {}  # with engine.adapter lora: more of them, by model name
 
 
-class TrackingConfig(_Section):
+class TrackingConfig(Section):
     mlflow: Text | None = None  # an MLflow server or store to log runs to; none, by default
     experiment: Text = "selfcal"  # what its runs are listed under
-
-
-class Config(_Section):
-    root: Text  # where artifacts go: a directory or s3://bucket/path
-    # of samples, limits, example selection, training and bootstraps
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    model: ModelConfig
-    data: DataConfig
-    sampling: SamplingConfig = SamplingConfig()
-    confidence: ConfidenceConfig = ConfidenceConfig()
-    engine: EngineConfig = EngineConfig()
-    examples: ExamplesConfig = ExamplesConfig()
-    train: TrainConfig = TrainConfig()
-    evaluate: EvaluateConfig = EvaluateConfig()
-    serve: ServeConfig = ServeConfig()
-    tracking: TrackingConfig = TrackingConfig()
-
-    @property
-    def answering(self) -> DrawConfig:
-        """How responses are drawn where they answer: in evaluation and by the service."""
-        own = self.evaluate.sampling
-        most = own.max_tokens or self.sampling.max_tokens
-        return DrawConfig(**own.model_dump(exclude={"max_tokens"}), max_tokens=most)
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        for key, least, most in (
-            ("engine.max_count", self.engine.count, self.engine.most),
-            ("train.max_workers", self.train.workers, self.train.most),
-        ):
-            if most < least:
-                raise ValueError(f"{key} ({most}) is less than what it grows from ({least})")
-        if self.train.most > self.train.batch_size:
-            raise ValueError(
-                f"train.batch_size ({self.train.batch_size}) has no row for each of "
-                f"{self.train.most} workers"
-            )
-        if self.serve.adapters and self.engine.adapter != "lora":
-            raise ValueError("serve.adapters: needs engine.adapter: lora")
-        if taken := {"base", "calibrated"} & set(self.serve.adapters):
-            raise ValueError(f"serve.adapters: {min(taken)} is this run's own; choose another name")
-        parts, gpus = self.engine.tensor_parallel_size, self.engine.gpus
-        if gpus > 1 and gpus % 1:
-            raise ValueError(f"engine.gpus ({gpus:g}) is neither a share of one GPU nor whole ones")
-        if parts > 1 and gpus not in (0, 1):
-            raise ValueError(
-                f"engine.gpus ({gpus:g}): with engine.tensor_parallel_size ({parts}) each part "
-                "has a GPU of its own; set it to 1, or to 0 on CPUs"
-            )
-        if self.engine.batch_invariant and not self.engine.gpus:
-            raise ValueError("engine.batch_invariant: vLLM has this mode on GPUs alone")
-        for key, most in (
-            ("sampling.max_tokens", self.sampling.max_tokens),
-            ("evaluate.sampling.max_tokens", self.answering.max_tokens),
-        ):
-            if most >= self.engine.max_model_len:
-                raise ValueError(
-                    f"{key} ({most}) leaves no room for a prompt in engine.max_model_len "
-                    f"({self.engine.max_model_len})"
-                )
-        return self

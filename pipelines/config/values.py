@@ -45,10 +45,12 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[float, Field(gt=0)]
 Text = Annotated[str, AfterValidator(_plain)]
 T = TypeVar("T")
 Several = Annotated[tuple[T, ...], Field(strict=False)]  # from YAML's lists
 Some = Annotated[Several[T], AfterValidator(_some)]
+Different = Annotated[Several[T], AfterValidator(_distinct)]
 Distinct = Annotated[Some[T], AfterValidator(_distinct)]
 Date = Annotated[datetime.date, BeforeValidator(_date)]

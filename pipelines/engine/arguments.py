@@ -29,7 +29,7 @@ def engine_arguments(
 
     adapters: directories in PEFT form, each of which requests may name.
     """
-    optional = _adapter_arguments([*adapters])
+    optional = adapter_arguments([*adapters])
     if current_platform.is_cpu():
         optional |= _prepare_cpu(engine)
     if engine.tensor_parallel_size > 1:
@@ -61,8 +61,10 @@ def engine_arguments(
     }
 
 
-def _adapter_arguments(adapters: list[Path]) -> dict[str, Any]:
-    """ValueError where an adapter's rank is larger than any that vLLM takes."""
+def adapter_arguments(adapters: list[Path]) -> dict[str, Any]:
+    """Those of its LoRA: none without adapters.
+
+    ValueError where an adapter's rank is larger than any that vLLM takes."""
     if not adapters:
         return {}
     rank = max(json.loads((one / "adapter_config.json").read_text())["r"] for one in adapters)

@@ -2,7 +2,8 @@
 
 Where the project is installed, a plain server takes it as a request argument:
 
-    vllm serve MODEL      then      {"temperature": 1.0, "vllm_xargs": {"edt_t0": 0.8}, ...}
+    vllm serve MODEL --generation-config vllm
+    {"temperature": 1.0, "vllm_xargs": {"edt_t0": 0.8}, ...}
 """
 
 from collections.abc import Mapping
@@ -31,6 +32,11 @@ _PENALTIES = {"frequency_penalty": 0.0, "presence_penalty": 0.0, "repetition_pen
 # temperature 0: a draw has edt_top_p. Logit bias, bad words, allowed tokens, min_tokens and
 # grammars come before EDT.
 _AFTER_A_DRAW = ("seed", "thinking_token_budget")
+# vLLM's server fills in what a request leaves out.
+_NOT_NAMED = (
+    ", or where no request names it, start vllm serve with --generation-config vllm, for the "
+    "model's generation_config.json does"
+)
 
 
 @dataclass(frozen=True)
@@ -77,12 +83,16 @@ class _Request:
         if request.key is not None and not 0 <= request.key < 2**63:
             raise ValueError("edt_key must be a whole number in [0, 2**63)")
         if request.key is None and params.temperature != 1.0:
-            raise ValueError("EDT sets the temperature: leave the request's own at 1.0")
+            raise ValueError(
+                f"EDT sets the temperature: leave the request's own at 1.0{_NOT_NAMED}"
+            )
         if request.key is not None and params.temperature != 0.0:
             raise ValueError("edt_key makes the draw: set the request's temperature to 0")
         for name, none in _PENALTIES.items():
             if getattr(params, name) != none:
-                raise ValueError(f"{name}: vLLM applies it before EDT or after it; leave it out")
+                raise ValueError(
+                    f"{name}: vLLM applies it before EDT or after it; leave it out{_NOT_NAMED}"
+                )
         for name in _AFTER_A_DRAW if request.key is not None else ():
             if getattr(params, name) is not None:
                 raise ValueError(f"{name}: it does nothing where edt_key draws; leave it out")

@@ -19,6 +19,7 @@ from filelock import FileLock
 from pipelines.config import EngineConfig
 from pipelines.method.tokenizer import read_settings
 from pipelines.running import memory
+from pipelines.running.process import began
 
 _GIB = 2**30
 # Of vLLM 0.32 on CPUs, measured with SmolLM2-135M: 690 MiB of the actor and 1,010 of a part's
@@ -37,32 +38,42 @@ class Need:
     kv_cache: int
     logits: int  # with the activations of a forward
     processes: int
+    adapters: int = 0  # room for them, used or not
 
     @property
     def total(self) -> int:
         return sum(astuple(self))
 
 
-def need(model_dir: Path, engine: EngineConfig) -> Need:
-    """Of an engine on CPUs, from the headers of its weights and the model's config.json."""
+def need(model_dir: Path, engine: EngineConfig, lora_rows: int = 0) -> Need:
+    """Of an engine on CPUs, from the headers of its weights and the model's config.json.
+
+    lora_rows: of vLLM's LoRA, the ranks of all slots together.
+    """
     settings = read_settings(model_dir, "config.json", str(model_dir))
     if isinstance(text := settings.get("text_config"), dict):
         settings |= text
     size = 4 if engine.dtype == "float32" else 2  # of a float32 model, `auto` makes bfloat16
     parts = engine.tensor_parallel_size
-    weights = _weights(model_dir, size)
+    tensors = list(_tensors(model_dir))
+    weights = sum(math.prod(one.shape) * one.bytes_each(size) for one in tensors)
+    # Of every matrix, a target of the adapters or not, each slot has A and B; a part at most all.
+    widths = [one.lora_width for one in tensors]
+    if not any("lm_head" in one.name for one in tensors):  # tied weights, but a slot of its own
+        widths.append(_size(settings, "vocab_size") + _size(settings, "hidden_size"))
+    adapters = parts * lora_rows * sum(widths) * size
     processes = _ACTOR + parts * _PART
     if engine.kv_cache_gib is not None:
         kv_cache = parts * engine.kv_cache_gib * _GIB
     else:  # a part fills up its share of its NUMA node's memory
         machine = min(psutil.virtual_memory().total // _numa_nodes(), memory.total())
         share = engine.gpu_memory_utilization * machine
-        kv_cache = max(0, int(parts * (share - _PART) - weights))
+        kv_cache = max(0, int(parts * (share - _PART) - weights - adapters))
     hidden = _size(settings, "hidden_size")
     inner = _size(settings, "intermediate_size") or 4 * hidden
     logits = _COPIES * 4 * engine.max_num_seqs * _size(settings, "vocab_size")
     activations = engine.max_num_batched_tokens * (4 * hidden + 2 * inner) * size
-    return Need(weights, kv_cache, logits + activations, processes)
+    return Need(weights, kv_cache, logits + activations, processes, adapters)
 
 
 def reserve(
@@ -89,7 +100,7 @@ def reserve(
                 own = psutil.Process()
                 for earlier in place.glob(f"{own.pid} *"):
                     earlier.unlink()
-                (place / f"{own.pid} {own.create_time()} {wanted.total}").touch()
+                (place / f"{own.pid} {began(own.pid)} {wanted.total}").touch()
                 return
         if time.monotonic() >= deadline:
             raise ValueError(refusal(wanted, engine, spare, len(others)))
@@ -114,6 +125,8 @@ def refusal(wanted: Need, engine: EngineConfig, spare: int, others: int) -> str:
         )
     if engine.dtype == "float32" and wanted.weights > wanted.total / 10:
         advice.append("set engine.dtype to bfloat16, which halves the weights")
+    if wanted.adapters > wanted.total / 10:
+        advice.append("set engine.adapter to merged")
     advice.append("free some memory")
     parts = {
         "weights": wanted.weights,
@@ -121,6 +134,8 @@ def refusal(wanted: Need, engine: EngineConfig, spare: int, others: int) -> str:
         "logits and activations": wanted.logits,
         "processes": wanted.processes,
     }
+    if wanted.adapters:
+        parts["adapters"] = wanted.adapters
     takes = ", ".join(f"{name} {size / _GIB:.1f}" for name, size in parts.items())
     beside = f" beside {others} more that run here" if others else ""
     return (
@@ -129,26 +144,38 @@ def refusal(wanted: Need, engine: EngineConfig, spare: int, others: int) -> str:
     )
 
 
-def _weights(model_dir: Path, size: int) -> int:
+@dataclass(frozen=True)
+class _Tensor:
+    name: str
+    kind: str  # safetensors' name of its type
+    shape: tuple[int, ...]
+
+    def bytes_each(self, size: int) -> int:
+        """size: of engine.dtype."""
+        return size if self.kind in _FLOATS else _INTS[self.kind]
+
+    @property
+    def lora_width(self) -> int:
+        """Numbers of A and B together, a rank: in + out, for each expert that it holds."""
+        return math.prod(self.shape[:-2]) * sum(self.shape[-2:]) if len(self.shape) > 1 else 0
+
+
+def _tensors(model_dir: Path) -> Iterator[_Tensor]:
     from safetensors import SafetensorError, safe_open
 
     index = read_settings(model_dir, "model.safetensors.index.json", str(model_dir))
     everything = {file.name for file in model_dir.glob("*.safetensors")}
-    total = 0
     # Some publish the same weights in files for another library, too.
     for name in set(index.get("weight_map", {}).values()) or everything:
         try:
             with safe_open(model_dir / name, "numpy") as tensors:
                 for key in tensors.keys():  # noqa: SIM118
                     one = tensors.get_slice(key)
-                    kind = one.get_dtype()
-                    bytes_each = size if kind in _FLOATS else _INTS[kind]
-                    total += math.prod(one.get_shape()) * bytes_each
+                    yield _Tensor(key, one.get_dtype(), tuple(one.get_shape()))
         except (SafetensorError, FileNotFoundError) as error:
             raise ValueError(
                 f"model.source: {model_dir / name} is not whole ({error}); fetch it anew"
             ) from None
-    return total
 
 
 def _size(settings: dict[str, Any], key: str) -> int:
@@ -168,7 +195,7 @@ def _to_come(place: Path) -> Iterator[int]:
         pid, started, total = note.name.split()
         try:
             process = psutil.Process(int(pid))
-            if str(process.create_time()) != started:
+            if str(began(process.pid)) != started:
                 raise psutil.NoSuchProcess(process.pid)
             family = [process, *process.children(recursive=True)]
             taken = sum(one.memory_info().rss for one in family)

@@ -16,7 +16,7 @@ from vllm.platforms import current_platform
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from pipelines.config import ConfidenceConfig, Config, EngineConfig
-from pipelines.engine.arguments import engine_arguments
+from pipelines.engine.arguments import adapter_arguments, engine_arguments
 from pipelines.engine.footprint import need, reserve
 from pipelines.engine.protocol import Counters, Drawing
 from pipelines.engine.vllm_draw import VLLMDraw
@@ -106,7 +106,9 @@ class VLLMEngine:
             )
         model_dir, *adapter_dirs = here
         if current_platform.is_cpu():
-            reserve(need(model_dir, config.engine), config.engine)
+            lora = adapter_arguments(adapter_dirs)
+            rows = lora["max_loras"] * lora["max_lora_rank"] if lora else 0
+            reserve(need(model_dir, config.engine, rows), config.engine)
         return cls(
             str(model_dir),
             config.engine,

@@ -59,9 +59,7 @@ def connect(config: Config) -> None:
     """
     import ray
 
-    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "WARNING")  # read when ray.data is imported
-    os.environ.setdefault(*QUIET)
-    memory.shorten_reports()
+    _prepare()
     if ray.is_initialized():
         return
     if "RAY_ADDRESS" in os.environ or _JOB in os.environ:
@@ -99,6 +97,13 @@ def _environment(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
+def _prepare() -> None:
+    """What this process needs before it joins a cluster or starts one, whoever is first."""
+    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "WARNING")  # read when ray.data is imported
+    os.environ.setdefault(*QUIET)
+    memory.shorten_reports()
+
+
 def _free_port() -> int:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
@@ -113,9 +118,11 @@ def tell_job(root: str, stage: str) -> None:
     if _JOB not in os.environ:
         return
     import ray
-    from ray.dashboard.modules.job.common import JobInfoStorageClient, JobStatus
+    from ray.dashboard.modules.job.common import JobInfoStorageClient
     from ray.experimental.internal_kv import internal_kv_get_gcs_client
+    from ray.job_submission import JobStatus
 
+    _prepare()
     if not ray.is_initialized():
         ray.init()
     own = json.loads(os.environ[_JOB])["metadata"]["job_submission_id"]

@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from pipelines.running.process import began
 from pipelines.storage.errors import explain
 from pipelines.storage.location import Location
 
@@ -63,7 +64,7 @@ def _mine() -> dict[str, Any]:
         "id": uuid.uuid4().hex,
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "process_started": psutil.Process().create_time(),
+        "process_started": began(os.getpid()),
         "since": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
     }
 
@@ -100,7 +101,7 @@ def _is_gone(holder: dict[str, Any]) -> bool:
     if holder["host"] != socket.gethostname():
         return False
     try:
-        return psutil.Process(holder["pid"]).create_time() != holder["process_started"]
+        return began(holder["pid"]) != holder["process_started"]
     except psutil.NoSuchProcess:
         return True
 

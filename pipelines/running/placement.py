@@ -6,7 +6,9 @@ each. The parts exchange sums in every layer, so they stay on one node if any no
 where none is, they are packed on as few as hold them.
 """
 
+import itertools
 import sys
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,7 +34,8 @@ def actor_gpus(engine: EngineConfig) -> float:
 
 @contextmanager
 def engine_actors(engine: EngineConfig) -> Iterator[Callable[[], dict[str, Any]]]:
-    """A function that says where the next engine's actor goes, as options of a Ray actor.
+    """A function that says where the next engine's actor goes, as options of a Ray actor, whose
+    name has its number: they count from 1.
 
     It makes a placement group at each call, if an engine is one; they go when the context ends.
     An actor that Ray restarts stays in its group, whose lost bundles Ray places anew.
@@ -42,19 +45,30 @@ def engine_actors(engine: EngineConfig) -> Iterator[Callable[[], dict[str, Any]]
 
     wanted = bundles(engine)
     made = []
+    own, numbers = uuid.uuid4().hex[:8], itertools.count(1)  # names are of a session, not a run
 
     def next_actor() -> dict[str, Any]:
+        named = {"name": f"engine-{own}-{next(numbers)}"}
         if len(wanted) == 1:
-            return {}
+            return named
         made.append(placement_group(wanted, strategy=strategy(_nodes(), wanted)))
         inside = PlacementGroupSchedulingStrategy(made[-1], placement_group_bundle_index=0)
-        return {"scheduling_strategy": inside}
+        return named | {"scheduling_strategy": inside}
 
     try:
         yield next_actor
     finally:
         for group in made:
             remove_placement_group(group)
+
+
+def own_number() -> int:
+    """The number of the engine whose actor this is; an actor that Ray restarts keeps it."""
+    import ray
+
+    name = ray.get_runtime_context().get_actor_name()
+    assert name, "this process is an engine's actor"
+    return int(name.rpartition("-")[2])
 
 
 def replica(engine: EngineConfig) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _LOOK_EVERY = 2.0  # seconds
 _ENOUGH = 100  # tokens, to tell from how long the others take
@@ -18,7 +18,8 @@ _ENOUGH = 100  # tokens, to tell from how long the others take
 @dataclass
 class Count:
     """Of a stage's unit (samples, steps), how many are done; and tokens, those of what is not done
-    yet too. kept: of the done ones, those that stay if who counts them dies. more: to be told."""
+    yet too. kept: of the done ones, those that stay if who counts them dies; in the end, all.
+    more: to be told."""
 
     done: int = 0
     tokens: int = 0
@@ -66,9 +67,9 @@ class Progress:
         return ", ".join(filter(None, [*parts, now.more]))
 
     def line(self, now: Count, last: bool = False) -> str | None:
-        """A whole line, where the one before was long enough ago, or all is done; then no more."""
+        """A whole line, where the one before was long enough ago, or all is kept; then no more."""
         text = self.text(now)
-        last = last or now.done >= self.total
+        last = last or now.kept >= self.total  # done is done again where an engine dies
         if self._ended or (self._clock() - self._said < self._every and not last):
             return None
         self._said, self._ended = self._clock(), last
@@ -100,16 +101,18 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def watched(progress: Progress, look: Callable[[], Count | None]) -> Iterator[None]:
-    """Shows what `look` counts (None: nothing yet) until the context ends, and then once more."""
+    """Shows what `look` counts (None: nothing is known) until the context ends, and then that all
+    is done: what was counted last may be under way yet."""
     with _shown(progress) as show:
 
-        def once(last: bool = False) -> None:
+        def once() -> None:
             if (now := look()) is not None:
-                show(now, last)
+                show(now, False)
 
         with repeated(once, _LOOK_EVERY):
             yield
-        once(last=True)
+        if (now := look()) is not None:
+            show(replace(now, done=progress.total, kept=progress.total), True)
 
 
 @contextmanager

@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 
 from pipelines.config import Config
 from pipelines.storage.location import Location
-from pipelines.storage.schemas import ADAPTER_DIR, MODEL_DIR, MODELS
-
-BASE, CALIBRATED = MODELS
+from pipelines.storage.schemas import ADAPTER_DIR, BASE, CALIBRATED, MODEL_DIR
 
 
 @dataclass(frozen=True)

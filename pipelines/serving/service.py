@@ -110,7 +110,7 @@ class Answerer:
         self._engine = VLLMEngine.of(config, served.source, served.adapters)
         self._leaving.callback(self._engine.shutdown)
         self._post = self._leaving.enter_context(
-            board.engine(self._engine.count) if board else nullcontext()
+            board.posting(self._engine.count) if board else nullcontext()
         )
         self._models: dict[str, Engine] = {served.name: self._engine}
         self._models |= {name: self._engine.adapted(name) for name in served.adapters}
@@ -127,6 +127,7 @@ class Answerer:
                 engine, self._drawing, config.seed, row, config.evaluate.num_samples, self._room
             )
         self._done(config.evaluate.num_samples, labeled["counters"])
+        self._engine.count.kept += config.evaluate.num_samples
         if self._post:
             self._post()
         return labeled

@@ -4,7 +4,8 @@ Each model's replicas answer every calibration and test query N times, once; all
 replayed from those responses (stage report). Some test queries are then answered live over
 HTTP, and each live answer must agree with the replay of the samples that it used.
 
-The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS) and `live.json`.
+The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS) and `live.json`; of
+a further training run, the calibrated model's alone.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from pipelines.method.policies import POLICIES, in_order
 from pipelines.running import cluster
 from pipelines.running.board import Board
 from pipelines.running.dag import Result
-from pipelines.running.progress import Progress
+from pipelines.running.progress import Count, Progress
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS, LIVE_FILE, MODELS
 
@@ -32,8 +33,9 @@ LIVE_POLICIES = ("early_stopping", "asc")  # one needs confidences, and the othe
 _ROWS_A_FILE = 64  # the rows of files that stand are not answered again by a rerun
 
 
-def spec(config: Config) -> dict[str, Any]:
+def spec(config: Config, models: Sequence[str] = MODELS) -> dict[str, Any]:
     return {
+        "models": list(models),
         "seed": config.seed,
         "model": config.model.source,
         "sampling": config.answering.model_dump(mode="json"),
@@ -45,7 +47,12 @@ def spec(config: Config) -> dict[str, Any]:
     }
 
 
-def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+def run(
+    config: Config,
+    inputs: Mapping[str, Location],
+    out: Location,
+    models: Sequence[str] = MODELS,
+) -> Result:
     from ray import serve
 
     from pipelines.serving.served import base_model, calibrated_model
@@ -60,25 +67,28 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     engines = [tuned] if tuned.adapters else [base_model(config), tuned]
     live: dict[str, Any] = {}
     for served in engines:
-        names = [name for name in served.names if name in MODELS]
+        names = [name for name in served.names if name in models]
+        if not names:
+            continue
         print(f"evaluate: engines of the {' and the '.join(names)} model start", flush=True)
-        board = Board()
-        handle = deploy(config, served, served.name, "/", board)
-        try:
-            for name in names:
-                asyncio.run(_collect(config, handle, rows, out, name, board))
-            for name in names:
-                columns = ["query_id", "role", "question", "kind", "choices", "samples"]
-                recorded = out.read_table(f"{name}-", columns).to_pylist()
-                tests = [row for row in recorded if row["role"] == "eval"]
-                live[name] = asyncio.run(_live(config, name, tests))
-        finally:
-            serve.delete(served.name)
+        with Board.open() as board:
+            handle = deploy(config, served, served.name, "/", board)
+            drawn = Count()
+            try:
+                for name in names:
+                    asyncio.run(_collect(config, handle, rows, out, name, board, drawn))
+                for name in names:
+                    columns = ["query_id", "role", "question", "kind", "choices", "samples"]
+                    recorded = out.read_table(f"{name}-", columns).to_pylist()
+                    tests = [row for row in recorded if row["role"] == "eval"]
+                    live[name] = asyncio.run(_live(config, name, tests))
+            finally:
+                serve.delete(served.name)
     (out / LIVE_FILE).write_json(live)
-    spent = costs(out)
+    spent = costs(out, models)
     for line in noise(spent):
         print(line, flush=True)
-    return Result(2 * len(rows), str(LABELS), {"live": live, **spent})
+    return Result(len(models) * len(rows), str(LABELS), {"live": live, **spent})
 
 
 def live_thresholds(policy: str, rows: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -101,11 +111,11 @@ def write_rows(rows: list[dict[str, Any]], file: Location) -> None:
     file.filesystem.move(part, file.path)
 
 
-def costs(artifact: Location) -> dict[str, Any]:
+def costs(artifact: Location, models: Sequence[str]) -> dict[str, Any]:
     """Sums of the counters of each model's responses."""
     return {
         name: totals(batch["counters"] for batch in artifact.batches(["counters"], f"{name}-"))
-        for name in MODELS
+        for name in models
     }
 
 
@@ -124,8 +134,12 @@ async def _collect(
     out: Location,
     name: str,
     board: Board,
+    drawn: Count,
 ) -> None:
-    """Answers every row once, in files as rows end; those that an earlier run wrote stand."""
+    """Answers every row once, in files as rows end; those that an earlier run wrote stand.
+
+    drawn: what the same engines drew for another model, and count; this model's is added.
+    """
     from ray.exceptions import OutOfMemoryError, RayActorError
     from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -155,12 +169,14 @@ async def _collect(
     progress = Progress(
         f"evaluate: {name}", samples * len(rows), "samples", longest=config.answering.max_tokens
     )
-    others = board.sum()  # what the same engines drew for another model
-    with board.watched(progress, samples * len(done) - (others.done if others else 0)):
+    before = Count(samples * len(done) - drawn.done, -drawn.tokens)
+    with board.watched(progress, before):
         for count, next_one in enumerate(
             asyncio.as_completed([asyncio.ensure_future(answer(row)) for row in left]), start=1
         ):
             finished.append(await next_one)
+            drawn.done += samples
+            drawn.tokens += finished[-1]["counters"]["generated_tokens"]
             if len(finished) == _ROWS_A_FILE or count == len(left):
                 write_rows(finished, _file(out, name, files))
                 finished, files = [], files + 1

@@ -36,6 +36,7 @@ _EXECUTION = {
     "checkpoint_every",
     "max_failures",
 }
+_STEPS = {"seeds"}  # each is a step of its own
 
 
 def spec(config: Config) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def spec(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "model": config.model.source,
         "confidence": config.confidence.model_dump(mode="json"),
-        "train": config.train.model_dump(mode="json", exclude=_EXECUTION),
+        "train": config.train.model_dump(mode="json", exclude=_EXECUTION | _STEPS),
     }
 
 
@@ -80,7 +81,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         raise ValueError(
             f"0 of {rows} examples fit train.max_length ({train.max_length}); raise it"
         )
-    board, steps = Board(), train.epochs * math.ceil(fitting / train.batch_size)
+    steps = train.epochs * math.ceil(fitting / train.batch_size)
     progress = Progress("train", steps, "steps", tokens=train.epochs * tokens)
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False  # the loop says how far it is
@@ -98,31 +99,31 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     placement.tell_if_short("train.workers", train.workers, [per_worker])
     workers: Any = train.workers if train.max_workers is None else (train.workers, train.most)
     loop: Any = train_loop  # Ray's types know of none that returns something
-    trainer = TorchTrainer(
-        loop,
-        train_loop_config={
-            "config": config.model_dump(mode="json"),
-            "rows": fitting,
-            "board": board,
-        },
-        datasets={"train": dataset},
-        # Every worker reads all rows and takes its share of a batch, whatever their number is.
-        dataset_config=DataConfig(datasets_to_split=[], execution_options=options),
-        torch_config=TorchConfig(backend="nccl" if train.gpus else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=train.gpus > 0, resources_per_worker=per_worker
-        ),
-        run_config=RunConfig(
-            name=CHECKPOINTS,
-            storage_path=out.path,
-            storage_filesystem=out.filesystem,
-            worker_runtime_env={"env_vars": environment},  # type: ignore[call-arg]
-            failure_config=FailureConfig(max_failures=train.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            logging_config=LoggingConfig("WARNING"),  # the loop says how far it is
-        ),
-    )
-    with board.watched(progress):
+    with Board.open() as board, board.watched(progress):
+        trainer = TorchTrainer(
+            loop,
+            train_loop_config={
+                "config": config.model_dump(mode="json"),
+                "rows": fitting,
+                "board": board,
+            },
+            datasets={"train": dataset},
+            # Every worker reads all rows and takes its share of a batch, whatever their number is.
+            dataset_config=DataConfig(datasets_to_split=[], execution_options=options),
+            torch_config=TorchConfig(backend="nccl" if train.gpus else "gloo"),
+            scaling_config=ScalingConfig(
+                num_workers=workers, use_gpu=train.gpus > 0, resources_per_worker=per_worker
+            ),
+            run_config=RunConfig(
+                name=CHECKPOINTS,
+                storage_path=out.path,
+                storage_filesystem=out.filesystem,
+                worker_runtime_env={"env_vars": environment},  # type: ignore[call-arg]
+                failure_config=FailureConfig(max_failures=train.max_failures),
+                checkpoint_config=CheckpointConfig(num_to_keep=2),
+                logging_config=LoggingConfig("WARNING"),  # the loop says how far it is
+            ),
+        )
         result: Any = trainer.fit()
     if (wrong := result.return_value) is not None:
         raise ValueError(wrong)

@@ -69,7 +69,13 @@ EXAMPLES = pa.schema(
 )
 
 
-MODELS = ("base", "calibrated")  # what evaluate asks and report compares
+MODELS = BASE, CALIBRATED = "base", "calibrated"  # what evaluate asks and report compares
+
+
+def of_seed(step: str, seed: int) -> str:
+    """What a step is called in the training run of one of train.seeds."""
+    return f"{step}_seed_{seed}"
+
 
 # Names of the files and directories inside artifacts.
 EXAMPLES_FILE = "examples.parquet"

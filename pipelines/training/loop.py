@@ -80,12 +80,12 @@ def train_loop(arguments: dict[str, Any]) -> str | None:
             restore(engine, optimizer, schedule, Path(directory) / STATE_FILE, len(done))
 
     examples = ray.train.get_dataset_shard("train")
-    count = Count(len(done), int(sum(one["tokens"] for one in done)))
+    count = Count(len(done), int(sum(one["tokens"] for one in done)), kept=len(done))
 
     def did(tokens: int) -> None:
         count.tokens += tokens
 
-    posting = arguments["board"].posting("train", count) if rank == 0 else nullcontext()
+    posting = arguments["board"].posting(count, "train") if rank == 0 else nullcontext()
     step = 0
     with posting as post:  # amid a step, in a thread: no micro-batch waits for it
         for epoch in range(train.epochs):
@@ -100,15 +100,15 @@ def train_loop(arguments: dict[str, Any]) -> str | None:
                 ]
                 facts = optimizer_step(engine, rows, train.micro_tokens, rank, world, did)
                 done.append({"step": step, "epoch": epoch, "workers": world, **facts})
-                last = step == steps
-                if step % train.checkpoint_every == 0 or last:
-                    report_checkpoint(engine, done, rank)
                 losses = (
                     f"{name} loss {facts[name]:.4f}"
                     for name in ("calibration", "generation")
                     if facts[name] is not None
                 )
                 count.done, count.more = step, ", ".join(losses)
+                if step % train.checkpoint_every == 0 or step == steps:
+                    report_checkpoint(engine, done, rank)
+                    count.kept = step
                 if post:
                     post()
     assert step == steps, "the schedule and the last checkpoint count on it"

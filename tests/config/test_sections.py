@@ -74,6 +74,8 @@ def test_overrides_are_yaml(write):
         ("sampling.max_tokens=5000", "config: sampling.max_tokens (5000) leaves no room for a pro"),
         ("evaluate.sampling.max_tokens=5000", "config: evaluate.sampling.max_tokens (5000) leaves"),
         ("evaluate.sampling.num_samples=8", "evaluate.sampling.num_samples is not a key"),
+        ("train.seeds=[1, 1]", "train.seeds: 1 is there twice"),
+        ("train.seeds=[0]", "train.seeds: 0 is `seed`, the first training run's"),
         ("seed=-1", "seed: Input should be greater than or equal to 0"),
         ("seed=18446744073709551616", "seed: Input should be less than 9223372036854775808"),
         ("engine={count: 4, max_count: 2}", "engine.max_count (2) is less than what it grows from"),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import psutil
 import pytest
+from clock import set_clock
 from safetensors.numpy import save_file
 
 from pipelines.config import EngineConfig
@@ -72,6 +73,48 @@ def test_the_other_parts_follow_the_config(model):
     assert split.processes > small.processes
 
 
+def linear(name, out, into):
+    return {f"{name}.weight": np.zeros((out, into), np.float16)}
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_lora_has_room_for_every_matrix_in_each_of_its_slots(tmp_path, tied):
+    """As vLLM 0.32 allocates it for a Llama: added up by layers and not by files.
+
+    So it was for SmolLM2-135M and a Llama without tied embeddings, to the byte.
+    """
+    vocab, hidden, inner, heads, kv_heads, head, layers = 500, 64, 128, 4, 2, 16, 3
+    tensors = linear("model.embed_tokens", vocab, hidden)
+    for layer in (f"model.layers.{number}" for number in range(layers)):
+        tensors |= linear(f"{layer}.self_attn.q_proj", heads * head, hidden)
+        tensors |= linear(f"{layer}.self_attn.k_proj", kv_heads * head, hidden)
+        tensors |= linear(f"{layer}.self_attn.v_proj", kv_heads * head, hidden)
+        tensors |= linear(f"{layer}.self_attn.o_proj", hidden, heads * head)
+        tensors |= linear(f"{layer}.mlp.gate_proj", inner, hidden)
+        tensors |= linear(f"{layer}.mlp.up_proj", inner, hidden)
+        tensors |= linear(f"{layer}.mlp.down_proj", hidden, inner)
+        tensors[f"{layer}.input_layernorm.weight"] = np.zeros(hidden, np.float16)
+    if not tied:
+        tensors |= linear("lm_head", vocab, hidden)
+    save_file(tensors, tmp_path / "model.safetensors")
+    settings = {"vocab_size": vocab, "hidden_size": hidden}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+
+    qkv = 3 * hidden + (heads + 2 * kv_heads) * head  # A of each of the three, then B
+    mlp = 2 * (hidden + inner) + inner + hidden
+    a_layer = qkv + (heads * head + hidden) + mlp
+    everything = layers * a_layer + 2 * (vocab + hidden)
+    slots, rank = 3, 8
+    found = need(tmp_path, ENGINE, slots * rank)
+    assert found.adapters == slots * rank * everything * 4
+    assert replace(found, adapters=0) == need(tmp_path, ENGINE)
+
+
+def test_experts_in_one_tensor_have_a_slot_each(tmp_path):
+    save_file({"experts.down_proj": np.zeros((6, 20, 30), np.float16)}, tmp_path / "a.safetensors")
+    assert need(tmp_path, ENGINE, 8).adapters == 8 * 6 * (20 + 30) * 4
+
+
 def test_sizes_that_differ_by_layer_or_are_none_start_no_trace(model):
     settings = {"hidden_size": 8, "vocab_size": 5_000, "intermediate_size": [64, 128]}
     (model / "config.json").write_text(json.dumps(settings | {"text_config": [1]}))
@@ -117,6 +160,8 @@ def test_what_does_not_fit_is_a_line_that_names_what_it_takes_and_the_keys():
         ({"kv_cache_gib": 4, "max_count": 5}, NEED, "engine.max_count (5)"),
         ({}, NEED, "set engine.kv_cache_gib, without which vLLM takes engine.gpu_memory_utili"),
         ({"kv_cache_gib": 1}, replace(NEED, logits=0), "are free; free some memory"),
+        ({"kv_cache_gib": 1}, replace(NEED, adapters=3 * GIB), "set engine.adapter to merged"),
+        ({"kv_cache_gib": 1}, replace(NEED, adapters=3 * GIB), "processes 2.0, adapters 3.0)"),
     ],
 )
 def test_the_advice_is_of_keys_that_change_it(engine, wanted, says):
@@ -134,7 +179,7 @@ sys.stdin.read()
 
 
 @pytest.mark.process
-def test_engines_that_start_together_count_what_the_others_have_yet_to_take(tmp_path):
+def test_engines_that_start_together_count_what_the_others_have_yet_to_take(monkeypatch):
     import tempfile
 
     environment = {"TMPDIR": tempfile.gettempdir(), "PYTHONPATH": ":".join(sys.path)}
@@ -144,8 +189,10 @@ def test_engines_that_start_together_count_what_the_others_have_yet_to_take(tmp_
     )  # fmt: skip
     try:
         assert other.stdout.readline() == "reserved\n"
-        with pytest.raises(ValueError, match=r"GiB are free beside 1 more that run here"):
-            reserve(NEED, ENGINE, free=lambda: 10 * GIB, patience=0)
+        for seconds in (0, 3600):  # the machine's clock is set meanwhile
+            set_clock(monkeypatch, seconds)
+            with pytest.raises(ValueError, match=r"GiB are free beside 1 more that run here"):
+                reserve(NEED, ENGINE, free=lambda: 10 * GIB, patience=0)
     finally:
         other.communicate("")
     reserve(NEED, ENGINE, free=lambda: 10 * GIB, patience=0)  # it ended, and takes nothing more

@@ -696,8 +696,37 @@ def test_what_would_do_nothing_is_refused(key, given):
     params = SamplingParams(
         temperature=0.0 if key else 1.0, extra_args={"edt_t0": 0.8, **key}, **given
     )
-    with pytest.raises(ValueError, match=rf"^{next(iter(given))}: .*leave it out$"):
+    with pytest.raises(ValueError, match=rf"^{next(iter(given))}: .*leave it out"):
         EDTLogitsProcessor.validate_params(params)
+
+
+@pytest.mark.parametrize("published", [{"repetition_penalty": 1.05}, {"temperature": 0.7}])
+def test_what_a_models_files_add_to_a_request_is_told_as_that(published):
+    """vLLM's server fills in what a request leaves out from generation_config.json."""
+    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+
+    from pipelines.engine.edt_plugin import EDTLogitsProcessor
+
+    asked = CompletionRequest(model="m", prompt="One", vllm_xargs={"edt_t0": 0.8})
+    EDTLogitsProcessor.validate_params(asked.to_sampling_params(8, {}))
+    with pytest.raises(ValueError, match="start vllm serve with --generation-config vllm") as told:
+        EDTLogitsProcessor.validate_params(asked.to_sampling_params(8, published))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("temperature", [0.8, 0.0])
+def test_what_a_models_files_say_of_sampling_does_not_reach_our_engines(temperature):
+    from pipelines.engine.edt_plugin import EDTLogitsProcessor
+    from pipelines.engine.vllm_draw import respond_params
+
+    drawing = replace(DRAWING, temperature=temperature)
+    params = respond_params(drawing, 3, [2])
+    # All that the engine itself takes from there.
+    params.update_from_generation_config(
+        {"repetition_penalty": 1.05, "temperature": 0.7, "top_k": 20}
+    )
+    EDTLogitsProcessor.validate_params(params)
+    assert params == respond_params(drawing, 3, [2])
 
 
 def test_without_the_entry_point_the_class_is_passed_by_name(tiny, driven, monkeypatch):

@@ -3,7 +3,9 @@
 python tests/helpers/labeling.py --config FILE --until label ...
 
 The engine adds a line to the file $DRAWN, where there is one, for each sample that it begins. The
-mass of Yes and No together is $MASS, or 1.
+mass of Yes and No together is $MASS, or 1. Where there is a directory $ROOM, an engine takes a file
+of it away to start, and refuses to where none is left, as for want of memory; the others answer
+once one has refused.
 """
 
 import asyncio
@@ -42,8 +44,9 @@ def command(root: str | Path, *more: str) -> list[str]:
 class Engine:
     """Answers and lengths follow from a draw's key, and confidences from what was answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers_after: Path | None = None) -> None:
         self.count = Count()
+        self._after = answers_after
         # An actor that is killed has written what it began.
         self._drawn = open(os.environ.get("DRAWN", os.devnull), "a", buffering=1)  # noqa: SIM115
 
@@ -56,6 +59,8 @@ class Engine:
         heard: Callable[[str], None] | None = None,
     ) -> "Draw":
         print(key, file=self._drawn)
+        while self._after and not self._after.exists():
+            await asyncio.sleep(0.1)
         draws = np.random.default_rng(key)
         await asyncio.sleep(draws.uniform(0, SECONDS))
         length = int(draws.integers(9))
@@ -89,7 +94,15 @@ class Draw:
 
 
 def engine(config: Config) -> Engine:
-    return Engine()
+    if (room := os.environ.get("ROOM")) is None:
+        return Engine()
+    refused = Path(f"{room}-refused")
+    try:
+        next(Path(room).iterdir()).unlink()
+    except (StopIteration, FileNotFoundError):
+        refused.touch()
+        raise ValueError("engine: one takes 9.0 GiB, and 3.0 GiB are free") from None
+    return Engine(refused)
 
 
 def artifact(root: str | Path) -> Location:

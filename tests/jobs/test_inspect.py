@@ -64,8 +64,18 @@ def test_a_root_whose_first_label_stage_is_still_at_work_is_looked_into(root, ca
     (root / "latest.json").write_text(json.dumps({"queries": "elsewhere"}))
     assert inspect.main([str(root)]) == 0
     assert "label-12345678, unfinished" in capsys.readouterr().out
-    (root / "label-87654321").mkdir()  # of another config: which one is meant?
+
+
+def test_of_several_that_were_begun_one_wants_to_be_named(root, capsys):
+    """Of configs that were changed, or run side by side, before a first label stage was done."""
+    (root / "latest.json").unlink()
+    (root / "label-87654321").mkdir()
     assert inspect.main([str(root)]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        f"error: {root}: no label stage is done, and 2 were begun: label-12345678, "
+        "label-87654321; name one of these directories\n"
+    )
 
 
 @pytest.mark.parametrize(

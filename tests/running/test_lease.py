@@ -9,6 +9,7 @@ import threading
 
 import pytest
 import yaml
+from clock import set_clock
 from processes import ROOT
 
 from pipelines.running import lease
@@ -46,6 +47,14 @@ def test_a_second_run_says_who_is_at_work_and_stops(config, tmp_path):
     assert second.stderr.count("\n") == 1
     assert not list((tmp_path / "root").iterdir())  # neither an artifact nor a lease
     assert run(config).returncode == 0
+
+
+def test_a_run_at_work_is_not_taken_for_dead_where_the_clock_was_set(tmp_path, monkeypatch):
+    root = Location.of(str(tmp_path))
+    with lease.hold(root):
+        set_clock(monkeypatch, 3600)
+        with pytest.raises(ValueError, match="another run is at work"), lease.hold(root):
+            pass
 
 
 def test_a_plan_and_a_finished_run_need_no_lease(config, tmp_path):

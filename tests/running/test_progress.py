@@ -6,7 +6,7 @@ from pipelines.running.progress import Count, Progress, duration, watched
 
 
 def told(progress, at, *counts):
-    """Lines of a progress at (second, samples, tokens); `at` is the clock's list."""
+    """Lines of a progress at (second, samples, tokens and kept ones); `at` is the clock's list."""
     lines = []
     for second, *count in counts:
         at[0] = second
@@ -83,9 +83,21 @@ def test_lines_come_at_intervals_and_at_the_end(at):
 def test_that_all_is_done_is_told_at_once_and_once(at):
     """What follows, such as writing, takes time too."""
     label = progress(at, "label", 10, "samples")
-    lines = told(label, at, (0, 0, 0), (3, 10, 60), (30, 10, 60), (60, 10, 60))
+    lines = told(label, at, (0, 0, 0), (3, 10, 60, 10), (30, 10, 60, 10), (60, 10, 60, 10))
     assert lines == [None, "label: 10 of 10 samples, 60 tokens, 20 tokens/s", None, None]
     assert label.line(Count(10, 60), last=True) is None
+
+
+def test_lines_go_on_until_what_is_done_is_kept(at):
+    """An engine that dies loses some, which another does again."""
+    label = progress(at, "label", 10, "samples")
+    lines = told(label, at, (0, 0, 0), (20, 10, 60, 4), (40, 7, 90, 7), (44, 10, 120, 10))
+    assert [line and line.split(",")[0] for line in lines] == [
+        None,
+        "label: 10 of 10 samples",
+        "label: 7 of 10 samples",
+        "label: 10 of 10 samples",
+    ]
 
 
 def test_a_few_tokens_tell_nothing_of_how_long_the_others_take(at):
@@ -98,6 +110,12 @@ def test_into_a_file_go_lines_without_a_bar(at, capsys):
     with watched(progress(at, "label", 2, "samples"), lambda: Count(2, 30, more="loss 0.1")):
         pass
     assert capsys.readouterr().out == "label: 2 of 2 samples, 30 tokens, loss 0.1\n"
+
+
+def test_what_has_ended_is_told_as_all_though_the_last_count_is_late(at, capsys):
+    with watched(progress(at, "label", 2, "samples"), lambda: Count(1, 30)):
+        pass
+    assert capsys.readouterr().out == "label: 2 of 2 samples, 30 tokens\n"
 
 
 def test_nothing_is_told_of_a_stage_that_had_nothing_to_do(at, capsys):

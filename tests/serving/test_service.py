@@ -15,10 +15,13 @@ import yaml
 from finished import finish_report
 from object_store import free_port
 from processes import printed_until, start
+from waiting import once
 
 from pipelines.config import Config, load
 from pipelines.method.policies import POLICIES, in_order
 from pipelines.method.prompts import Prompts
+from pipelines.running.board import Board
+from pipelines.running.progress import Count
 from pipelines.storage.models import fetch
 
 pytestmark = pytest.mark.process
@@ -138,14 +141,15 @@ def test_equal_requests_draw_equal_samples(service):
     assert max(one["num_tokens"] for one in collected["samples"]) == 6
 
 
-async def collect(handle):
+async def collect(handle, *model):
     prompts = Prompts.load(fetch("builtin:smollm2-135m"))  # the tiny model's tokenizer
     return await handle.collect.remote(
         {
             "query_id": QUESTION, "dataset": "d", "role": "eval", "split": "s",
             "question": QUESTION, "reference": ["Lima"], "kind": "text", "prompt": "",
             "prompt_ids": prompts.sampling_ids(QUESTION),
-        }
+        },
+        *model,
     )  # fmt: skip
 
 
@@ -196,7 +200,11 @@ def test_one_engine_answers_for_the_base_and_the_calibrated_model(service, tiny,
 
     both = Served("base", str(tiny), {"calibrated": str(write_adapter(tiny, tmp_path / "adapter"))})
     made = Config.model_validate(settings(tiny, max_num_seqs=32, max_num_batched_tokens=512))
-    deploy(made, both, name="both", route="/both")
+    with Board.open() as board:
+        handle = deploy(made, both, name="both", route="/both", board=board)
+        for name in both.names:
+            asyncio.run(collect(handle, name))
+        once(lambda: (board.sum() or Count()).kept == 2 * 8)  # what both have handed over
     asked = {"question": QUESTION, "policy": "best_of_n", "budget": 4}
     answers = {
         name: requests.post(f"{URL[: -len('tiny')]}both/answer", json=asked | named, timeout=60)

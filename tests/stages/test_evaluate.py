@@ -17,7 +17,7 @@ def test_a_model_whose_replies_are_neither_yes_nor_no_is_told(tmp_path):
         counters = dict.fromkeys(COUNTERS.names, 0) | {"scored_responses": 4, "mass": 4 * mass}
         row = dict.fromkeys(LABELS.names) | {"counters": counters}
         write_rows([row] * 2, out / f"{name}-00000.parquet")
-    (line,) = noise(costs(out))
+    (line,) = noise(costs(out, MODELS))
     assert line.startswith("evaluate: the calibrated model: confidence: the reply to the confi")
     assert "1.0e-06 (mean of 8 responses" in line
     assert "\n" not in line

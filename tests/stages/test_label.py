@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fakes import FakeEngine
-from labeling import command
+from labeling import QUERIES as QUERIES_OF_A_RUN
+from labeling import command, rows
 from processes import ROOT, command_line, descendants, printed_until, start
 from waiting import once
 
@@ -61,14 +62,15 @@ def test_blocks_are_few_in_all_and_many_for_an_engine(total, engines, max_num_se
 def test_rows_of_a_block_fill_the_engine_together_and_keep_their_order(ray_cluster):
     engine = FakeEngine(["The answer is 1.", "The answer is 2."], {"The answer is 1.": 0.4,
                         "The answer is 2.": 0.6}, delays=True)  # fmt: skip
-    labeler = QueryLabeler(config(max_num_seqs=512), Board(), lambda _: engine)
     row = dict.fromkeys(QUERIES.names, "") | {
         "kind": "number",
         "choices": None,
         "prompt_ids": [1, 2],
     }
     asked = [row | {"query_id": str(i)} for i in range(400)]
-    labeled = asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
+    with Board.open() as board:
+        labeler = QueryLabeler(config(max_num_seqs=512), board, lambda _: engine)
+        labeled = asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
     assert engine.most_running >= 512
     assert labeled.schema == LABELS
     assert labeled["query_id"].to_pylist() == [str(i) for i in range(400)]
@@ -80,10 +82,11 @@ ANSWERS = [f"The answer is {number}." for number in range(100)]
 def label_with(mass, queries):
     """The actor's rows of so many queries on an engine of this mass."""
     engine = FakeEngine(ANSWERS, dict.fromkeys(ANSWERS, 0.0), mass=dict.fromkeys(ANSWERS, mass))
-    labeler = QueryLabeler(config(), Board(), lambda _: engine)
     row = dict.fromkeys(QUERIES.names, "") | {"kind": "number", "prompt_ids": [1, 2]}
     asked = [row | {"query_id": str(i)} for i in range(queries)]
-    return asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
+    with Board.open() as board:
+        labeler = QueryLabeler(config(), board, lambda _: engine)
+        return asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
 
 
 def test_an_engine_stops_once_enough_replies_are_neither_yes_nor_no(ray_cluster):
@@ -127,6 +130,31 @@ def test_a_run_whose_replies_are_neither_yes_nor_no_is_stopped_with_one_line(tmp
     assert not list(tmp_path.glob("label-*/_MANIFEST.json"))
 
 
+def run_with_room(engines, directory, *more):
+    """A run on a machine with memory for so many: its exit status and all that it printed."""
+    (room := directory / "room").mkdir()
+    for number in range(engines):
+        (room / str(number)).touch()
+    run = start(command(directory / "root", *more), os.environ | {"ROOM": str(room)})
+    printed, _ = run.communicate(timeout=300)
+    return run.returncode, printed
+
+
+def test_an_engine_that_was_only_grown_to_stays_out_where_it_does_not_fit(tmp_path):
+    status, printed = run_with_room(1, tmp_path, "--set", "engine.max_count=2")
+    assert status == 0, printed
+    assert printed.count("label: the run goes on with fewer engines: engine: one takes 9.0") == 1
+    assert "Traceback" not in printed
+    assert len(rows(tmp_path / "root")) == QUERIES_OF_A_RUN
+
+
+def test_where_the_engines_that_are_asked_for_do_not_fit_the_run_ends(tmp_path):
+    status, printed = run_with_room(1, tmp_path, "--set", "engine.count=2")
+    assert status == 2, printed
+    assert "\nerror: engine: one takes 9.0 GiB, and 3.0 GiB are free\n" in printed
+    assert "fewer engines" not in printed
+
+
 @pytest.mark.parametrize("found", ["aac", "ab", "abcc", "abd"])
 def test_rows_that_are_not_each_query_once_are_no_artifact(found, tmp_path):
     pq.write_table(pa.table({"query_id": list("abc")}), tmp_path / "queries.parquet")
@@ -140,10 +168,10 @@ def test_rows_that_are_not_each_query_once_are_no_artifact(found, tmp_path):
         finish(Location.of(str(tmp_path / "queries.parquet")), out)
 
 
-def labeled(root, **engine):
+def labeled(root, make_engine=simulated.SimulatedEngine, **engine):
     """The rows of a run, by query, without what they cost."""
     sampling = {"num_samples": SAMPLES, "max_tokens": 20}
-    simulated.label(str(root), COUNT, sampling, {"max_num_seqs": 8, **engine})
+    simulated.label(str(root), COUNT, sampling, {"max_num_seqs": 8, **engine}, make_engine)
     rows = Location.of(str(root / "label")).read_table().drop_columns("counters")
     return rows.sort_by("query_id")
 
@@ -184,6 +212,25 @@ def test_workers_that_are_killed_at_random_change_nothing(undisturbed, tmp_path)
         killer.join()
     assert killed
     assert rows.equals(undisturbed)
+
+
+def test_an_engine_that_died_and_does_not_start_at_once_is_started_again(undisturbed, tmp_path):
+    """Of a first start, what is wrong would end the run."""
+
+    def make_engine(config):
+        with open(f"{config.root}/starts", "a+") as starts:
+            print("one", file=starts, flush=True)
+            starts.seek(0)
+            number = len(starts.readlines())
+        if number == 2:
+            raise ValueError("no memory is free as yet")
+        engine = simulated.SimulatedEngine(config)
+        if number == 1:
+            engine.draw = lambda prompt_ids, key: os._exit(1)
+        return engine
+
+    assert labeled(tmp_path, make_engine, max_restarts=3).equals(undisturbed)
+    assert len((tmp_path / "starts").read_text().splitlines()) == 3
 
 
 def working():

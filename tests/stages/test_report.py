@@ -41,6 +41,7 @@ CONFIG = Config.model_validate(
             "policies": ["self_consistency", "early_stopping", "asc"],
             "bootstrap": 20,
         },
+        "train": {"seeds": [7]},
     }
 )
 ELEMENTS = CONFIG.model_copy(
@@ -91,7 +92,7 @@ def replays():
 
 @pytest.fixture(scope="module")
 def measured(replays):
-    return figures(ELEMENTS, replays)
+    return figures(ELEMENTS, replays, repeats={})
 
 
 def points(measured, name):
@@ -149,7 +150,7 @@ def test_a_threshold_is_chosen_on_the_calibration_queries(measured, replays):
 
 def test_without_calibration_queries_no_threshold_is_chosen():
     one = Replays.of(ELEMENTS, TEST)
-    found = figures(ELEMENTS, {"base": one, "calibrated": one})
+    found = figures(ELEMENTS, {"base": one, "calibrated": one}, repeats={})
     listed = points(found, "early_stopping")
     assert {point["threshold"] for point in listed} == {0.5, 0.9}  # all that there may be
     assert not any(point["chosen"] for point in listed)
@@ -268,11 +269,13 @@ def write_evaluate(place, models):
 def written(tmp_path_factory):
     """The artifact of the stage: the calibrated model is as often right, and knows better when."""
     root = Location.of(str(tmp_path_factory.mktemp("root")))
-    inputs = {name: root / name for name in ("held_out", "label", "examples", "train", "evaluate")}
+    names = "held_out", "label", "examples", "train", "evaluate", "evaluate_seed_7"
+    inputs = {name: root / name for name in names}
     for name, place in inputs.items():
         place.make_dir()
         (place / MANIFEST).write_json(manifests().get(name, {"seconds": 1.0, "metrics": {}}))
     write_evaluate(inputs["evaluate"], {"base": 0.05, "calibrated": 0.5})
+    write_evaluate(inputs["evaluate_seed_7"], {"calibrated": 0.3})
     line = {"step": 1, "calibration": 0.2, "generation": None}
     (inputs["train"] / LOSSES_FILE).write_text(f"{json.dumps(line)}\n" * 2)
     out = root / "report"
@@ -315,6 +318,27 @@ def test_samples_are_saved_at_one_accuracy(results):
     assert 0 < one["ci95"][0] <= one["saved"] <= one["ci95"][1] < 1
 
 
+def test_training_runs_are_measured_alike_and_spread(written, results):
+    for title, runs in results["training_runs"].items():
+        assert list(runs) == ["0", "7"]
+        assert runs["0"]["differences"] == results["differences"][title]
+        assert runs["0"]["samples_saved"] == results["samples_saved"][title]["calibrated"]
+    runs = results["training_runs"]["in_domain"]
+    more, less = (runs[seed]["differences"]["auroc"]["value"] for seed in ("0", "7"))
+    assert 0 < less < more
+    told = f"{(more + less) / 2:+.3f} ({less:+.3f} to {more:+.3f})"
+    last, page = headline(results)[-1], (written / "index.html").read_text()
+    assert last.startswith("Over 2 training runs (seeds 0, 7), mean (least to most): saved ")
+    assert f"AUROC {told}" in last
+    assert f"<td>{told}" in page
+    assert "how far 2 training runs are apart" in page
+
+
+def test_of_one_training_run_no_spread_is_told(measured):
+    assert measured["training_runs"] == {title: {} for title in measured["groups"]}
+    assert len(headline(measured)) == 2
+
+
 def test_serving_can_read_the_thresholds(written, results):
     chosen = (written / CALIBRATION_FILE).read_json()["model"]["calibrated"]
     shown = results["datasets"]["elements"]["calibrated"]["policies"]
@@ -332,14 +356,14 @@ def test_the_page_holds_the_figures_and_escapes_names(written, results):
     assert page.count("<td>0.481<") == 3
     assert "<b>capitals" not in page
     assert len(re.findall("<svg", page)) == 4 * 3 + 1
-    assert "one training run" in page
+    assert "They hold fixed one training run" in page
 
 
 def test_the_page_and_the_table_open_with_the_same_lines(written, results, capsys):
     print_table(written)
     printed, page = capsys.readouterr().out, (written / "index.html").read_text()
-    first, second = headline(results)
-    assert printed.startswith(f"{first}\n{second}\n")
+    first, second, third = headline(results)
+    assert printed.startswith(f"{first}\n{second}\n{third}\n")
     assert escape(first) in page
     assert first.startswith("Early stopping on the calibrated model saves ")
     assert second.startswith("Calibrated less base, paired: AUROC +")

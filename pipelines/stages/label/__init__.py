@@ -16,7 +16,7 @@ from pipelines.engine.protocol import Engine
 from pipelines.running import cluster, placement
 from pipelines.running.board import Board
 from pipelines.running.dag import Result
-from pipelines.running.progress import Progress
+from pipelines.running.progress import Count, Progress
 from pipelines.stages.label.actor import QueryLabeler
 from pipelines.stages.label.check import finish, labeled_before
 from pipelines.stages.label.streaming import blocks, context
@@ -64,12 +64,13 @@ def run(
     total = pq.ParquetFile(source.filesystem.open_input_file(source.path)).metadata.num_rows
     rows_a_block, blocks_at_once = blocks(config, total)
     samples = config.sampling.num_samples
-    board, before = Board(), samples * labeled_before(out)
+    before = Count(samples * labeled_before(out))
     progress = Progress("label", samples * total, "samples", longest=config.sampling.max_tokens)
     with (
         DataContext.current(context(out)),
         warnings.catch_warnings(),
         placement.engine_actors(engine) as next_actor,
+        Board.open() as board,
         board.watched(progress, before),
     ):
         # Ray Data has no other way yet to say how often an actor may restart.

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import threading
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -13,7 +15,8 @@ from pipelines.config import Config
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.protocol import Drawing, Engine
 from pipelines.engine.sampling import label_query, sample_room
-from pipelines.running.board import Board, own_name
+from pipelines.running.board import Board
+from pipelines.running.placement import own_number
 from pipelines.storage.schemas import LABELS
 
 
@@ -31,15 +34,20 @@ class QueryLabeler:
         try:
             self._engine = make_engine(config)
         except ValueError as error:
-            if board.posted(own_name()):  # it did start once
+            if _restarted():  # the one before did start, or was killed while it did
                 print(f"label: {error}", flush=True)
                 os._exit(1)  # Ray starts another, engine.max_restarts times in all
+            if own_number() > config.engine.count:
+                # The run grew to it and can do without. Until its constructor ends, Ray Data gives
+                # it no rows and starts no other in its place; one that raised would end the run.
+                print(f"label: the run goes on with fewer engines: {error}", flush=True)
+                threading.Event().wait()  # Ray ends this process with the stage
             # Raised here, Ray prints its whole trace again and again. A row's ends the run.
             self._wrong = str(error)
         else:
             print(f"label: it took {time.monotonic() - start:.0f} s to start", flush=True)
             self._leaving.callback(self._engine.shutdown)
-            self._post = self._leaving.enter_context(board.engine(self._engine.count))
+            self._post = self._leaving.enter_context(board.posting(self._engine.count))
         self._metrics = EngineMetrics("label")
         self._mass = MassCheck()
         self._room = sample_room(config.engine.max_num_seqs)
@@ -74,3 +82,13 @@ class QueryLabeler:
 
     def __del__(self) -> None:  # Ray Data's hook for an actor that is about to leave
         self._leaving.close()
+
+
+def _restarted() -> bool:
+    """Whether Ray has started this actor anew."""
+    import ray
+    from ray.util.annotations import RayDeprecationWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RayDeprecationWarning)  # of what Ray itself calls in there
+        return bool(ray.get_runtime_context().was_current_actor_reconstructed)

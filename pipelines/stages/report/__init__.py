@@ -2,8 +2,9 @@
 
 Thresholds are chosen on the calibration queries (`calibration.json`, which serving reads) and
 reported on the test queries. Data sets are listed alone and together: `in_domain` (those that were
-trained on) and `out_of_domain`. Page and table are made of figures alone, those of `metrics.json`
-and the losses of training.
+trained on) and `out_of_domain`. Each of train.seeds is measured as the first training run is, and
+listed beside it. Page and table are made of figures alone, those of `metrics.json` and the losses
+of training.
 """
 
 import json
@@ -20,11 +21,13 @@ from pipelines.stages.report.replays import Replays
 from pipelines.stages.report.responses import COLUMNS
 from pipelines.storage.location import MANIFEST, Location
 from pipelines.storage.schemas import (
+    CALIBRATED,
     CALIBRATION_FILE,
     LIVE_FILE,
     LOSSES_FILE,
     METRICS_FILE,
     MODELS,
+    of_seed,
 )
 
 
@@ -39,15 +42,17 @@ def spec(config: Config) -> dict[str, Any]:
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
     from pipelines.stages.report.page import render
 
-    replays: dict[str, Replays] = {}
-    for model in MODELS:
-        table = inputs["evaluate"].read_table(f"{model}-", COLUMNS)
+    def replayed(evaluate: str, model: str) -> Replays:
+        table = inputs[evaluate].read_table(f"{model}-", COLUMNS)
         # By id: rows lie in the order in which they ended, and bootstraps draw by position.
-        replays[model] = Replays.of(config, table.sort_by("query_id").to_pylist())
+        return Replays.of(config, table.sort_by("query_id").to_pylist())
+
+    replays = {model: replayed("evaluate", model) for model in MODELS}
+    repeats = {s: replayed(of_seed("evaluate", s), CALIBRATED) for s in config.train.seeds}
     manifests = {name: (place / MANIFEST).read_json() for name, place in inputs.items()}
     sets, evaluate = groups(config), config.evaluate
     first = next(iter(sets.values()))  # in domain, where there is such a set
-    results = figures(config, replays) | {
+    results = figures(config, replays, repeats) | {
         "cost": cost(manifests, replays, first, evaluate.bootstrap, config.seed),
         "live": (inputs["evaluate"] / LIVE_FILE).read_json(),
     }

@@ -9,7 +9,7 @@ from pipelines.method.metrics import Array
 from pipelines.method.savings import Curve, at_equal_accuracy
 from pipelines.stages.report.measure import as_json, differences, measure, points
 from pipelines.stages.report.replays import SC, STOPPING, Queries, Replays
-from pipelines.storage.schemas import MODELS
+from pipelines.storage.schemas import BASE, CALIBRATED, MODELS
 
 IN_DOMAIN, OUT_OF_DOMAIN = "in_domain", "out_of_domain"
 
@@ -24,15 +24,20 @@ def groups(config: Config) -> dict[str, set[str]]:
     }
 
 
-def figures(config: Config, replays: Mapping[str, Replays]) -> dict[str, Any]:
-    """replays: of each of MODELS, whose test queries are the same in the same order, so that a
-    group's bootstrap draws the same ones for all."""
+def figures(
+    config: Config, replays: Mapping[str, Replays], repeats: Mapping[int, Replays]
+) -> dict[str, Any]:
+    """replays: of each of MODELS; repeats: of the calibrated model of each of train.seeds. Their
+    test queries are the same in the same order, so that a group's bootstrap draws the same ones for
+    all."""
     found: dict[str, dict[str, Any]] = {
-        "datasets": {}, "differences": {}, "samples_saved": {}, "fallback": {},
+        "datasets": {}, "differences": {}, "samples_saved": {}, "fallback": {}, "training_runs": {},
     }  # fmt: skip
     titles = groups(config)
+    # One training run has no spread.
+    runs = {config.seed: replays[CALIBRATED], **repeats} if repeats else {}
     for title, members in titles.items():
-        queries = replays[MODELS[0]].of_sets(members)
+        queries = replays[BASE].of_sets(members)
         weights = metrics.resample(len(queries), config.evaluate.bootstrap, config.seed)
         parts = {model: one.test.recorded.of(queries) for model, one in replays.items()}
         measured = {model: measure(part, weights) for model, part in parts.items()}
@@ -46,6 +51,15 @@ def figures(config: Config, replays: Mapping[str, Replays]) -> dict[str, Any]:
             found[key][title] = {
                 model: of_model(one, queries, weights) for model, one in replays.items()
             }
+        found["training_runs"][title] = {
+            str(seed): {
+                "differences": differences(
+                    measured[BASE], measure(run.test.recorded.of(queries), weights)
+                ),
+                "samples_saved": _samples_saved(run, queries, weights),
+            }
+            for seed, run in runs.items()
+        }
     return found | {"groups": list(titles)}  # in order; the first is what the report opens with
 
 

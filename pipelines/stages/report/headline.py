@@ -1,15 +1,17 @@
 """The report's first lines: what calibration is worth, in sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipelines.method.savings import SLACK
 
 NAMES = {"accuracy": "accuracy", "auroc": "AUROC", "brier": "Brier", "ece_debiased": "ECE"}
+_CHANGES = ("auroc", "brier", "ece_debiased")
 
 
 def headline(results: Mapping[str, Any]) -> list[str]:
-    """Of the first group of data sets: samples saved at one accuracy, then paired differences."""
+    """Of the first group of data sets: samples saved at one accuracy, then paired differences; and
+    of several training runs, how far these are apart."""
     title = results["groups"][0]
     queries = results["datasets"][title]["calibrated"]["queries"]
     where = f"{title.replace('_', ' ')}, {queries} queries"
@@ -25,8 +27,40 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         if saved["accuracy"] < saved["sc_accuracy"] - 2 * SLACK:
             first += f" It gets no further; self-consistency reaches {saved['sc_accuracy']:.3f}."
     changes = results["differences"][title]
-    parts = [f"{NAMES[key]} {change(changes[key])}" for key in ("auroc", "brier", "ece_debiased")]
-    return [first, f"Calibrated less base, paired: {', '.join(parts)} ({where})."]
+    parts = [f"{NAMES[key]} {change(changes[key])}" for key in _CHANGES]
+    lines = [first, f"Calibrated less base, paired: {', '.join(parts)} ({where})."]
+    if runs := results["training_runs"][title]:
+        parts = [f"saved {over_runs(saved_by(runs), percent)}"] if saved_by(runs) else []
+        parts += [f"{NAMES[key]} {over_runs(changed_by(runs, key), signed)}" for key in _CHANGES]
+        seeds = ", ".join(runs)
+        lines.append(
+            f"Over {len(runs)} training runs (seeds {seeds}), mean (least to most): "
+            f"{', '.join(parts)} ({where})."
+        )
+    return lines
+
+
+def saved_by(runs: Mapping[str, Any]) -> list[float]:
+    """What early stopping saves in each training run in which it has a threshold."""
+    found = [run["samples_saved"].get("early_stopping") for run in runs.values()]
+    return [one["saved"] for one in found if one]
+
+
+def changed_by(runs: Mapping[str, Any], metric: str) -> list[float]:
+    """The difference to the base model in each training run in which it is defined."""
+    found = [run["differences"][metric]["value"] for run in runs.values()]
+    return [value for value in found if value is not None]
+
+
+def over_runs(values: Sequence[float], show: Callable[[float], str]) -> str:
+    """+0.154 (+0.090 to +0.210): the mean, the least and the most; a dash where there are none."""
+    if not values:
+        return "-"
+    return f"{show(sum(values) / len(values))} ({show(min(values))} to {show(max(values))})"
+
+
+def signed(value: float) -> str:
+    return f"{value:+.3f}"
 
 
 def percent(share: float) -> str:
@@ -42,4 +76,4 @@ def change(difference: Mapping[str, Any]) -> str:
     value, interval = difference["value"], difference["ci95"]
     if value is None or interval is None:
         return "-"
-    return f"{value:+.3f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+    return f"{signed(value)} [{interval[0]:.2f}, {interval[1]:.2f}]"

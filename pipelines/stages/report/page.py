@@ -14,9 +14,19 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipelines.config import Config
-from pipelines.stages.report.headline import NAMES, headline, percent, percents
+from pipelines.stages.report.headline import (
+    NAMES,
+    changed_by,
+    headline,
+    over_runs,
+    percent,
+    percents,
+    saved_by,
+    signed,
+)
 
 _COLORS = {"base": "#8a8f98", "calibrated": "#1f6feb"}
+_METRICS = NAMES | {"ks_debiased": "KS"}
 _TEMPLATE = Path(__file__).parent / "report.html"
 _STYLE: Any = {
     "font.size": 9,
@@ -44,6 +54,7 @@ def render(
                 "histogram": _svg(_histogram(models)),
                 "saved": results["samples_saved"][title],
                 "fallback": results["fallback"][title],
+                "runs": _over_runs(results["training_runs"][title]),
             }
             for title in results["groups"]
             for models in [results["datasets"][title]]
@@ -67,10 +78,19 @@ def render(
         sections=sections,
         training=curves,
         cost=results["cost"],
+        seeds=list(results["training_runs"][results["groups"][0]]),
         live=results["live"],
         config=config,
-        metric_names=NAMES | {"ks_debiased": "KS"},
+        metric_names=_METRICS,
     )
+
+
+def _over_runs(runs: Mapping[str, Any]) -> list[str]:
+    """Cells of a row of the table of training runs; none of a single run."""
+    if not runs:
+        return []
+    changes = [over_runs(changed_by(runs, metric), signed) for metric in _METRICS]
+    return [over_runs(saved_by(runs), percent), *changes]
 
 
 def _figure(value: float | None) -> str:
