@@ -15,6 +15,7 @@ from typing import Any
 from jobs.benchmarks import work
 from jobs.benchmarks.engines import PlainEngine
 from jobs.benchmarks.figure import Figure, Pair, Process, Reach, apart
+from pipelines.engine.protocol import Drawing
 
 
 def run(quick: bool) -> Iterator[Figure]:
@@ -43,7 +44,6 @@ def _write_adapter(directory: str) -> None:
 def _rates(sequences: int, tokens: int, adapter: str | None = None) -> Pair:
     """(tokens/s sampled, tokens/s scored)."""
     from pipelines.config import SamplingConfig
-    from pipelines.engine.protocol import Drawing
     from pipelines.engine.vllm_draw import respond_params
 
     engine = _engine(adapter)

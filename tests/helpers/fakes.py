@@ -31,6 +31,7 @@ class FakeEngine:
         self.drawings: list[Drawing] = []
         self.scored: list[str] = []
         self.scoring = 0  # under way
+        self.pause: asyncio.Event | None = None  # that scores wait for
         self.released = 0
         self.cancelled = 0
         self.running = 0
@@ -91,6 +92,8 @@ class FakeDraw:
         engine.scoring += 1
         try:
             await asyncio.sleep(0)
+            if engine.pause:
+                await engine.pause.wait()
         finally:
             engine.scoring -= 1
         scored = Scored(engine.p_true[text], engine.mass.get(text, 1.0), total, 2)

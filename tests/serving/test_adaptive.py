@@ -99,6 +99,23 @@ def test_the_engine_takes_no_more_than_has_room():
     assert fake.most_running <= 5
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_when_a_policy_stops_or_its_caller_leaves_no_score_goes_on(leaves):
+    async def run():
+        fake = engine()
+        made = plan("best_of_n" if leaves else "early_stopping", 30, "all", threshold=0.5)
+        asked = asyncio.ensure_future(decide(sampler(fake), made, sample_room(10)))
+        if leaves:
+            fake.pause = asyncio.Event()
+            while not (fake.scoring and fake.running):
+                await asyncio.sleep(0)
+            asked.cancel()
+        await asyncio.wait([asked])
+        return asked.cancelled(), fake.running, fake.scoring
+
+    assert asyncio.run(run()) == (leaves, 0, 0)
+
+
 class Endless(FakeEngine):
     """Whose third draw never ends."""
 
