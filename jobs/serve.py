@@ -1,12 +1,13 @@
 """Serves a run's calibrated model, or with --base the model that it started from:
 
-python -m jobs.serve --config FILE [--set dotted.key=value ...] [--base]
+python -m jobs.serve --config FILE [--set dotted.key=value ...] [--port N] [--base]
 
 Policies stop at the thresholds that the run's report chose for the model that is served; where the
 report is not done, a request names its own.
 
-    curl localhost:8000/answer -H 'content-type: application/json' -d '{
-      "question": "What is the capital of France?", "policy": "early_stopping", "budget": 16}'
+    curl localhost:8000/v1/chat/completions -H 'content-type: application/json' -d '{
+      "messages": [{"role": "user", "content": "What is the capital of France?"}],
+      "scaling": {"kind": "text", "budget": 16}}'
 
 Every field of a request is described at /docs. It runs until it is interrupted.
 """
@@ -25,13 +26,17 @@ from pipelines.running import dag
 if TYPE_CHECKING:
     from ray.serve import Application
 
+    from pipelines.serving.calibration import Curve
     from pipelines.serving.served import Served
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = cli.parser("jobs.serve", __doc__.split("\n")[0])
     parser.add_argument("--base", action="store_true", help="serve model.source as it is")
+    parser.add_argument("--port", help="of HTTP; short for --set serve.port=N")
     options = parser.parse_args(arguments)
+    if options.port is not None:
+        options.set.append(f"serve.port={options.port}")
     return cli.run(options, lambda config: _serve(config, options.base))
 
 
@@ -58,7 +63,7 @@ def _serve(config: Config, base: bool) -> int:
 
     deploy(config, chosen, name="answers", route="/")
     where = f"http://{config.serve.host}:{config.serve.port}"
-    say(f"Answering at {where}/answer (described at {where}/docs) until interrupted")
+    say(f"Answering at {where}/v1 (described at {where}/docs) until interrupted")
     stop = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: stop.set())
@@ -92,22 +97,26 @@ def served(config: Config, base: bool) -> "Served":
     models.check(chosen.source)
     report = planned.get("report")
     names = [name for name in chosen.names if name in MODELS]
-    return replace(chosen, thresholds={name: _thresholds(report, name) for name in names})
+    return replace(chosen, curves={name: _curves(report, name) for name in names})
 
 
-def _thresholds(report: dag.Planned | None, model: str) -> dict[str, float]:
+def _curves(report: dag.Planned | None, model: str) -> "dict[str, Curve]":
     from pipelines.serving.calibration import measured
 
-    found: dict[str, float] = {}
+    found = {}
     why = "data.eval is empty, so the run has no report"
     if report is not None:
         why = f"{report.location.uri}: {report.state}"
         if report.state == "done":
             found = measured(report.location, model)
             why = f"{report.location.uri} chose none, for data.calibration is empty"
-    if found:
-        chosen = ", ".join(f"{name} {threshold:g}" for name, threshold in found.items())
-        say(f"Thresholds of the {model} model, where a request names none: {chosen}")
+    chosen = [
+        f"{policy} {curve.threshold:g}"
+        for policy, curve in found.items()
+        if curve.threshold is not None
+    ]
+    if chosen:
+        say(f"Thresholds of the {model} model, where a request names none: {', '.join(chosen)}")
     else:
         say(f"No thresholds are measured ({why}): a request must name its own")
     return found

@@ -102,7 +102,7 @@ def test_the_engine(config, expected, monkeypatch):
         return SimpleNamespace(input_processor=fields, output_handler=None, shutdown=lambda: None)
 
     monkeypatch.setattr(vllm_engine.AsyncLLM, "from_engine_args", stand_in)
-    engine = vllm_engine.VLLMEngine.of(config, config.model.source, config.sampling)
+    engine = vllm_engine.VLLMEngine.of(config, config.model.source)
     try:
         assert same(engine.prompts, expected)
     finally:

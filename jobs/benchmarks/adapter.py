@@ -15,6 +15,7 @@ from typing import Any
 from jobs.benchmarks import work
 from jobs.benchmarks.engines import PlainEngine
 from jobs.benchmarks.figure import Figure, Pair, Process, Reach, apart
+from pipelines.engine.protocol import Drawing
 
 
 def run(quick: bool) -> Iterator[Figure]:
@@ -43,13 +44,13 @@ def _write_adapter(directory: str) -> None:
 def _rates(sequences: int, tokens: int, adapter: str | None = None) -> Pair:
     """(tokens/s sampled, tokens/s scored)."""
     from pipelines.config import SamplingConfig
-    from pipelines.engine.vllm_engine import respond_params
+    from pipelines.engine.vllm_draw import respond_params
 
     engine = _engine(adapter)
     few = engine.prompt_ids(work.questions(work.LONG, 32))
     prompts = [few[i % len(few)] for i in range(sequences)]
-    sampling = SamplingConfig(max_tokens=tokens)
-    params = [respond_params(sampling, i, end_ids=()) for i in range(sequences)]
+    drawing = Drawing.of(SamplingConfig(max_tokens=tokens))
+    params = [respond_params(drawing, i, end_ids=()) for i in range(sequences)]
     for one in params:
         one.ignore_eos = True
     sampled = engine.rate(prompts, params)

@@ -10,6 +10,7 @@ from jobs.benchmarks import work
 from jobs.benchmarks.figure import Pair
 from pipelines.config import Config
 from pipelines.engine.arguments import engine_arguments
+from pipelines.engine.protocol import Drawing
 from pipelines.method.prompts import Prompts
 from pipelines.storage.models import fetch
 
@@ -69,11 +70,11 @@ def edt_against(
     `other` sets how long all sequences get; they are never ended before.
     """
     from pipelines.config import SamplingConfig
-    from pipelines.engine.vllm_engine import respond_params
+    from pipelines.engine.vllm_draw import respond_params
 
     other.ignore_eos, other.detokenize = True, False
-    sampling = SamplingConfig(max_tokens=other.max_tokens)
-    ours = [respond_params(sampling, i, end_ids=()) for i in range(len(prompts))]
+    drawing = Drawing.of(SamplingConfig(max_tokens=other.max_tokens))
+    ours = [respond_params(drawing, i, end_ids=()) for i in range(len(prompts))]
     for one in ours:
         one.ignore_eos = True
     return [(engine.rate(prompts, ours), engine.rate(prompts, other)) for _ in range(times)]

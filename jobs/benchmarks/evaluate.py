@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from jobs.benchmarks import work
 from jobs.benchmarks.figure import Figure, Reach, apart
+from pipelines.engine.protocol import Drawing
 
 POLICY, THRESHOLD, BUDGET = "early_stopping", 0.15, 16
 Answers = list[tuple[str | None, int]]  # answer, samples used
@@ -38,16 +39,18 @@ def serve(questions: list[str]) -> tuple[float, Answers]:
     config = work.config()
     cluster.connect(config)
     deploy(config, base_model(config), "bench", "/bench")
-    url = f"http://{config.serve.host}:{config.serve.port}/bench/answer"
+    url = f"http://{config.serve.host}:{config.serve.port}/bench/v1/chat/completions"
 
     async def ask(session: aiohttp.ClientSession, question: str) -> tuple[str | None, int]:
-        body = {
-            "question": question, "policy": POLICY, "threshold": THRESHOLD, "budget": BUDGET,
+        scaling = {
+            "policy": POLICY, "threshold": THRESHOLD, "budget": BUDGET, "kind": "text",
+            "query_id": question,
         }  # fmt: skip
-        async with session.post(url, json=body) as response:
+        body = {"messages": [{"role": "user", "content": question}], "scaling": scaling}
+        async with session.post(url, json=body | {"seed": config.seed}) as response:
             response.raise_for_status()
-            got = await response.json()
-        return got["answer"], got["samples_used"]
+            got = (await response.json())["scaling"]
+        return got["answer"], got["samples"]["used"]
 
     async def ask_all() -> tuple[float, Answers]:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=900)) as session:
@@ -62,7 +65,7 @@ def serve(questions: list[str]) -> tuple[float, Answers]:
 def one_by_one(questions: list[str]) -> tuple[float, Answers]:
     from jobs.benchmarks.engines import PlainEngine
     from pipelines.engine.sampling import request_key
-    from pipelines.engine.vllm_engine import respond_params
+    from pipelines.engine.vllm_draw import respond_params
     from pipelines.method.answers import extract
     from pipelines.method.policies import POLICIES
     from pipelines.method.prompts import confidence
@@ -76,7 +79,7 @@ def one_by_one(questions: list[str]) -> tuple[float, Answers]:
         ids = prompts.sampling_ids(question)
         for i in range(BUDGET):
             key = request_key(config.seed, question, i)
-            params = respond_params(config.answering, key, prompts.end_ids)
+            params = respond_params(Drawing.of(config.answering), key, prompts.end_ids)
             (drawn,) = engine.generate([ids], params)
             response = prompts.response_ids(list(drawn.outputs[0].token_ids))
             (scored,) = engine.score_alone([prompts.scoring_ids(ids, response)])

@@ -71,13 +71,14 @@ def _edt(rows: int, vocab: int, copied: float) -> list[Figure]:
     from pipelines.engine.edt_rewrite import Change, Requests
 
     every = torch.arange(rows, device="cuda")
-    settings = torch.tensor([0.8, 0.8, 1.0, 0.0], device="cuda").expand(rows, -1).contiguous()
-    wanted = Requests(torch.full((rows,), int(Change.DRAW)).cuda().int(), every * 7919, settings)
+    settings = torch.tensor([0.8, 0.8, 1.0, 0.0, 1.0], device="cuda").expand(rows, -1).contiguous()
+    changes = torch.full((rows,), int(Change.DRAW), dtype=torch.int32)
+    wanted = Requests(changes.cuda(), every * 7919, settings)
 
     def seconds(logits: torch.Tensor) -> float:
         """Of one rewrite: so many in a graph, less what putting the drawn logits back takes."""
         first = logits.clone()
-        rewrite(first, every, every, wanted)
+        rewrite(first, every, every, wanted, changes.numpy())
         token = first.argmax(-1)
         drawn = logits[every, token]
 
@@ -85,7 +86,7 @@ def _edt(rows: int, vocab: int, copied: float) -> list[Figure]:
             logits.index_put_((every, token), drawn)
 
         def both() -> None:
-            rewrite(logits, every, every, wanted)
+            rewrite(logits, every, every, wanted, changes.numpy())
             put_back()
 
         return (milliseconds(_graph(both)) - milliseconds(_graph(put_back))) / 1e4

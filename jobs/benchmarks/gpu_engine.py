@@ -10,6 +10,7 @@ from typing import Any
 
 from jobs.benchmarks import work
 from jobs.benchmarks.figure import Figure, Pair, Process, Reach, apart
+from pipelines.engine.protocol import Counters, Drawing
 
 Drawn = tuple[list[int], list[int], float]  # prompt ids, response ids, log P(True)
 
@@ -61,7 +62,7 @@ def _ours(model: str, samples: int, tokens: int) -> tuple[float, list[Drawn], li
     from pipelines.engine.vllm_engine import VLLMEngine
 
     config = work.config(samples, tokens, model=model)
-    room = sample_room(config.engine.max_num_seqs)
+    room, drawing = sample_room(config.engine.max_num_seqs), Drawing.of(config.sampling)
 
     async def label(engine: VLLMEngine, seed: int) -> float:
         def query(question: str) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def _ours(model: str, samples: int, tokens: int) -> tuple[float, list[Drawn], li
         start = time.perf_counter()
         rows = await asyncio.gather(
             *(
-                label_query(engine, seed, query(question), samples, room)
+                label_query(engine, drawing, seed, query(question), samples, room)
                 for question in work.questions(work.LONG, samples)
             )
         )
@@ -80,15 +81,15 @@ def _ours(model: str, samples: int, tokens: int) -> tuple[float, list[Drawn], li
 
     async def run() -> tuple[float, list[Drawn], list[Drawn]]:
         start = time.perf_counter()
-        engine = VLLMEngine.of(config, model, config.sampling)
+        engine = VLLMEngine.of(config, model)
         print(f"bench: gpu: the engine took {time.perf_counter() - start:.0f} s", flush=True)
         try:
             await label(engine, seed=1)  # warm-up
             rate = await label(engine, seed=2)
             print(f"bench: gpu: labeled {rate:.0f} tokens/s", flush=True)
             requests = _requests(engine.prompts, 2 * samples)
-            together = await _draw(engine, requests)
-            alone = [(await _draw(engine, [one]))[0] for one in requests[:8]]
+            together = await _draw(engine, drawing, requests)
+            alone = [(await _draw(engine, drawing, [one]))[0] for one in requests[:8]]
             return rate, together, alone
         finally:
             engine.shutdown()
@@ -96,9 +97,11 @@ def _ours(model: str, samples: int, tokens: int) -> tuple[float, list[Drawn], li
     return asyncio.run(run())
 
 
-async def _draw(engine: Any, requests: Sequence[tuple[list[int], int]]) -> list[Drawn]:
+async def _draw(
+    engine: Any, drawing: Drawing, requests: Sequence[tuple[list[int], int]]
+) -> list[Drawn]:
     async def one(ids: list[int], key: int) -> Drawn:
-        draw = await engine.draw(ids, key)
+        draw = await engine.draw(ids, key, drawing, Counters())
         scored = await draw.score()
         return ids, draw.generated.token_ids, math.log(scored.p_true)
 
@@ -116,9 +119,10 @@ def _drawn_by_v1(model: str, samples: int, tokens: int) -> list[Drawn]:
     eager = config.model_copy(update={"engine": engine})
 
     async def run() -> list[Drawn]:
-        engine = VLLMEngine.of(eager, model, eager.sampling)
+        engine = VLLMEngine.of(eager, model)
         try:
-            return await _draw(engine, _requests(engine.prompts, 2 * samples))
+            drawing = Drawing.of(eager.sampling)
+            return await _draw(engine, drawing, _requests(engine.prompts, 2 * samples))
         finally:
             engine.shutdown()
 

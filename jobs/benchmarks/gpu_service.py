@@ -20,15 +20,16 @@ def figures(model: str, quick: bool) -> list[Figure]:
     config = work.config(max_tokens=tokens, model=model)
     cluster.connect(config)
     deploy(config, base_model(config), "bench", "/bench")
-    url = f"http://{config.serve.host}:{config.serve.port}/bench/answer"
+    url = f"http://{config.serve.host}:{config.serve.port}/bench/v1/chat/completions"
 
     async def ask(session: aiohttp.ClientSession, number: int) -> None:
         body = {
-            "question": work.LONG.format(number), "policy": "sc_conf", "budget": BUDGET,
-        }  # fmt: skip
+            "messages": [{"role": "user", "content": work.LONG.format(number)}],
+            "scaling": {"policy": "sc_conf", "budget": BUDGET},
+        }
         async with session.post(url, json=body) as response:
             response.raise_for_status()
-            assert (await response.json())["samples_used"] == BUDGET
+            assert (await response.json())["scaling"]["samples"]["used"] == BUDGET
 
     async def measure() -> tuple[float, float]:
         timeout = aiohttp.ClientTimeout(total=600)

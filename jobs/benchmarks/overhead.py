@@ -42,7 +42,7 @@ def engine_start(config: configs.Config) -> float:
     start = time.perf_counter()
     from pipelines.engine.vllm_engine import VLLMEngine
 
-    engine = VLLMEngine.of(config, config.model.source, config.sampling)
+    engine = VLLMEngine.of(config, config.model.source)
     seconds = time.perf_counter() - start
     engine.shutdown()
     return seconds

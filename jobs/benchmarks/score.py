@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from jobs.benchmarks import work
 from jobs.benchmarks.figure import Figure, Pair, Reach, apart
+from pipelines.engine.protocol import Drawing
 
 
 def run(quick: bool) -> Iterator[Figure]:
@@ -25,12 +26,15 @@ def _computed(sets: list[tuple[str, int, int, int]]) -> list[Pair]:
     from pipelines.engine.sampling import label_query, sample_room
     from pipelines.engine.vllm_engine import VLLMEngine
 
-    async def label(engine: VLLMEngine, template: str, queries: int, samples: int) -> Pair:
+    async def label(
+        engine: VLLMEngine, template: str, queries: int, samples: int, drawing: Drawing
+    ) -> Pair:
         prompts, room = engine.prompts, sample_room(work.config().engine.max_num_seqs)
         rows = await asyncio.gather(
             *(
                 label_query(
                     engine,
+                    drawing,
                     0,
                     {"query_id": one, "prompt_ids": prompts.sampling_ids(one), "kind": "text"},
                     samples,
@@ -51,8 +55,9 @@ def _computed(sets: list[tuple[str, int, int, int]]) -> list[Pair]:
         pairs = []
         for template, queries, samples, max_tokens in sets:
             sampling = config.sampling.model_copy(update={"max_tokens": max_tokens})
-            engine = VLLMEngine.of(config, work.MODEL, sampling)
-            pairs.append(await label(engine, template, queries, samples))
+            engine = VLLMEngine.of(config, work.MODEL)
+            drawing = Drawing.of(sampling)
+            pairs.append(await label(engine, template, queries, samples, drawing))
             engine.shutdown()
         return pairs
 

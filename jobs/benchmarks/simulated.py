@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
-from pipelines.engine.protocol import Engine, Generated, Scored
+from pipelines.engine.protocol import Counters, Drawing, Engine, Generated, Scored
 from pipelines.running.progress import Count
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import QUERIES
@@ -37,30 +37,38 @@ class SimulatedEngine:
 
     def __init__(self, config: Config):
         self.count = Count()
-        self._max_tokens = config.sampling.max_tokens
         self._engines = config.engine.count
         self._room = asyncio.Semaphore(SEQUENCES)
         self._place = Path(config.root, "work")
         self._place.mkdir(exist_ok=True)
         self._work = open(self._place / str(os.getpid()), "w", buffering=1)  # noqa: SIM115
 
-    async def draw(self, prompt_ids: Sequence[int], key: int) -> "SimulatedDraw":
+    async def draw(
+        self,
+        prompt_ids: Sequence[int],
+        key: int,
+        drawing: Drawing,
+        spent: Counters,
+        heard: Callable[[str], None] | None = None,
+    ) -> "SimulatedDraw":
         # Processes start one after the other here; none works before all of them can.
         while len(os.listdir(self._place)) < self._engines:
             await asyncio.sleep(0.05)
         uniform = (key % 2**32 + 1) / 2**32
-        tokens = min(self._max_tokens, 1 + int(-MEAN_TOKENS * math.log(uniform)))
+        tokens = min(drawing.max_tokens, 1 + int(-MEAN_TOKENS * math.log(uniform)))
         await self._room.acquire()
         began = time.time()
         await asyncio.sleep(tokens * self.step)
         self.count.done += 1
         self.count.tokens += tokens
+        spent.generated_tokens += tokens
+        spent.cached_tokens += len(prompt_ids)
 
         def end() -> None:
             self._room.release()
             print(began, time.time(), file=self._work)
 
-        return SimulatedDraw(end, len(prompt_ids), tokens, key, self.step)
+        return SimulatedDraw(end, spent, len(prompt_ids), tokens, key, self.step)
 
     def shutdown(self) -> None:
         """Nothing was started."""
@@ -74,18 +82,34 @@ class InstantEngine(SimulatedEngine):
 
 class SimulatedDraw:
     def __init__(
-        self, end: Callable[[], None], prompt_tokens: int, tokens: int, key: int, step: float
+        self,
+        end: Callable[[], None],
+        spent: Counters,
+        prompt_tokens: int,
+        tokens: int,
+        key: int,
+        step: float,
     ):
-        self.release, self._key, self._step = end, key, step
+        self._end: Callable[[], None] | None = end
+        self._spent, self._key, self._step = spent, key, step
         ids = [(key + i) % 50_000 for i in range(tokens)]
         text = f"The answer is {key % 5}. " + "word " * tokens
         self.generated = Generated(ids, text, tokens, "stop", prompt_tokens, prompt_tokens)
 
     async def score(self) -> Scored:
+        self._spent.scored_tokens += TURN
         await asyncio.sleep(self._step)
         self.release()
         whole = self.generated.prompt_tokens + self.generated.num_tokens + TURN
+        self._spent.cached_tokens += whole - TURN
+        self._spent.scored_responses += 1
+        self._spent.mass += 1.0
         return Scored((self._key % 100) / 100, 1.0, whole, whole - TURN)
+
+    def release(self) -> None:
+        if self._end:
+            self._end()
+        self._end = None
 
 
 def label(

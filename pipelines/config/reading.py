@@ -45,7 +45,7 @@ def _explain(error: ValidationError, raw: Any) -> str:
     problem = error.errors()[0]
     location = problem["loc"]
     if problem["type"] != "missing":
-        location = _within(raw, location)
+        location = within(raw, location)
     key = short(".".join(str(part) for part in location))
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if problem["type"] == "extra_forbidden":
@@ -62,7 +62,7 @@ def _explain(error: ValidationError, raw: Any) -> str:
     return f"config: {key + ': ' if key else ''}{message}{more}"
 
 
-def _within(raw: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+def within(raw: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The parts of a location that the config has; pydantic adds what it took a value for."""
     parts = []
     for part in location:

@@ -229,14 +229,6 @@ class EvaluateConfig(Section):
         return policies
 
 
-class ServeConfig(Section):
-    host: Text = "127.0.0.1"  # 0.0.0.0 to answer other machines
-    port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of HTTP
-    samples_ahead: Count = 1  # samples a request keeps in flight; extra ones are cancelled
-    max_budget: Count = 64  # samples a request, at most
-    adapters: dict[Text, Text] = {}  # with engine.adapter lora: more of them, by model name
-
-
 class TrackingConfig(Section):
     mlflow: Text | None = None  # an MLflow server or store to log runs to; none, by default
     experiment: Text = "selfcal"  # what its runs are listed under

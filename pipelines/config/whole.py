@@ -14,10 +14,10 @@ from pipelines.config.sections import (
     ModelConfig,
     SamplingConfig,
     Section,
-    ServeConfig,
     TrackingConfig,
     TrainConfig,
 )
+from pipelines.config.serving import ServeConfig
 from pipelines.config.values import Seed, Text
 
 

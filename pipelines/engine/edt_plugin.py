@@ -29,7 +29,8 @@ WARM_UP = "edt_warm_up"  # of vLLM's additional_config: compile at the start, no
 # vLLM's V2 runner applies these before EDT, and V1 after it, where a draw stands.
 _PENALTIES = {"frequency_penalty": 0.0, "presence_penalty": 0.0, "repetition_penalty": 1.0}
 # After a draw in both. So would be top_p, top_k and min_p, which vLLM takes from a request of
-# temperature 0. Logit bias, bad words, allowed tokens, min_tokens and grammars come before EDT.
+# temperature 0: a draw has edt_top_p. Logit bias, bad words, allowed tokens, min_tokens and
+# grammars come before EDT.
 _AFTER_A_DRAW = ("seed", "thinking_token_budget")
 # vLLM's server fills in what a request leaves out.
 _NOT_NAMED = (
@@ -46,6 +47,7 @@ class _Request:
     base: float = 0.8
     theta: float = 1.0
     paper_code: bool = False
+    top_p: float = 1.0  # of a draw at a fixed temperature (theta 0)
     key: int | None = None  # draws by (key, position); None leaves the draw to the engine
     scores: bool = False  # wants its log-probabilities, and no EDT
 
@@ -62,6 +64,7 @@ class _Request:
                 base=float(given.get("edt_base", 0.8)),
                 theta=float(given.get("edt_theta", 1.0)),
                 paper_code=bool(given.get("edt_paper_code", 0)),
+                top_p=float(given.get("edt_top_p", 1.0)),
                 key=int(given["edt_key"]) if "edt_key" in given else None,
             )
         except (TypeError, ValueError) as error:
@@ -71,6 +74,12 @@ class _Request:
             raise ValueError(
                 "edt_t0 must be in (0, 1000], edt_base in [0.001, 1], edt_theta in [0, 1000]"
             )
+        if not 0 < request.top_p <= 1:
+            raise ValueError("edt_top_p must be in (0, 1]")
+        if request.top_p < 1 and request.key is None:
+            raise ValueError("edt_top_p goes with edt_key: give vLLM the request's own top_p")
+        if request.top_p < 1 and request.theta:
+            raise ValueError("edt_top_p goes with a fixed temperature: set edt_theta to 0")
         if request.key is not None and not 0 <= request.key < 2**63:
             raise ValueError("edt_key must be a whole number in [0, 2**63)")
         if request.key is None and params.temperature != 1.0:
@@ -93,7 +102,9 @@ class _Request:
     def change(self) -> Change:
         if self.scores:
             return Change.NORMALIZE
-        return Change.SCALE if self.key is None else Change.DRAW
+        if self.key is None:
+            return Change.SCALE
+        return Change.DRAW if self.top_p == 1 else Change.DRAW_TOP_P
 
 
 class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
@@ -118,7 +129,7 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
         self._host = Requests(
             change=torch.zeros(slots, dtype=torch.int32),
             key=torch.zeros(slots, dtype=torch.int64),
-            settings=torch.zeros(slots, 4),
+            settings=torch.zeros(slots, 5),
         )
         self._changes, self._keys, self._settings = (one.numpy() for one in self._host)  # views
         self._stale = True
@@ -159,7 +170,9 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
     def _write(self, slot: int, request: _Request) -> None:
         self._changes[slot] = request.change
         self._keys[slot] = request.key or 0
-        self._settings[slot] = request.t0, request.base, request.theta, request.paper_code
+        self._settings[slot] = (
+            request.t0, request.base, request.theta, request.paper_code, request.top_p,
+        )  # fmt: skip
         self._stale = True
 
     def apply_staged_writes(self) -> None:
@@ -188,7 +201,7 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
         if logits.is_cuda:
             from pipelines.engine.edt_kernels import rewrite
 
-            rewrite(logits, slots, positions, self._requests)
+            rewrite(logits, slots, positions, self._requests, changes)
         else:
             assert len(changes) == len(logits), "a row a request: no speculative decoding on a CPU"
             edt_rewrite.rewrite(logits, slots, positions, self._requests, changes)
@@ -199,11 +212,9 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
         if self._device.type == "cuda":
             from pipelines.engine.edt_kernels import rewrite
 
-            rewrite(
-                torch.zeros(1, vocab, device=self._device),
-                torch.zeros(1, dtype=torch.int64, device=self._device),
-                torch.zeros(1, dtype=torch.int64, device=self._device),
-                self._requests,
-            )
+            one = torch.zeros(1, dtype=torch.int64, device=self._device)
+            logits = torch.zeros(1, vocab, device=self._device)
+            for change in (Change.DRAW, Change.DRAW_TOP_P):
+                rewrite(logits, one, one, self._requests, np.array([change]))
         else:
             edt_rewrite.warm_up(rows, vocab, self._device)

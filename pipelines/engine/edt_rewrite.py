@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipelines.method.edt import edt_temperature, spread
 from pipelines.method.fused import WORTH_FUSING
-from pipelines.method.keyed_draw import inverse_cdf, uniforms
+from pipelines.method.keyed_draw import inverse_cdf, nucleus, uniforms
 
 
 class Change(IntEnum):
@@ -23,6 +23,7 @@ class Change(IntEnum):
     SCALE = 1  # divided by EDT's temperature; the engine draws
     DRAW = 2  # the drawn token's becomes the largest number: the engine's argmax is the draw
     NORMALIZE = 3  # log-probabilities
+    DRAW_TOP_P = 4  # as DRAW, from the likeliest tokens that have the mass top_p together
 
 
 class Requests(NamedTuple):
@@ -30,7 +31,7 @@ class Requests(NamedTuple):
 
     change: Tensor  # [slots], int32: of Change
     key: Tensor  # [slots], int64: of the draws
-    # [slots, 4], float32: T0, base, theta, and 1 for the entropy of the paper's public code
+    # [slots, 5], float32: T0, base, theta, 1 for the entropy of the paper's public code, and top_p
     settings: Tensor
 
 
@@ -42,7 +43,7 @@ def rewrite(
     slots: [rows]; positions: [rows], int64, of the token that is drawn. changes: [rows], each
     row's `requests.change`, on the host: nothing is read back from the device.
     """
-    for change in (Change.SCALE, Change.DRAW, Change.NORMALIZE):
+    for change in (Change.SCALE, Change.DRAW, Change.DRAW_TOP_P, Change.NORMALIZE):
         rows = torch.from_numpy(np.flatnonzero(changes == change)).to(logits.device)
         if not len(rows):
             continue
@@ -51,7 +52,7 @@ def rewrite(
             continue
         of = spread(logits, rows)
         slot = slots[rows]
-        t0, base, theta, paper_code = requests.settings[slot].unbind(1)
+        t0, base, theta, paper_code, top_p = requests.settings[slot].unbind(1)
         temperature = torch.where(
             paper_code != 0,
             edt_temperature(of, t0, base, theta, paper_code=True),
@@ -61,7 +62,12 @@ def rewrite(
             logits[rows] = logits[rows] / temperature.clamp_min(1e-5)[:, None]
             continue
         u = uniforms(requests.key[slot], positions[rows])
-        tokens = inverse_cdf(logits, rows, of.top, temperature, u)
+        if change == Change.DRAW:
+            tokens = inverse_cdf(logits, rows, of.top, temperature, u)
+        else:
+            every = torch.arange(len(rows), device=logits.device)
+            kept = nucleus(logits[rows], of.top, temperature, top_p)
+            tokens = inverse_cdf(kept, every, of.top, temperature, u)
         logits[rows, tokens] = torch.finfo(logits.dtype).max
 
 

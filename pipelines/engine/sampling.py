@@ -9,8 +9,7 @@ import asyncio
 import hashlib
 import math
 import time
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,11 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.engine.protocol import Draw, Engine, Generated, Scored
+from pipelines.engine.protocol import Counters, Draw, Drawing, Engine, Generated, Scored
 from pipelines.method.answers import Kind, extract
 from pipelines.method.consistency import soft_self_consistency
 from pipelines.method.formulas import Classes
-from pipelines.method.policies import PolicyFamily
 from pipelines.storage.schemas import COUNTERS
 
 
@@ -41,48 +39,41 @@ class Sample:
 
 
 @dataclass
-class Counters:
-    """What a query cost, in tokens. `prompt` and `scored` count what the model computed. `mass` is
-    the sum over scored responses."""
-
-    generated_tokens: int = 0
-    prompt_tokens: int = 0
-    scored_tokens: int = 0
-    cached_tokens: int = 0
-    scored_responses: int = 0
-    mass: float = 0.0
-
-
-@dataclass
 class QuerySampler:
-    """Draws samples of one query; sample i is the same whenever and wherever it is drawn."""
+    """Draws samples of one query; sample i is the same whenever and wherever it is drawn.
+
+    kind: None where each text is its own answer. counters: what they cost so far, which the engine
+    counts.
+    """
 
     engine: Engine
+    drawing: Drawing
     seed: int
     query_id: str
     prompt_ids: Sequence[int]
-    kind: Kind
+    kind: Kind | None
     choices: Sequence[str] | None = None
     counters: Counters = field(default_factory=Counters)
     _scores: dict[tuple[int, ...], "asyncio.Task[Scored]"] = field(default_factory=dict)
     _classes: Classes = field(default_factory=Classes)
 
-    async def sample(self, index: int, scored: bool) -> Sample:
-        """Sample `index`: a function of (seed, query_id, index) up to the engine's arithmetic."""
+    async def sample(
+        self, index: int, scored: bool, heard: Callable[[str], None] | None = None
+    ) -> Sample:
+        """Sample `index`: a function of (seed, query_id, index) up to the engine's arithmetic.
+
+        heard: is told its text as it comes.
+        """
         key = request_key(self.seed, self.query_id, index)
-        draw = await self.engine.draw(self.prompt_ids, key)
+        draw = await self.engine.draw(self.prompt_ids, key, self.drawing, self.counters, heard)
         generated = draw.generated
-        self.counters.generated_tokens += generated.num_tokens
-        self.counters.prompt_tokens += generated.prompt_tokens - generated.cached_tokens
-        self.counters.cached_tokens += generated.cached_tokens
         p_true = mass = math.nan
         if scored:
             score = await self._score_once(draw)
             p_true, mass = score.p_true, score.mass
         else:
             draw.release()
-        answer = extract(generated.text, self.kind, generated.finish_reason, self.choices)
-        return Sample(index, generated, answer, p_true, mass)
+        return Sample(index, generated, self._answer(generated), p_true, mass)
 
     async def classed(self, sample: Sample) -> Sample:
         """A sample whose answer stands for its class; to be asked for in the order of samples.
@@ -95,22 +86,33 @@ class QuerySampler:
         answer = await asyncio.to_thread(self._classes.of, sample.answer)
         return replace(sample, answer=answer)
 
+    async def abort(self) -> None:
+        """Ends the scores that are under way, and returns when the engine is rid of them.
+
+        A sample that is cancelled leaves its score to those with an equal response; where there are
+        none to come, nobody needs it.
+        """
+        under_way = {ids: score for ids, score in self._scores.items() if not score.done()}
+        for ids, score in under_way.items():
+            score.cancel()
+            del self._scores[ids]  # a sample that comes later is scored anew
+        await asyncio.gather(*under_way.values(), return_exceptions=True)
+
+    def _answer(self, generated: Generated) -> str | None:
+        if self.kind is None:
+            return generated.text or None
+        return extract(generated.text, self.kind, generated.finish_reason, self.choices)
+
     async def _score_once(self, draw: Draw) -> Scored:
         same = tuple(draw.generated.token_ids)
         if same in self._scores:
             draw.release()
         else:
-            self._scores[same] = asyncio.ensure_future(self._score(draw))
+            self._scores[same] = asyncio.ensure_future(draw.score())
+            # One that is cancelled before it began holds its blocks.
+            self._scores[same].add_done_callback(lambda _: draw.release())
         # A caller that is cancelled must not cancel the score that others wait for.
         return await asyncio.shield(self._scores[same])
-
-    async def _score(self, draw: Draw) -> Scored:
-        scored = await draw.score()
-        self.counters.scored_responses += 1
-        self.counters.mass += scored.mass
-        self.counters.scored_tokens += scored.tokens - scored.cached_tokens
-        self.counters.cached_tokens += scored.cached_tokens
-        return scored
 
 
 def queries_at_once(max_num_seqs: int, num_samples: int) -> int:
@@ -133,6 +135,7 @@ def sample_room(max_num_seqs: int) -> asyncio.Semaphore:
 
 async def label_query(
     engine: Engine,
+    drawing: Drawing,
     seed: int,
     query: Mapping[str, Any],
     num_samples: int,
@@ -142,7 +145,7 @@ async def label_query(
     began = time.time()
     prompt_ids = [int(i) for i in query["prompt_ids"]]
     sampler = QuerySampler(
-        engine, seed, query["query_id"], prompt_ids, query["kind"], query.get("choices")
+        engine, drawing, seed, query["query_id"], prompt_ids, query["kind"], query.get("choices")
     )
 
     async def sample(index: int) -> Sample:
@@ -197,41 +200,3 @@ def request_key(seed: int, query_id: str, sample: int) -> int:
     """A 63-bit key for the draws of one sample of one query."""
     digest = hashlib.blake2b(f"{seed}\0{query_id}\0{sample}".encode(), digest_size=8)
     return int.from_bytes(digest.digest(), "big") >> 1
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """An adaptive answer and the samples that the policy saw, in order."""
-
-    answer: str | None
-    samples: list[Sample]
-    stopped: bool  # by the policy, before the budget
-
-
-async def answer_adaptively(
-    sampler: QuerySampler, family: PolicyFamily, threshold: float, budget: int, ahead: int
-) -> Outcome:
-    """Runs a policy live: draws samples until it stops or the budget is spent.
-
-    Nothing is scored for a policy that needs no confidences.
-    ahead: samples in flight at once. They are taken in order, so the outcome does not depend on
-    it; those in flight when the policy stops are cancelled, and the engine aborts them.
-    """
-    tally = family.make(threshold).start()
-    taken: list[Sample] = []
-    tasks: deque[asyncio.Task[Sample]] = deque()
-    stopped = False
-    try:
-        while not stopped and len(taken) < budget:
-            while len(tasks) < ahead and len(taken) + len(tasks) < budget:
-                index = len(taken) + len(tasks)
-                tasks.append(asyncio.create_task(sampler.sample(index, family.needs_confidence)))
-            sample = await sampler.classed(await tasks[0])
-            tasks.popleft()
-            taken.append(sample)
-            stopped = tally.add(sample.answer, sample.p_true)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return Outcome(tally.answer(), taken, stopped)

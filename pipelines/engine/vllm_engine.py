@@ -1,41 +1,30 @@
-"""vLLM behind the Engine protocol: a session a sample."""
+"""vLLM behind the Engine protocol."""
 
 import pipelines.engine.environment  # noqa: F401
 
 # isort: split
-import asyncio
 import atexit
 import logging
-import os
-import uuid
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import ValidationError
-from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.engine.protocol import StreamingInput
-from vllm.inputs import tokens_input
 from vllm.lora.request import LoRARequest
-from vllm.outputs import RequestOutput
 from vllm.platforms import current_platform
-from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
-from vllm.v1.engine.exceptions import EngineDeadError
 
-from pipelines.config import ConfidenceConfig, Config, DrawConfig, EngineConfig
+from pipelines.config import ConfidenceConfig, Config, EngineConfig
 from pipelines.engine.arguments import adapter_arguments, engine_arguments
-from pipelines.engine.edt_plugin import LOG_PROBABILITIES
 from pipelines.engine.footprint import need, reserve
-from pipelines.engine.protocol import Generated, Scored
-from pipelines.method.prompts import ConfidenceKind, Prompts, confidence, reply_mass
+from pipelines.engine.protocol import Counters, Drawing
+from pipelines.engine.vllm_draw import VLLMDraw
+from pipelines.method.prompts import Prompts
 from pipelines.method.template import PLAIN, Chat
 from pipelines.running.placement import where_parts_go
 from pipelines.running.progress import Count
 from pipelines.storage.models import fetch, fetch_adapter
-
-_NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
 
 
 class VLLMEngine:
@@ -50,14 +39,12 @@ class VLLMEngine:
         self,
         model_dir: str,
         engine: EngineConfig,
-        sampling: DrawConfig,
         scoring: ConfidenceConfig,
         chat: Chat = PLAIN,
         adapters: Mapping[str, Path] | None = None,
     ):
         adapters = adapters or {}
         self.count = Count()
-        self._sampling = sampling
         self._kind = scoring.kind
         self.prompts = Prompts.load(model_dir, scoring.question, chat)
         try:
@@ -101,13 +88,10 @@ class VLLMEngine:
         cls,
         config: Config,
         source: str,
-        sampling: DrawConfig,
         adapters: Mapping[str, str] | None = None,
     ) -> Self:
         """The engine of a config on a model's source and on adapters' (name -> source), fetched to
         the nodes that have none of them.
-
-        sampling: the config's `sampling` or its `answering`.
         """
         adapters = adapters or {}
 
@@ -128,17 +112,22 @@ class VLLMEngine:
         return cls(
             str(model_dir),
             config.engine,
-            sampling,
             config.confidence,
             config.model.chat,
             dict(zip(adapters, adapter_dirs, strict=True)),
         )
 
     async def draw(
-        self, prompt_ids: Sequence[int], key: int, adapter: LoRARequest | None = None
-    ) -> "VLLMDraw":
-        draw = VLLMDraw(self._llm, self.prompts, self._kind, adapter)
-        await draw.respond(prompt_ids, self._sampling, key, self.count)
+        self,
+        prompt_ids: Sequence[int],
+        key: int,
+        drawing: Drawing,
+        spent: Counters,
+        heard: Callable[[str], None] | None = None,
+        adapter: LoRARequest | None = None,
+    ) -> VLLMDraw:
+        draw = VLLMDraw(self._llm, self.prompts, self._kind, spent, adapter)
+        await draw.respond(prompt_ids, key, drawing, self.count, heard)
         self.count.done += 1
         return draw
 
@@ -165,134 +154,15 @@ class AdaptedEngine:
         self.count = engine.count
         self._engine, self._adapter = engine, adapter
 
-    async def draw(self, prompt_ids: Sequence[int], key: int) -> "VLLMDraw":
-        return await self._engine.draw(prompt_ids, key, self._adapter)
+    async def draw(
+        self,
+        prompt_ids: Sequence[int],
+        key: int,
+        drawing: Drawing,
+        spent: Counters,
+        heard: Callable[[str], None] | None = None,
+    ) -> VLLMDraw:
+        return await self._engine.draw(prompt_ids, key, drawing, spent, heard, self._adapter)
 
     def shutdown(self) -> None:
         self._engine.shutdown()
-
-
-class VLLMDraw:
-    """A sample and its score as one session: vLLM's streaming input, a part of it at a time.
-
-    The session keeps its KV blocks from part to part, so P(True) costs the tokens of its turn
-    and no others, whatever the block size; a request of its own would compute again what lies
-    past the last whole block. vLLM drops the last token that a part sampled, which it did not
-    run the model on: the end token, which the turn brings itself, or the last of a response
-    that was cut at max_tokens, which is sent again.
-    """
-
-    generated: Generated
-
-    def __init__(
-        self,
-        llm: AsyncLLM,
-        prompts: Prompts,
-        kind: ConfidenceKind,
-        adapter: LoRARequest | None = None,
-    ):
-        self._llm, self._prompts, self._kind, self._adapter = llm, prompts, kind, adapter
-        # The part that asks for the score; None ends the session without one.
-        self._turn: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
-
-    async def respond(
-        self, prompt_ids: Sequence[int], sampling: DrawConfig, key: int, count: Count
-    ) -> None:
-        """Samples the response: sets `generated`. Its tokens are counted as they come."""
-        score = _score_params(self._kind, self._prompts)
-
-        async def parts() -> AsyncGenerator[StreamingInput, None]:
-            # vLLM learns from the first part whether a session reports log-probabilities, and
-            # a response's own are not wanted: so the first part is all but one of the prompt.
-            yield _part(prompt_ids[:-1], score)
-            yield _part(prompt_ids[-1:], respond_params(sampling, key, self._prompts.end_ids))
-            if (turn := await self._turn) is not None:
-                yield _part(turn, score)
-
-        self._outputs = self._llm.generate(
-            parts(), score, uuid.uuid4().hex, lora_request=self._adapter
-        )
-        sampled: list[int] = []
-        cached: int | None = None
-        reason = None
-        # The first part samples one token. What a slow reader has not read yet comes merged.
-        while len(sampled) < 2 or reason is None:
-            output = await self._next()
-            cached = output.num_cached_tokens if cached is None else cached
-            sampled += output.outputs[0].token_ids
-            count.tokens += len(output.outputs[0].token_ids)
-            reason = output.outputs[0].finish_reason
-        del sampled[0]  # of the first part
-        count.tokens -= 1
-        ids = self._prompts.response_ids(sampled)
-        self._kept = len(sampled) - 1  # of the ids that are scored, the session has these
-        self.generated = Generated(
-            token_ids=ids,
-            text=self._prompts.response_text(ids),
-            num_tokens=len(sampled),
-            finish_reason=reason,
-            prompt_tokens=len(prompt_ids),
-            cached_tokens=cached or 0,
-        )
-
-    async def score(self) -> Scored:
-        turn = [*self.generated.token_ids, *self._prompts.turn_ids][self._kept :]
-        self._turn.set_result(turn)
-        logprobs = (await self._next()).outputs[0].logprobs
-        assert logprobs, "the engine returned no log-probabilities"
-        by_id = {token: entry.logprob for token, entry in logprobs[-1].items()}
-        generated = self.generated
-        tokens = generated.prompt_tokens + len(generated.token_ids) + len(self._prompts.turn_ids)
-        return Scored(
-            p_true=confidence(by_id, self._kind, self._prompts),
-            mass=reply_mass(by_id, self._kind, self._prompts),
-            tokens=tokens,
-            cached_tokens=tokens - len(turn),
-        )
-
-    def release(self) -> None:
-        self._turn.set_result(None)
-
-    async def _next(self) -> RequestOutput:
-        try:
-            return await anext(self._outputs)
-        except EngineDeadError:
-            # Nothing in this process can revive the engine's. Leaving makes Ray start another
-            # actor and hand it the rows that this one held.
-            os._exit(1)
-
-
-def _part(ids: Sequence[int], params: SamplingParams) -> StreamingInput:
-    return StreamingInput(tokens_input(list(ids)), params)
-
-
-def respond_params(sampling: DrawConfig, key: int, end_ids: Iterable[int]) -> SamplingParams:
-    return SamplingParams(
-        temperature=0.0,
-        max_tokens=sampling.max_tokens,
-        stop_token_ids=sorted(end_ids),
-        extra_args={
-            "edt_t0": sampling.temperature,
-            "edt_base": sampling.edt_base,
-            "edt_theta": sampling.edt_theta if sampling.method == "edt" else 0.0,
-            "edt_paper_code": int(sampling.compat == "paper_code"),
-            "edt_key": key,
-        },
-        output_kind=RequestOutputKind.DELTA,
-        detokenize=False,
-    )
-
-
-def _score_params(kind: ConfidenceKind, prompts: Prompts) -> SamplingParams:
-    wanted: dict[str, Any] = {"logprob_token_ids": [prompts.yes_id, prompts.no_id]}
-    if kind == "yes_top20":
-        wanted = {"logprobs": 20}
-    return SamplingParams(
-        temperature=0.0,
-        max_tokens=1,
-        output_kind=RequestOutputKind.DELTA,
-        detokenize=False,
-        stream_interval=_NEVER,
-        extra_args={LOG_PROBABILITIES: 1},
-        **wanted,
-    )

@@ -41,6 +41,23 @@ def inverse_cdf(
     return (block.squeeze(1) * BLOCK + torch.minimum(within, last)).clamp_max(vocab - 1)
 
 
+def nucleus(logits: Tensor, top: Tensor, temperature: Tensor, top_p: Tensor) -> Tensor:
+    """The logits of the likeliest tokens that have a mass of top_p together; -inf for the others.
+
+    logits: [rows, vocab]; the others: [rows]. It is the smallest such set of softmax(logits /
+    temperature) (arXiv 1904.09751), and what is as likely as its least likely token: a token is in
+    it if those that are likelier have less than top_p. So the likeliest is, whatever top_p.
+    """
+    temperature = temperature.clamp_min(1e-6)
+    falling = logits.sort(dim=-1, descending=True).values
+    mass = _weights(falling, top, temperature).to(torch.float64)
+    before = mass.cumsum(dim=-1)
+    wanted = top_p.to(torch.float64) * before[:, -1]
+    inside = (before - mass < wanted[:, None]).sum(dim=-1, keepdim=True)
+    least = falling.gather(1, (inside - 1).clamp_min(0))  # of a row of nan none is inside
+    return logits.masked_fill(logits < least, -torch.inf)
+
+
 @fused
 def _block_sums(logits: Tensor, rows: Tensor, top: Tensor, temperature: Tensor) -> Tensor:
     weights = _weights(logits[rows], top, temperature)

@@ -253,6 +253,15 @@ POLICIES: dict[str, PolicyFamily] = {
 }
 
 
+# Early stopping by what it answers where no sample was sure enough.
+FALLBACKS: dict[Fallback, str] = {
+    "weighted": "early_stopping",
+    "vote": "early_stopping_vote",
+    "best": "early_stopping_best",
+    "last": "early_stopping_last",
+}
+
+
 @dataclass(frozen=True)
 class Run:
     """One query's run over its first N samples, read at every budget 1..N.

@@ -8,7 +8,7 @@ assistant's message and the model's reply to a question about it.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from math import exp
@@ -24,6 +24,7 @@ from pipelines.method.template import (
     confidence_turn,
     open_thought,
     render,
+    render_messages,
     shows,
 )
 from pipelines.method.tokenizer import SETTINGS, end_ids, load_tokenizer, read_settings
@@ -111,6 +112,12 @@ class Prompts:
         """The same as token ids."""
         return self.tokenizer.encode(self.sampling_text(question), add_special_tokens=False)
 
+    def chat_ids(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """The same of a conversation, each message with its role and content; ValueError where the
+        model's template does not take it."""
+        text = render_messages(self.tokenizer, self.chat, messages, prompt=True)
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
     def room(self, max_model_len: int, max_tokens: int) -> int:
         """The most tokens of a prompt whose longest response can still be scored."""
         return max_model_len - max_tokens - len(self.turn_ids)
@@ -131,8 +138,12 @@ class Prompts:
     def response_text(self, response_ids: Sequence[int]) -> str:
         """The response as text: of special tokens the marks of thoughts alone, with the one that
         the prompt ends in."""
-        shown = [i for i in response_ids if i not in self._unseen]
+        shown = [i for i in response_ids if not self.is_hidden(i)]
         return self.thought + self.tokenizer.decode(shown)
+
+    def is_hidden(self, token: int) -> bool:
+        """Whether a response's text is without it: a special token, and no mark of a thought."""
+        return token in self._unseen
 
     @cached_property
     def _unseen(self) -> frozenset[int]:

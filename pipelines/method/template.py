@@ -91,21 +91,27 @@ class Turn(NamedTuple):
 
 
 def render(tokenizer: Any, chat: Chat, said: Sequence[str], *, prompt: bool, **more: Any) -> str:
-    """A conversation as text. said: what the user and the model say by turns, the user first.
+    """render_messages of what the user and the model say by turns, the user first."""
+    turns = zip(cycle(("user", "assistant")), said, strict=False)
+    messages = [{"role": role, "content": text} for role, text in turns]
+    return render_messages(tokenizer, chat, messages, prompt=prompt, **more)
+
+
+def render_messages(
+    tokenizer: Any, chat: Chat, messages: Sequence[Mapping[str, str]], *, prompt: bool, **more: Any
+) -> str:
+    """A conversation as text. messages: a role and a content each; the chat's system prompt comes
+    first where they begin with none.
 
     prompt: whether the generation prompt follows. more: variables of the template that win over
     the chat's. Raises ValueError with one line where the template does not render.
     """
-    messages = [
-        {"role": role, "content": text}
-        for role, text in zip(cycle(("user", "assistant")), said, strict=False)
-    ]
-    if chat.system is not None:
-        messages.insert(0, {"role": "system", "content": chat.system})
+    if chat.system is not None and [one["role"] for one in messages[:1]] != ["system"]:
+        messages = [{"role": "system", "content": chat.system}, *messages]
     variables = {**chat.variables, **more}
     try:
         return tokenizer.apply_chat_template(
-            messages,
+            list(messages),
             tokenize=False,
             add_generation_prompt=prompt,
             strftime_now=chat.date.strftime,  # or transformers would tell today's

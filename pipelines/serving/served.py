@@ -4,19 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipelines.config import Config
+from pipelines.serving.calibration import Curve
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import ADAPTER_DIR, BASE, CALIBRATED, MODEL_DIR
 
 
 @dataclass(frozen=True)
 class Served:
-    """name: of the model at `source`. adapters: sources by name, each on that model. thresholds: by
-    name and policy, for requests that name none."""
+    """name: of the model at `source`. adapters: sources by name, each on that model. curves: what
+    was measured, by name and policy, for requests that name no threshold."""
 
     name: str
     source: str
     adapters: Mapping[str, str] = field(default_factory=dict)
-    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -38,4 +39,4 @@ def calibrated_model(config: Config, export: Location) -> Served:
     if config.engine.adapter == "merged":
         return Served(CALIBRATED, (export / MODEL_DIR).uri)
     own = {CALIBRATED: (export / ADAPTER_DIR).uri}
-    return Served(BASE, config.model.source, own | config.serve.adapters)
+    return Served(BASE, config.model.source, {**own, **config.serve.adapters})

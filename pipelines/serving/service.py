@@ -1,112 +1,70 @@
-"""The Ray Serve app: adaptive answers over HTTP, and responses in bulk for evaluation.
+"""The Ray Serve app: chat completions as OpenAI's, that stop when sure and say what they took.
 
-    curl --json '{"question": "What is 7 + 5?", "kind": "number", "policy": "early_stopping",
-         "budget": 16}' localhost:8000/answer
+    curl --json '{"messages": [{"role": "user", "content": "What is 7 + 5?"}],
+         "scaling": {"kind": "number", "budget": 16}}' localhost:8000/v1/chat/completions
 
-A replica holds one engine and many requests at once. A policy (policies.py) stops where the run
-chose (calibration.py), unless the request names a threshold. Samples are drawn as evaluation draws
-them: by `evaluate.sampling`.
+A replica holds one engine and many requests at once. A request's own `scaling` says how its samples
+are spent (scaling.py), and a policy decides when they are enough (adaptive.py). Evaluation collects
+its responses from the same replicas.
 """
 
+import asyncio
 import logging
+import secrets
+import time
+import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict
-from typing import Any, Self
+from dataclasses import asdict, replace
+from typing import Any
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from fastapi.responses import StreamingResponse
 from ray import serve
 from ray.serve.handle import DeploymentHandle
+from starlette.exceptions import HTTPException
 
 from pipelines.config import Config
+from pipelines.config.serving import PRESETS, Choice
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.metrics import EngineMetrics
-from pipelines.engine.protocol import Engine
-from pipelines.engine.sampling import (
-    Outcome,
-    QuerySampler,
-    answer_adaptively,
-    label_query,
-    queries_at_once,
-    sample_room,
-)
-from pipelines.method.consistency import self_consistency, soft_self_consistency
-from pipelines.method.policies import POLICIES
+from pipelines.engine.protocol import Drawing, Engine
+from pipelines.engine.sampling import QuerySampler, label_query, queries_at_once, sample_room
 from pipelines.running import placement
 from pipelines.running.board import Board
-from pipelines.serving import calibration
-from pipelines.serving.request import Request, refuse
+from pipelines.serving.adaptive import Tell, decide
+from pipelines.serving.chat import EFFORTS, ChatRequest
+from pipelines.serving.errors import RequestError, failed, late, malformed, refused, unread
+from pipelines.serving.reply import Answered, ChatChoice, ChatCompletion, Message, scaled, usage
+from pipelines.serving.scaling import Plan, plan
 from pipelines.serving.served import Served
+from pipelines.serving.stream import events
 
-api = FastAPI(title="Self-calibrated answers", exception_handlers={RequestValidationError: refuse})
-
-
-class UsedSample(BaseModel):
-    text: str
-    answer: str | None
-    p_true: float | None = Field(description="P(True); null where the policy needs none")
-    mass: float | None = Field(description="p(Yes) + p(No), of which p_true is noise near 0")
-
-
-class Response(BaseModel):
-    """The answer (null where no sample had one), how sure it is, and what it took."""
-
-    answer: str | None
-    confidence: float | None = Field(
-        description="the answer's share of the samples' P(True); of their votes, where the policy "
-        "needs no P(True)"
-    )
-    threshold: float | None = Field(
-        description="what the policy stopped at or would have; null where it has none"
-    )
-    samples_used: int
-    stopped_early: bool
-    samples: list[UsedSample]
-
-    @classmethod
-    def of(cls, outcome: Outcome, threshold: float | None, scored: bool) -> Self:
-        samples, answer = outcome.samples, outcome.answer
-        answers = [sample.answer for sample in samples]
-        shares = (
-            soft_self_consistency(answers, [sample.p_true for sample in samples])
-            if scored
-            else self_consistency(answers)
-        )
-        return cls(
-            answer=answer,
-            confidence=None if answer is None else shares[answers.index(answer)],
-            threshold=threshold,
-            samples_used=len(samples),
-            stopped_early=outcome.stopped,
-            samples=[
-                UsedSample(
-                    text=s.generated.text,
-                    answer=s.answer,
-                    p_true=s.p_true if scored else None,
-                    mass=s.mass if scored else None,
-                )
-                for s in samples
-            ],
-        )
+api = FastAPI(
+    title="Self-calibrated answers",
+    exception_handlers={
+        RequestValidationError: malformed,
+        RequestError: refused,
+        HTTPException: unread,
+        Exception: failed,
+    },
+)
 
 
 @serve.deployment
 @serve.ingress(api)
 class Answerer:
-    """One engine behind HTTP (`POST /answer`) and behind a handle (`collect`).
-
-    Requests name one of what is served, and get its threshold where they name none.
-    """
+    """One engine behind HTTP and behind a handle (`collect`)."""
 
     def __init__(self, config: Config, served: Served, board: Board | None = None):
         self._leaving = ExitStack()  # before what may fail, for __del__ closes it
         self._config, self._served = config, served
+        self._started = int(time.time())
 
         from pipelines.engine.vllm_engine import VLLMEngine
 
-        self._engine = VLLMEngine.of(config, served.source, config.answering, served.adapters)
+        self._engine = VLLMEngine.of(config, served.source, served.adapters)
         self._leaving.callback(self._engine.shutdown)
         self._post = self._leaving.enter_context(
             board.posting(self._engine.count) if board else nullcontext()
@@ -123,7 +81,12 @@ class Answerer:
         config = self._config
         with self._metrics.query():
             labeled = await label_query(
-                engine, config.seed, row, config.evaluate.num_samples, self._room
+                engine,
+                Drawing.of(config.answering),
+                config.seed,
+                row,
+                config.evaluate.num_samples,
+                self._room,
             )
         self._done(config.evaluate.num_samples, labeled["counters"])
         self._engine.count.kept += config.evaluate.num_samples
@@ -131,48 +94,136 @@ class Answerer:
             self._post()
         return labeled
 
-    @api.post("/answer")
-    async def answer(self, request: Request) -> Response:
-        config, prompts = self._config, self._engine.prompts
-        family, model = POLICIES[request.policy], request.model or self._served.default
-        if model not in self._models:
-            raise HTTPException(422, f"model: {model!r} is none of {', '.join(self._models)}")
-        known = self._served.thresholds.get(model, {})
-        try:
-            threshold = calibration.of_request(request.policy, request.threshold, known)
-        except ValueError as error:
-            raise HTTPException(422, str(error)) from None
-        question, choices = request.asked()
-        prompt_ids = prompts.sampling_ids(question)
-        room = prompts.room(config.engine.max_model_len, config.answering.max_tokens)
-        if len(prompt_ids) > room:
-            raise HTTPException(
-                422,
-                f"question: its prompt has {len(prompt_ids)} tokens, and {room} fit; "
-                "the server's engine.max_model_len sets the limit",
+    @api.post("/v1/chat/completions", response_model=ChatCompletion)
+    async def chat(self, request: ChatRequest) -> Any:
+        ignored = request.ignored()
+        model, preset = self._named(request)
+        made = self._plan(request, model, preset)
+        prompt_ids = await self._prompt_ids(request, made)
+        name, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
+
+        async def answer(tell: Tell | None) -> ChatCompletion:
+            answered = await self._answer(model, made, prompt_ids, tell)
+            chosen = answered.decision.chosen.generated
+            choice = ChatChoice(
+                message=Message(content=chosen.text), finish_reason=chosen.finish_reason
             )
-        sampler = QuerySampler(
-            self._models[model],
-            config.seed if request.seed is None else request.seed,
-            request.query_id or request.question,
-            prompt_ids,
-            request.kind,
-            choices,
+            return ChatCompletion(
+                id=name,
+                created=created,
+                model=request.model or model,
+                choices=[choice],
+                usage=usage(answered),
+                scaling=scaled(answered, ignored, request.scaling.details),
+            )
+
+        if not request.stream:
+            completion = await answer(None)
+            if completion.scaling.stop_reason == "deadline":
+                return late(completion)
+            return completion
+        with_usage = bool(request.stream_options and request.stream_options.include_usage)
+        return StreamingResponse(
+            events(answer, name, created, request.model or model, with_usage),
+            media_type="text/event-stream",
         )
-        with self._metrics.query():
-            outcome = await answer_adaptively(
-                sampler,
-                family,
-                threshold or 0.0,
-                min(request.budget, config.serve.max_budget),
-                config.serve.samples_ahead,
-            )
-        self._done(len(outcome.samples), asdict(sampler.counters))
-        return Response.of(outcome, threshold, family.needs_confidence)
+
+    @api.get("/v1/models")
+    async def models(self) -> dict[str, Any]:
+        names = [
+            f"{name}{end}" for name in self._models for end in ("", *map(":{}".format, PRESETS))
+        ]
+        about = {"object": "model", "created": self._started, "owned_by": "selfcal"}
+        return {"object": "list", "data": [{"id": name, **about} for name in names]}
 
     @api.get("/health")
     async def health(self) -> dict[str, str]:
         return {"status": "ok"}
+
+    def _named(self, request: ChatRequest) -> tuple[str, Choice]:
+        """The model that a request asks for, and the preset: its name's, or its effort's."""
+        name, _, preset = (request.model or "").partition(":")
+        name = name or self._served.default
+        if name not in self._models or (preset and preset not in PRESETS):
+            known = ", ".join(self._models)
+            raise RequestError(
+                404,
+                f"model: {request.model!r} is none of {known}, alone or with one of "
+                f"{', '.join(f':{one}' for one in PRESETS)}",
+                "model",
+                "model_not_found",
+            )
+        preset = preset or EFFORTS[request.reasoning_effort] or ""
+        return name, PRESETS.get(preset, Choice())
+
+    def _plan(self, request: ChatRequest, model: str, preset: Choice) -> Plan:
+        answering, asked = self._config.answering, request.scaling
+        own: dict[str, Any] = {
+            "max_tokens": request.max_completion_tokens or request.max_tokens,
+            "temperature": request.temperature,
+            "method": asked.temperature_kind,
+            "top_p": request.top_p,
+        }
+        chosen = {name: value for name, value in own.items() if value is not None}
+        try:
+            drawing = replace(Drawing.of(answering), **chosen, stop=request.stops)
+        except ValueError as error:
+            param = str(error).partition(":")[0]
+            raise RequestError(400, f"{error} (scaling.temperature_kind)", param) from None
+        seed = request.seed if request.seed is not None else asked.seed
+        return plan(
+            self._config,
+            preset,
+            asked,
+            request.question,
+            drawing,
+            secrets.randbits(31) if seed is None else seed,
+            self._served.curves.get(model, {}),
+        )
+
+    async def _prompt_ids(self, request: ChatRequest, made: Plan) -> list[int]:
+        prompts, most = self._engine.prompts, self._config.engine.max_model_len
+        messages = [
+            {"role": "system" if one.role == "developer" else one.role, "content": one.text}
+            for one in request.messages
+        ]
+        try:
+            # In a thread: a long text takes a while, and others wait for this loop.
+            prompt_ids = await asyncio.to_thread(prompts.chat_ids, messages)
+        except ValueError as error:
+            raise RequestError(400, f"messages: {error}", "messages") from None
+        if len(prompt_ids) > (room := prompts.room(most, made.drawing.max_tokens)):
+            raise RequestError(
+                400,
+                f"messages: their prompt has {len(prompt_ids)} tokens, and {max(0, room)} fit "
+                f"beside a response of {made.drawing.max_tokens} (max_completion_tokens) in this "
+                f"server's {most} (engine.max_model_len)",
+                "messages",
+                "context_length_exceeded",
+            )
+        return prompt_ids
+
+    async def _answer(
+        self, model: str, made: Plan, prompt_ids: list[int], tell: Tell | None
+    ) -> Answered:
+        query_id = made.query_id or " ".join(map(str, prompt_ids))
+        sampler = QuerySampler(
+            self._models[model],
+            made.drawing,
+            made.seed,
+            query_id,
+            prompt_ids,
+            made.kind,
+            made.choices,
+        )
+        start = time.monotonic()
+        with self._metrics.query():
+            decision = await decide(sampler, made, self._room, self._config.serve.deadline, tell)
+        self._done(decision.started, asdict(sampler.counters))
+        if not decision.used:
+            raise RequestError(408, "no sample ended in time", code="deadline")
+        seconds = time.monotonic() - start
+        return Answered(made, len(prompt_ids), decision, sampler.counters, seconds)
 
     def _done(self, samples: int, counters: Mapping[str, Any]) -> None:
         self._metrics.done(samples, counters)

@@ -194,7 +194,7 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
     """
     import aiohttp
 
-    url = f"http://{config.serve.host}:{config.serve.port}/answer"
+    url = f"http://{config.serve.host}:{config.serve.port}/v1/chat/completions"
     step = max(1, len(rows) // max(1, config.evaluate.live_queries))
     chosen = rows[::step][: config.evaluate.live_queries]
     budget = min(config.evaluate.num_samples, config.serve.max_budget)
@@ -204,37 +204,42 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
     async with aiohttp.ClientSession(timeout=timeout) as session:
 
         async def ask(row: dict[str, Any], policy: str, threshold: float) -> None:
-            request = {
-                "model": name,
-                "question": row["question"],
-                "kind": row["kind"],
-                "choices": row["choices"],
+            scaling = {
                 "policy": policy,
                 "threshold": threshold,
                 "budget": budget,
+                "kind": row["kind"],
+                "choices": row["choices"],
                 "query_id": row["query_id"],
+                "details": True,
+            }
+            request = {
+                "model": name,
+                "messages": [{"role": "user", "content": row["question"]}],
+                "seed": config.seed,
+                "scaling": scaling,
             }
             async with session.post(url, json=request) as response:
                 if response.status != 200:
                     raise RuntimeError(f"{url}: HTTP {response.status}, {await response.text()}")
-                got = await response.json()
+                got = (await response.json())["scaling"]
             # In the order of the samples, with what the policy was given live.
             samples = [
                 (one["answer"], math.nan if one["p_true"] is None else one["p_true"])
-                for one in got["samples"]
+                for one in got["details"]
             ]
             again = in_order(POLICIES[policy].make(threshold), samples)
-            if (got["answer"], got["samples_used"]) != (again.answers[-1], again.samples[-1]):
+            if (got["answer"], len(samples)) != (again.answers[-1], again.samples[-1]):
                 raise RuntimeError(
                     f"{row['query_id']}: {policy} at {threshold} answered {got['answer']!r} after "
-                    f"{got['samples_used']} live, {again.answers[-1]!r} after {again.samples[-1]} "
-                    "in replay"
+                    f"{len(samples)} live, {again.answers[-1]!r} after {again.samples[-1]} in "
+                    "replay"
                 )
-            recorded = [one["text"] for one in row["samples"][: got["samples_used"]]]
+            recorded = [one["text"] for one in row["samples"][: len(samples)]]
             counts["runs"] += 1
-            counts["stopped_early"] += got["stopped_early"]
-            counts["samples"] += got["samples_used"]
-            counts["same_samples"] += recorded == [one["text"] for one in got["samples"]]
+            counts["stopped_early"] += got["stop_reason"] == "sure" and len(samples) < budget
+            counts["samples"] += len(samples)
+            counts["same_samples"] += recorded == [one["text"] for one in got["details"]]
 
         await asyncio.gather(
             *(

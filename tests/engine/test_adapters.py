@@ -9,6 +9,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
+from pipelines.engine.protocol import Counters, Drawing
 from pipelines.method.template import PLAIN
 
 QUESTIONS = ("What is 2 + 2?", "Name a colour.", "What is the capital of France?")
@@ -35,14 +36,13 @@ def test_every_adapter_of_one_engine_gives_its_own_confidence(tiny, adapters):
     async def draws():
         from pipelines.engine.vllm_engine import VLLMEngine
 
-        made = VLLMEngine(
-            str(tiny), ENGINE, SamplingConfig(max_tokens=6), ConfidenceConfig(), PLAIN, adapters
-        )
+        made = VLLMEngine(str(tiny), ENGINE, ConfidenceConfig(), PLAIN, adapters)
+        drawing = Drawing.of(SamplingConfig(max_tokens=6))
         engines = [made, *map(made.adapted, adapters)]
         prompts = [made.prompts.sampling_ids(question) for question in QUESTIONS]
 
         async def one(engine, ids, key):
-            draw = await engine.draw(ids, key)
+            draw = await engine.draw(ids, key, drawing, Counters())
             return made.prompts.scoring_ids(ids, draw.generated.token_ids), await draw.score()
 
         try:

@@ -18,12 +18,12 @@ pytestmark = pytest.mark.process
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def by_kernels(logits, slots, positions, requests):
+def by_kernels(logits, slots, positions, requests, changes):
     """A rewritten copy."""
     from pipelines.engine.edt_kernels import rewrite
 
     moved = [one.to(DEVICE) for one in (logits.clone(), slots, positions)]
-    rewrite(*moved, Requests(*(column.to(DEVICE) for column in requests)))
+    rewrite(*moved, Requests(*(column.to(DEVICE) for column in requests)), changes)
     return moved[0].cpu()
 
 
@@ -38,9 +38,9 @@ def rewritten():
             yield lambda *given: pool.submit(by_kernels, *given).result()
 
 
-def requests_of(changes, t0=0.8, base=0.8, theta=1.0, paper_code=0.0):
-    rows = len(changes)
-    settings = torch.stack([torch.as_tensor(x).expand(rows) for x in (t0, base, theta, paper_code)])
+def requests_of(changes, t0=0.8, base=0.8, theta=1.0, paper_code=0.0, top_p=1.0):
+    rows, given = len(changes), (t0, base, theta, paper_code, top_p)
+    settings = torch.stack([torch.as_tensor(one).expand(rows) for one in given])
     return Requests(
         change=torch.tensor(changes, dtype=torch.int32),
         key=torch.arange(rows) * 7919,
@@ -52,15 +52,15 @@ def requests_of(changes, t0=0.8, base=0.8, theta=1.0, paper_code=0.0):
 def test_rows_of_every_kind_are_rewritten_as_edt_does(rewritten, vocab):
     """Masked ones, certain ones, other settings; in an order that is not that of the slots."""
     torch.manual_seed(0)
-    rows = 24
+    rows = 30
     logits = torch.randn(rows, vocab) * 4
     logits[0, :] = -torch.inf
     logits[0, [5, 300, vocab - 1]] = 1.0
     logits[1, :] = -torch.inf
     logits[1, vocab - 1] = 2.0
     logits[2, 77] = 60.0
-    kinds = [Change.DRAW, Change.SCALE, Change.NORMALIZE, Change.NONE]
-    changes = np.array([Change.DRAW] * 3 + [kinds[i % 4] for i in range(rows - 3)], np.int32)
+    kinds = [*Change]
+    changes = np.array([Change.DRAW] * 3 + [kinds[i % 5] for i in range(rows - 3)], np.int32)
     slots = torch.randperm(rows)
     by_slot = np.empty_like(changes)
     by_slot[slots.numpy()] = changes
@@ -69,12 +69,13 @@ def test_rows_of_every_kind_are_rewritten_as_edt_does(rewritten, vocab):
         base=torch.rand(rows) * 0.5 + 0.5,
         theta=torch.rand(rows) * (torch.arange(rows) % 5 > 0),
         paper_code=(torch.arange(rows) % 4 == 0).float(),
+        top_p=torch.rand(rows),
     )
     positions = torch.arange(rows)
     expected = logits.clone()
     edt_rewrite.rewrite(expected, slots, positions, requests, changes)
-    got = rewritten(logits, slots, positions, requests)
-    drawn = torch.from_numpy(changes == Change.DRAW)
+    got = rewritten(logits, slots, positions, requests, changes)
+    drawn = torch.from_numpy(np.isin(changes, [Change.DRAW, Change.DRAW_TOP_P]))
     assert torch.equal(got[drawn].argmax(-1), expected[drawn].argmax(-1))
     assert (got[drawn] != logits[drawn]).sum(-1).tolist() == [1] * int(drawn.sum())
     torch.testing.assert_close(got[~drawn], expected[~drawn], rtol=2e-5, atol=1e-5)
@@ -85,8 +86,9 @@ def test_draws_are_those_of_the_exact_distribution(rewritten):
     torch.manual_seed(1)
     rows, vocab = 48, 20_000
     logits = torch.randn(rows, vocab) * torch.linspace(1, 8, rows)[:, None]
-    requests, positions = requests_of([Change.DRAW] * rows), torch.arange(rows) % 7
-    got = rewritten(logits, torch.arange(rows), positions, requests).argmax(-1)
+    changes = np.full(rows, Change.DRAW)
+    requests, positions = requests_of(changes), torch.arange(rows) % 7
+    got = rewritten(logits, torch.arange(rows), positions, requests, changes).argmax(-1)
     z = logits.double()
     entropy = torch.special.entr(z.softmax(-1)).sum(-1)
     upper = (z / (0.8 * 0.8 ** (1 / entropy))[:, None]).softmax(-1).cumsum(-1)
@@ -101,11 +103,59 @@ def test_draws_are_distributed_as_intended(rewritten):
     """Chi-square over 1,000 rows of one distribution at a fixed temperature."""
     rows = 1_000
     logits = torch.linspace(-2, 2, 20)
-    requests = requests_of([Change.DRAW] * rows, t0=0.9, theta=0.0)
+    changes = np.full(rows, Change.DRAW)
+    requests = requests_of(changes, t0=0.9, theta=0.0)
     positions = torch.full((rows,), 3)
-    got = rewritten(logits.repeat(rows, 1), torch.arange(rows), positions, requests).argmax(-1)
+    got = rewritten(
+        logits.repeat(rows, 1), torch.arange(rows), positions, requests, changes
+    ).argmax(-1)
     expected = torch.softmax(logits.double() / 0.9, -1) * rows
     assert p_value(torch.bincount(got, minlength=20), expected) > 0.01
+
+
+def test_draws_with_top_p_are_those_of_the_exact_nucleus(rewritten):
+    """In float64, and beside rows without it: their draws are what they are without these."""
+    torch.manual_seed(2)
+    rows, vocab = 16, 10_000
+    logits = (torch.randn(rows, vocab) * torch.linspace(0.5, 8, rows)[:, None]).mul(8).round() / 8
+    changes = np.where(np.arange(rows) % 4, Change.DRAW_TOP_P, Change.DRAW)
+    top_p = torch.linspace(0.02, 0.98, rows)
+    requests = requests_of(changes, theta=0.0, top_p=top_p)
+    slots, positions = torch.arange(rows), torch.arange(rows) % 7
+    got = rewritten(logits, slots, positions, requests, changes).argmax(-1)
+    p = (logits.double() / 0.8).softmax(-1)
+    others = changes == Change.DRAW
+    plain = np.full(rows, Change.DRAW)
+    alone = rewritten(logits, slots, positions, requests_of(plain, theta=0.0), plain).argmax(-1)
+    assert torch.equal(got[others], alone[others])
+    for row in np.flatnonzero(~others):
+        falling = p[row].sort(descending=True).values
+        wanted = float(top_p[row])
+        # A token at the edge may be in or out by rounding: neither then is looked at.
+        before = falling.cumsum(0) - falling
+        least, close = falling[before < wanted][-1], ((before - wanted).abs() < 1e-6).any()
+        inside = torch.where(p[row] >= least * (1 - 1e-12), p[row], 0.0)
+        cumulative = (inside / inside.sum()).cumsum(0)
+        token = int(got[row])
+        assert inside[token] > 0 or close
+        u = float(uniforms(requests.key[row : row + 1], positions[row : row + 1]))
+        low = float(cumulative[token - 1]) if token else 0.0
+        assert low - 1e-5 <= u <= float(cumulative[token]) + 1e-5 or close
+
+
+def test_draws_from_a_nucleus_are_distributed_as_intended(rewritten):
+    rows = 200  # an interpreter takes its time to look for a nucleus
+    logits = torch.linspace(-2, 2, 12)
+    changes = np.full(rows, Change.DRAW_TOP_P)
+    requests = requests_of(changes, t0=0.9, theta=0.0, top_p=0.7)
+    positions = torch.full((rows,), 3)
+    got = rewritten(
+        logits.repeat(rows, 1), torch.arange(rows), positions, requests, changes
+    ).argmax(-1)
+    exact = (logits.double() / 0.9).softmax(-1).flip(0)
+    inside = int((exact.cumsum(0) - exact < 0.7).sum())
+    expected = exact[:inside] / exact[:inside].sum() * rows
+    assert p_value(torch.bincount(11 - got, minlength=inside), expected) > 0.01
 
 
 @pytest.mark.gpu

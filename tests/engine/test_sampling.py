@@ -3,20 +3,21 @@
 import asyncio
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
-from fakes import PROMPT_TURN, FakeEngine
+from fakes import DRAWING, PROMPT_TURN, FakeEngine
 
+from pipelines.config import SamplingConfig
+from pipelines.engine.protocol import Drawing
 from pipelines.engine.sampling import (
     QuerySampler,
-    answer_adaptively,
     label_query,
     request_key,
     sample_room,
     totals,
 )
-from pipelines.method.policies import POLICIES, in_order
 from pipelines.storage.schemas import COUNTERS
 
 P_TRUE = {"It is 4.": 0.8, "It is 5.": 0.3, "I do not know.": 0.9}
@@ -31,12 +32,12 @@ def engine(delays=False):
 
 
 def sampler(fake):
-    return QuerySampler(fake, 0, "q", [1, 2, 3], "number")
+    return QuerySampler(fake, DRAWING, 0, "q", [1, 2, 3], "number")
 
 
 def test_identical_responses_are_scored_once():
     fake = engine()
-    row = asyncio.run(label_query(fake, 0, QUERY, 40, sample_room(16)))
+    row = asyncio.run(label_query(fake, DRAWING, 0, QUERY, 40, sample_room(16)))
     assert len(row["samples"]) == 40
     assert Counter(fake.scored) == Counter(set(fake.scored))
     assert row["counters"]["scored_responses"] == len(set(fake.scored)) == 3
@@ -45,7 +46,7 @@ def test_identical_responses_are_scored_once():
 
 def test_counters_add_up():
     fake = engine()
-    row = asyncio.run(label_query(fake, 0, QUERY, 10, sample_room(16)))
+    row = asyncio.run(label_query(fake, DRAWING, 0, QUERY, 10, sample_room(16)))
     assert row["counters"]["generated_tokens"] == sum(s["num_tokens"] for s in row["samples"])
     assert row["counters"]["prompt_tokens"] == 10 * (3 - 1)
     scored = sum(3 + len(text) + PROMPT_TURN - 2 for text in fake.scored)
@@ -54,7 +55,7 @@ def test_counters_add_up():
 
 
 def test_the_mass_of_yes_and_no_is_kept_with_each_sample_and_summed_over_scores():
-    row = asyncio.run(label_query(engine(), 0, QUERY, 40, sample_room(16)))
+    row = asyncio.run(label_query(engine(), DRAWING, 0, QUERY, 40, sample_room(16)))
     assert [s["mass"] for s in row["samples"]] == [MASS[s["text"]] for s in row["samples"]]
     assert row["counters"]["mass"] == pytest.approx(sum(MASS.values()))  # each text once
     counters = pa.array([row["counters"]] * 3, COUNTERS)
@@ -73,7 +74,7 @@ def test_totals_are_sums_and_the_time_in_which_a_query_was_with_an_engine():
 
 
 def test_labels_are_ssc_and_unparsed_responses_have_none():
-    row = asyncio.run(label_query(engine(), 0, QUERY, 32, sample_room(16)))
+    row = asyncio.run(label_query(engine(), DRAWING, 0, QUERY, 32, sample_room(16)))
     weights = Counter()
     for sample in row["samples"]:
         if sample["answer"] is not None:
@@ -94,14 +95,14 @@ def test_an_answer_is_read_with_how_its_response_ended_and_the_choices(monkeypat
 
     monkeypatch.setattr("pipelines.engine.sampling.extract", extract)
     query = QUERY | {"kind": "option", "choices": ["ice", "water"]}
-    row = asyncio.run(label_query(engine(), 0, query, 1, sample_room(16)))
+    row = asyncio.run(label_query(engine(), DRAWING, 0, query, 1, sample_room(16)))
     assert row["samples"][0]["answer"] == "option stop ['ice', 'water']"
     assert row["choices"] == ["ice", "water"]
 
 
 def test_the_order_of_arrival_changes_nothing():
     rows = [
-        asyncio.run(label_query(engine(delays), 3, QUERY, 16, sample_room(16)))
+        asyncio.run(label_query(engine(delays), DRAWING, 3, QUERY, 16, sample_room(16)))
         for delays in (False, True)
     ]
     assert rows[0]["samples"] == rows[1]["samples"]
@@ -111,61 +112,6 @@ def test_a_sample_depends_on_seed_query_and_index_alone():
     assert request_key(0, "q", 1) == request_key(0, "q", 1)
     keys = {request_key(s, q, i) for s in (0, 1) for q in ("q", "r") for i in (0, 1)}
     assert len(keys) == 8
-
-
-@pytest.mark.parametrize("ahead", [1, 3, 50])
-@pytest.mark.parametrize("policy", ["early_stopping", "asc_conf", "esc", "self_consistency"])
-def test_live_equals_replay_for_any_number_ahead(policy, ahead):
-    threshold = 2 if policy == "esc" else 0.7
-    samples = asyncio.run(label_query(engine(), 0, QUERY, 12, sample_room(16)))["samples"]
-    recorded = [(s["answer"], s["p_true"]) for s in samples]
-    expected = in_order(POLICIES[policy].make(threshold), recorded)
-    fake = engine(delays=True)
-    outcome = asyncio.run(answer_adaptively(sampler(fake), POLICIES[policy], threshold, 12, ahead))
-    assert outcome.answer == expected.answers[-1]
-    assert len(outcome.samples) == expected.samples[-1]
-    assert outcome.stopped == (expected.samples[-1] < 12)
-    assert fake.most_running <= ahead
-    assert fake.running == 0
-
-
-UNSCORED = {"self_consistency", "asc", "asc_beta", "esc", "esc_sliding"}
-
-
-@pytest.mark.parametrize("name", POLICIES)
-def test_only_what_a_policy_needs_is_scored_and_billed(name):
-    """Of a policy that counts votes, each draw's blocks go back at once, and it runs the same."""
-    threshold = 2 if POLICIES[name].threshold == "window" else 0.85
-    samples = asyncio.run(label_query(engine(), 0, QUERY, 12, sample_room(16)))["samples"]
-    recorded = [(s["answer"], s["p_true"]) for s in samples]
-    expected = in_order(POLICIES[name].make(threshold), recorded)
-    fake = engine(delays=True)
-    one = sampler(fake)
-    outcome = asyncio.run(answer_adaptively(one, POLICIES[name], threshold, 12, 1))
-    assert (outcome.answer, len(outcome.samples)) == (expected.answers[-1], expected.samples[-1])
-    drawn = len(outcome.samples)
-    generated = sum(s["num_tokens"] for s in samples[:drawn])
-    assert one.counters.generated_tokens == generated
-    assert one.counters.prompt_tokens == drawn * (3 - 1)
-    if name in UNSCORED:
-        assert fake.scored == []
-        assert fake.released == drawn
-        assert one.counters.scored_tokens == one.counters.scored_responses == 0
-        assert one.counters.mass == 0
-        assert all(math.isnan(s.p_true) and math.isnan(s.mass) for s in outcome.samples)
-    else:
-        assert sorted(fake.scored) == sorted({s["text"] for s in samples[:drawn]})
-        assert one.counters.scored_tokens > 0
-        assert [s.p_true for s in outcome.samples] == [c for _, c in recorded[:drawn]]
-
-
-def test_samples_in_flight_are_cancelled_when_the_policy_stops():
-    fake = FakeEngine(["It is 4."], P_TRUE, delays=True)
-    policy = POLICIES["early_stopping"]
-    outcome = asyncio.run(answer_adaptively(sampler(fake), policy, 0.5, 30, 10))
-    assert outcome.stopped
-    assert len(outcome.samples) == 1
-    assert fake.running == 0
 
 
 def test_a_cancelled_caller_leaves_a_shared_score_to_the_others():
@@ -182,10 +128,117 @@ def test_a_cancelled_caller_leaves_a_shared_score_to_the_others():
     assert asyncio.run(run()) == (0.8, 1)
 
 
+def test_what_is_cancelled_is_counted():
+    """A draw's tokens as they came, and the tokens of a score that was asked for."""
+
+    async def run():
+        fake = FakeEngine(["It is 4."], P_TRUE)
+        fake.pause = asyncio.Event()
+        one = sampler(fake)
+        asked = [asyncio.create_task(one.sample(i, scored=True)) for i in range(3)]
+        while not fake.scored:
+            await asyncio.sleep(0)
+        late = asyncio.create_task(one.sample(3, scored=True))
+        await asyncio.sleep(0)
+        for task in (*asked, late):
+            task.cancel()
+        await asyncio.gather(*asked, late, return_exceptions=True)
+        await one.abort()
+        return fake, one.counters
+
+    fake, spent = asyncio.run(run())
+    assert (len(fake.drawn), fake.cancelled) == (4, 1)
+    assert spent.prompt_tokens == 4 * (3 - 1)
+    assert spent.generated_tokens == 3 * (len("It is 4.") + 1)
+    assert spent.scored_tokens == 3 + len("It is 4.") + PROMPT_TURN - 2
+    assert spent.scored_responses == 0
+
+
+def under_way(fake, samples):
+    """A sampler whose samples were cancelled as their first score went on."""
+
+    async def start():
+        one = sampler(fake)
+        tasks = [asyncio.create_task(one.sample(i, scored=True)) for i in range(samples)]
+        while not fake.scoring:
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return one
+
+    return start()
+
+
+def test_an_abort_ends_the_scores_that_are_under_way():
+    async def run():
+        fake = FakeEngine(["It is 4."], P_TRUE)
+        fake.pause = asyncio.Event()
+        one = await under_way(fake, 2)
+        went_on = fake.scoring
+        await one.abort()
+        ended = fake.scoring
+        fake.pause.set()
+        again = await one.sample(2, scored=True)
+        return went_on, ended, again.p_true, len(fake.scored)
+
+    assert asyncio.run(run()) == (1, 0, 0.8, 2)
+
+
+def test_a_score_that_is_aborted_before_it_begins_gives_its_blocks_back():
+    async def run():
+        fake = FakeEngine(["It is 4."], P_TRUE)
+        one = sampler(fake)
+        task = asyncio.create_task(one.sample(0, scored=True))
+        while fake.running or not fake.drawn:
+            await asyncio.sleep(0)
+        task.cancel()
+        await one.abort()
+        await asyncio.gather(task, return_exceptions=True)
+        return fake.scored, fake.released
+
+    assert asyncio.run(run()) == ([], 1)
+
+
+def test_a_sample_is_drawn_as_it_is_asked_for_and_heard_as_it_comes():
+    fake = engine(delays=True)
+    greedy = replace(DRAWING, temperature=0.0)
+    pieces = []
+    one = QuerySampler(fake, greedy, 0, "q", [1, 2, 3], "number")
+    sample = asyncio.run(one.sample(0, scored=False, heard=pieces.append))
+    assert "".join(pieces) == sample.generated.text
+    assert fake.drawings == [greedy]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        ({"max_tokens": 0}, "^max_tokens: 0 is less"),
+        ({"temperature": -0.1}, "^temperature: -0.1 is not in"),
+        ({"temperature": math.nan}, "^temperature: nan is not in"),
+        ({"temperature": math.inf}, "^temperature: inf is not in"),
+        ({"method": "fixed", "top_p": 0.0}, "^top_p: 0.0 is not in"),
+        ({"method": "fixed", "top_p": math.nan}, "^top_p: nan is not in"),
+        ({"top_p": 0.9}, "^top_p: EDT draws from all tokens"),
+        ({"stop": ("a", "")}, "^stop: an empty text"),
+    ],
+)
+def test_a_drawing_that_cannot_be(chosen, says):
+    with pytest.raises(ValueError, match=says):
+        replace(DRAWING, **chosen)
+
+
+def test_drawings_that_can_be():
+    """Greedily, top_p does nothing."""
+    assert replace(DRAWING, method="fixed", top_p=0.9).top_p == 0.9
+    assert replace(DRAWING, temperature=0.0, top_p=0.9).temperature == 0.0
+    assert Drawing.of(SamplingConfig(max_tokens=64)) == DRAWING
+
+
 def test_an_engine_error_reaches_the_caller():
     fake = FakeEngine(["It is 4."], {})  # a KeyError, when it scores
     with pytest.raises(KeyError, match="It is 4"):
-        asyncio.run(label_query(fake, 0, QUERY, 3, sample_room(16)))
+        asyncio.run(label_query(fake, DRAWING, 0, QUERY, 3, sample_room(16)))
 
 
 FORMULAS = {
@@ -211,7 +264,7 @@ def test_equal_formulas_are_one_answer_and_the_loop_goes_on():
                 turns += 1
 
         counts = asyncio.create_task(count())
-        row = await label_query(fake, 0, FORMULA_QUERY, 24, sample_room(16))
+        row = await label_query(fake, DRAWING, 0, FORMULA_QUERY, 24, sample_room(16))
         counts.cancel()
         return row
 
@@ -232,18 +285,3 @@ def test_equal_formulas_are_one_answer_and_the_loop_goes_on():
         share = sums[one["answer"]] / sums.total() if one["answer"] else None
         assert one["target"] == (share and pytest.approx(share))
     assert turns > 10  # while a process counted to its limit
-
-
-@pytest.mark.process
-@pytest.mark.parametrize("policy", ["early_stopping", "asc_conf", "self_consistency"])
-def test_live_equals_replay_for_formulas(policy):
-    samples = asyncio.run(
-        label_query(FakeEngine(list(FORMULAS), FORMULAS), 0, FORMULA_QUERY, 12, sample_room(16))
-    )["samples"]
-    expected = in_order(POLICIES[policy].make(0.7), [(s["answer"], s["p_true"]) for s in samples])
-    live = QuerySampler(FakeEngine(list(FORMULAS), FORMULAS, True), 0, "q", [1, 2, 3], "math")
-    outcome = asyncio.run(answer_adaptively(live, POLICIES[policy], 0.7, 12, 5))
-    assert outcome.answer == expected.answers[-1]
-    assert len(outcome.samples) == expected.samples[-1]
-    recorded = [one["answer"] for one in samples[: len(outcome.samples)]]
-    assert [one.answer for one in outcome.samples] == recorded

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,12 +24,14 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from torch.overrides import TorchFunctionMode
 
 from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
-from pipelines.engine.sampling import label_query, request_key, sample_room
+from pipelines.engine.protocol import Counters, Drawing
+from pipelines.engine.sampling import QuerySampler, label_query, request_key, sample_room
 from pipelines.method.keyed_draw import uniforms
 from pipelines.method.prompts import Prompts
 from pipelines.method.tokenizer import load_tokenizer
 
 TOKENS = 8
+DRAWING = Drawing.of(SamplingConfig(max_tokens=TOKENS))
 QUESTIONS = ("What is 2 + 2?", "Name a colour.", "What is the capital of France?")
 ENGINE = EngineConfig(
     dtype="float32", block_size=32, kv_cache_gib=1, max_model_len=512, enforce_eager=True
@@ -39,12 +42,15 @@ COLD = SimpleNamespace(additional_config={}, scheduler_config=SimpleNamespace(ma
 
 
 class Driven:
-    """An engine and the event loop that it lives in."""
+    """An engine and the event loop that it lives in.
 
-    def __init__(self, model, sampling, scoring="yes", engine=ENGINE):
+    spent: what the last draws and scores cost. chosen: of their drawing.
+    """
+
+    def __init__(self, model, scoring="yes", engine=ENGINE):
         self.runner = asyncio.Runner()
         self.engine = self.runner.run(
-            self._make(str(model), engine, sampling, ConfidenceConfig(kind=scoring))
+            self._make(str(model), engine, ConfidenceConfig(kind=scoring))
         )
         self.prompts = self.engine.prompts
 
@@ -53,21 +59,23 @@ class Driven:
 
         return VLLMEngine(*arguments)
 
-    def draw(self, *requests):
+    def draw(self, *requests, heard=None, **chosen):
         """(prompt_ids, key) each -> what was generated, all at once and in this order."""
+        self.spent, drawing = Counters(), replace(DRAWING, **chosen)
 
         async def one(ids, key):
-            draw = await self.engine.draw(ids, key)
+            draw = await self.engine.draw(ids, key, drawing, self.spent, heard)
             draw.release()
             return draw.generated
 
         return self.runner.run(gather(one(ids, key) for ids, key in requests))
 
-    def score(self, *requests):
+    def score(self, *requests, **chosen):
         """The same, with their scores."""
+        self.spent, drawing = Counters(), replace(DRAWING, **chosen)
 
         async def one(ids, key):
-            draw = await self.engine.draw(ids, key)
+            draw = await self.engine.draw(ids, key, drawing, self.spent)
             return draw.generated, await draw.score()
 
         return self.runner.run(gather(one(ids, key) for ids, key in requests))
@@ -83,7 +91,7 @@ async def gather(coroutines):
 
 @pytest.fixture(scope="module")
 def driven(tiny):
-    made = Driven(tiny, SamplingConfig(max_tokens=TOKENS))
+    made = Driven(tiny)
     yield made
     made.close()
 
@@ -123,7 +131,7 @@ def test_labels_compute_the_turn_alone_and_once_for_equal_responses(driven):
     query = {
         "query_id": "q", "kind": "text", "prompt_ids": driven.prompts.sampling_ids(QUESTIONS[0]),
     }  # fmt: skip
-    labeled = driven.runner.run(label_query(driven.engine, 0, query, 24, sample_room(256)))
+    labeled = driven.runner.run(label_query(driven.engine, DRAWING, 0, query, 24, sample_room(256)))
     different = {
         tuple(ids): sample["finish_reason"] == "length"
         for ids, sample in zip(labeled["response_ids"], labeled["samples"], strict=True)
@@ -136,10 +144,10 @@ def test_labels_compute_the_turn_alone_and_once_for_equal_responses(driven):
 
 @pytest.mark.parametrize("kind", ["yes_no", "yes_top20"])
 def test_other_confidences(tiny, reference, kind):
-    driven = Driven(tiny, SamplingConfig(max_tokens=4), kind)
+    driven = Driven(tiny, kind)
     try:
         ids = driven.prompts.sampling_ids(QUESTIONS[0])
-        ((one, scored),) = driven.score((ids, 1))
+        ((one, scored),) = driven.score((ids, 1), max_tokens=4)
         p = reference([*ids, *one.token_ids, *driven.prompts.turn_ids]).softmax(-1)
         if kind == "yes_no":
             yes, no = p[driven.prompts.yes_id], p[driven.prompts.no_id]
@@ -167,7 +175,7 @@ def test_what_a_turn_begins_with_is_computed_once(tiny, driven, reference, tmp_p
     said = f"+ ({decode([word])!r} if message['role'] == 'assistant' else '') + '<|im_end|>'"
     assert "+ '<|im_end|>'" in template
     (model / "chat_template.jinja").write_text(template.replace("+ '<|im_end|>'", said))
-    other = Driven(model, SamplingConfig(max_tokens=TOKENS))
+    other = Driven(model)
     try:
         turn, yes = other.prompts.turn_ids, other.prompts.yes_id
         drawn = other.score(*asked)
@@ -193,7 +201,7 @@ def test_a_response_ends_at_the_end_of_a_turn(tiny, tmp_path):
         settings = json.loads((model / f"{name}.json").read_text())
         settings["eos_token" if name == "tokenizer_config" else "eos_token_id"] = other
         (model / f"{name}.json").write_text(json.dumps(settings))
-    driven = Driven(model, SamplingConfig(max_tokens=TOKENS))
+    driven = Driven(model)
     try:
         assert driven.prompts.end_ids == {0, end}
         drawn = driven.draw(*((driven.prompts.sampling_ids(QUESTIONS[0]), i) for i in range(16)))
@@ -213,7 +221,7 @@ def test_a_word_that_the_files_call_an_end_ends_nothing(tiny, driven, tmp_path):
         settings = json.loads((model / f"{name}.json").read_text())
         settings["eos_token_id"] = [settings["eos_token_id"], word]
         (model / f"{name}.json").write_text(json.dumps(settings))
-    other = Driven(model, SamplingConfig(max_tokens=TOKENS))
+    other = Driven(model)
     try:
         drawn = other.draw(*asked)
     finally:
@@ -228,15 +236,11 @@ def edt_distribution(logits, t0=0.8, base=0.8, theta=1.0):
     return (logits / (t0 * base ** (theta / entropy))).softmax(-1)
 
 
-def test_the_sampled_distribution_is_the_intended_one(tiny, reference):
+def test_the_sampled_distribution_is_the_intended_one(driven, reference):
     """Chi-square of 3,000 first tokens; then of second tokens after the commonest first."""
-    driven = Driven(tiny, SamplingConfig(max_tokens=2))
-    try:
-        ids = driven.prompts.sampling_ids(QUESTIONS[1])
-        keys = [request_key(7, "chi", i) for i in range(3000)]
-        drawn = [with_end(driven, one) for one in driven.draw(*((ids, key) for key in keys))]
-    finally:
-        driven.close()
+    ids = driven.prompts.sampling_ids(QUESTIONS[1])
+    asked = [(ids, request_key(7, "chi", i)) for i in range(3000)]
+    drawn = [with_end(driven, one) for one in driven.draw(*asked, max_tokens=2)]
     first = [tokens[0] for tokens in drawn]
     assert fits(first, edt_distribution(reference(ids)))
     end = driven.prompts.tokenizer.eos_token_id
@@ -268,15 +272,111 @@ def fits(tokens, p):
     return p_value(seen[filled], expected[filled]) > 1e-3
 
 
-def test_fixed_temperature(tiny, reference):
-    driven = Driven(tiny, SamplingConfig(max_tokens=1, method="fixed", temperature=0.5))
-    try:
-        ids = driven.prompts.sampling_ids(QUESTIONS[2])
-        drawn = driven.draw(*((ids, key * 977) for key in range(2000)))
-        tokens = [with_end(driven, one)[0] for one in drawn]
-        assert fits(tokens, (reference(ids) / 0.5).softmax(-1))
-    finally:
-        driven.close()
+@pytest.mark.parametrize(("temperature", "top_p"), [(0.5, 1.0), (2.0, 0.6)])
+def test_fixed_temperature(driven, reference, temperature, top_p):
+    ids = driven.prompts.sampling_ids(QUESTIONS[2])
+    chosen = {"max_tokens": 1, "method": "fixed", "temperature": temperature, "top_p": top_p}
+    drawn = driven.draw(*((ids, key * 977) for key in range(2000)), **chosen)
+    tokens = [with_end(driven, one)[0] for one in drawn]
+    p = (reference(ids) / temperature).softmax(-1)
+    falling, order = p.sort(descending=True)
+    p[order[falling.cumsum(0) - falling >= top_p]] = 0
+    assert set(tokens) <= set(p.nonzero().flatten().tolist())
+    assert fits(tokens, p / p.sum())
+
+
+def test_temperature_zero_is_greedy_whatever_the_key(driven, reference):
+    ids = driven.prompts.sampling_ids(QUESTIONS[0])
+    drawn = driven.draw(*((ids, key) for key in range(3)), temperature=0.0, top_p=0.5)
+    first, *others = (with_end(driven, one) for one in drawn)
+    assert others == [first, first]
+    for count, token in enumerate(first):
+        assert token == reference([*ids, *first[:count]]).argmax()
+
+
+def test_requests_that_are_drawn_in_their_own_ways_share_a_batch(driven):
+    ids = driven.prompts.sampling_ids(QUESTIONS[0])
+    ways = [
+        {},
+        {"temperature": 0.0},
+        {"method": "fixed", "temperature": 1.0},
+        {"method": "fixed", "temperature": 1.0, "top_p": 0.5},
+        {"temperature": 0.5, "max_tokens": 3},
+    ]
+
+    async def one(way, key):
+        draw = await driven.engine.draw(ids, key, replace(DRAWING, **way), Counters())
+        await draw.score()
+        return draw.generated.token_ids
+
+    asked = [(way, key) for key in range(4) for way in ways]
+    together = driven.runner.run(gather(one(*each) for each in asked))
+    alone = [driven.draw((ids, key), **way)[0].token_ids for way, key in asked]
+    assert together == alone
+    assert len({tuple(each) for each in together}) > 10
+
+
+def test_a_response_is_heard_as_it_comes(driven):
+    ids = driven.prompts.sampling_ids(QUESTIONS[0])
+    for key in range(12):
+        pieces = []
+        (one,) = driven.draw((ids, key), heard=pieces.append)
+        assert [one] == driven.draw((ids, key))
+        assert "".join(pieces) == one.text
+        assert len(pieces) > 1 or len(one.token_ids) < 2
+
+
+def test_who_hears_may_fail_and_the_request_is_gone(driven):
+    ids = driven.prompts.sampling_ids(QUESTIONS[0])
+
+    def hear(piece):
+        raise OSError("the client left")
+
+    with pytest.raises(OSError, match="left"):
+        driven.draw((ids, 1), heard=hear)
+    assert driven.draw((ids, 1))[0].num_tokens
+
+
+def test_a_stop_string_ends_a_response_which_is_scored_as_it_stands(driven, reference):
+    """Wherever it begins: in a token, or with it; after one token, or at the response's end."""
+    ids, prompts = driven.prompts.sampling_ids(QUESTIONS[0]), driven.prompts
+    cut = 0
+    for key in range(12):
+        (whole,) = driven.draw((ids, key))
+        for at in {0, 1, len(whole.text) // 2, len(whole.text) - 2}:
+            stop = whole.text[max(0, at) :][:2]
+            if not stop:
+                continue
+            ((one, scored),) = driven.score((ids, key), stop=(stop, "never said"))
+            kept, _, _ = whole.text.partition(stop)
+            assert (one.text, one.finish_reason) == (kept, "stop")
+            assert one.token_ids == whole.token_ids[: len(one.token_ids)]
+            assert prompts.response_text(one.token_ids).startswith(kept)
+            assert one.num_tokens <= driven.spent.generated_tokens <= whole.num_tokens
+            sequence = prompts.scoring_ids(ids, one.token_ids)
+            yes = float(reference(sequence).softmax(-1)[prompts.yes_id])
+            assert scored.p_true == pytest.approx(yes, rel=1e-3)
+            assert scored.tokens == len(sequence)
+            assert driven.spent.scored_tokens == scored.tokens - scored.cached_tokens
+            assert driven.spent.scored_responses == 1
+            cut += len(one.token_ids) < len(whole.token_ids)
+    assert cut > 12
+    assert driven.draw((ids, 1), stop=("never said",)) == driven.draw((ids, 1))
+
+
+def test_what_draws_and_scores_cost_is_counted(driven):
+    asked = [(driven.prompts.sampling_ids(QUESTIONS[i % 3]), 500 + i) for i in range(9)]
+    before = driven.engine.count.tokens
+    drawn = driven.score(*asked)
+    spent = driven.spent
+    assert spent.generated_tokens == sum(one.num_tokens for one, _ in drawn)
+    assert driven.engine.count.tokens - before == spent.generated_tokens
+    prompts = sum(one.prompt_tokens for one, _ in drawn)
+    cached = sum(one.cached_tokens for one, _ in drawn)
+    scores = sum(scored.cached_tokens for _, scored in drawn)
+    assert (spent.prompt_tokens, spent.cached_tokens) == (prompts - cached, cached + scores)
+    assert spent.scored_tokens == sum(one.tokens - one.cached_tokens for _, one in drawn)
+    assert spent.mass == pytest.approx(sum(scored.mass for _, scored in drawn))
 
 
 def test_draws_depend_on_the_key_alone(driven):
@@ -298,7 +398,7 @@ def test_a_model_in_two_parts_draws_the_same(tiny, driven, monkeypatch):
     monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND")
     parts = ENGINE.model_copy(update={"tensor_parallel_size": 2})
     wanted = [(driven.prompts.sampling_ids(QUESTIONS[i % 3]), 100 + i) for i in range(24)]
-    split = Driven(tiny, SamplingConfig(max_tokens=TOKENS), engine=parts)
+    split = Driven(tiny, engine=parts)
     try:
         drawn = split.score(*wanted)
     finally:
@@ -331,35 +431,83 @@ def endless(tiny, tmp_path):
     return tmp_path / "endless"
 
 
-def test_a_cancelled_sample_is_aborted(endless):
-    """With room for one sequence, the next request would wait for one that went on."""
-    config = ENGINE.model_copy(update={"max_num_seqs": 1})
-    driven = Driven(endless, SamplingConfig(max_tokens=400), engine=config)
-    engine, ids = driven.engine, driven.prompts.sampling_ids(QUESTIONS[0])
+@pytest.fixture
+def stated(monkeypatch):
+    """Engines that tell vLLM's own metrics: returns what reads (running, waiting, KV cache use)."""
+    from vllm.v1.metrics.reader import get_metrics_snapshot
 
-    async def timed(key):
-        started = time.monotonic()
-        draw = await engine.draw(ids, key)
-        draw.release()
-        return time.monotonic() - started, draw.generated.num_tokens
+    from pipelines.engine import vllm_engine
+
+    def arguments(*given):
+        return made(*given) | {"disable_log_stats": False}
+
+    made = vllm_engine.engine_arguments
+    monkeypatch.setattr(vllm_engine, "engine_arguments", arguments)
+    names = ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")
+
+    def read():
+        told = {one.name: one.value for one in get_metrics_snapshot() if hasattr(one, "value")}
+        return [told[f"vllm:{name}"] for name in names]
+
+    return read
+
+
+def test_cancelled_draws_and_scores_are_aborted_and_what_they_cost_is_counted(endless, stated):
+    """With room for four sequences, the next request would wait for what went on."""
+    config = ENGINE.model_copy(update={"max_num_seqs": 4})
+    driven = Driven(endless, engine=config)
+    engine, ids = driven.engine, driven.prompts.sampling_ids(QUESTIONS[0])
+    long, spent, scores = replace(DRAWING, max_tokens=400), Counters(), Counters()
+
+    async def one(key):
+        (await engine.draw(ids, key, long, spent)).release()
+
+    async def until(told):
+        while not told():
+            await asyncio.sleep(0.01)
 
     async def run():
-        await timed(0)
-        whole, tokens = await timed(1)
-        tasks = [asyncio.create_task(engine.draw(ids, 5000 + i)) for i in range(30)]
-        (first,), others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        first.result().release()
-        for task in others:
+        sampler = QuerySampler(engine, DRAWING, 0, "q", ids, "text")
+        await (await engine.draw(ids, 1, DRAWING, Counters())).score()
+        for _ in range(3):
+            tasks = [asyncio.create_task(one(5000 + i)) for i in range(20)]
+            made = spent.generated_tokens
+            await until(lambda made=made: spent.generated_tokens > made + 40 and 0 not in stated())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        counted = spent.generated_tokens
+        # Scores: of draws that are held, and the shared ones of a query's samples.
+        held = [await engine.draw(ids, i, DRAWING, scores) for i in range(2)]
+        samples = [asyncio.create_task(sampler.sample(i, scored=True)) for i in range(8)]
+        await until(lambda: sampler.counters.scored_tokens)
+        tasks = [asyncio.create_task(draw.score()) for draw in held]
+        await asyncio.sleep(0)
+        for task in (*tasks, *samples):
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        return whole, tokens, (await timed(2))[0]
+        await asyncio.gather(*tasks, *samples, return_exceptions=True)
+        await sampler.abort()
+        billed = replace(scores), replace(sampler.counters)
+        started = time.monotonic()
+        while time.monotonic() < started + 30:
+            # vLLM tells in the steps that it makes.
+            await (await engine.draw(ids, 2, DRAWING, Counters())).score()
+            if stated() == [0, 0, 0]:
+                break
+        assert stated() == [0, 0, 0]
+        assert (counted, *billed) == (spent.generated_tokens, scores, sampler.counters)
+        return counted
 
     try:
-        whole, tokens, waited = driven.runner.run(run())
+        counted = driven.runner.run(run())
+        assert counted > 3 * 40
+        began, rest = divmod(spent.prompt_tokens + spent.cached_tokens, len(ids))
+        assert (began >= 3 * 4, rest) == (True, 0)
+        assert scores.scored_tokens == 2 * (len(driven.prompts.turn_ids) + 1)
+        assert scores.scored_responses == 0
+        assert engine.count.tokens >= counted
     finally:
         driven.close()
-    assert tokens == 400
-    assert waited < 10 * whole  # else it stood behind twenty-nine
 
 
 def v2(requests, prompt_lengths):
@@ -385,6 +533,9 @@ def v2_step(slots, positions):
     )
 
 
+NUCLEUS = {"edt_t0": 0.9, "edt_theta": 0, "edt_key": 13, "edt_top_p": 0.3}
+
+
 def every_kind_of_request():
     from vllm import SamplingParams
 
@@ -394,6 +545,7 @@ def every_kind_of_request():
         SamplingParams(temperature=0.7),
         SamplingParams(temperature=0.0, extra_args={"edt_t0": 0.8, "edt_key": 12}),
         SamplingParams(temperature=0.0, extra_args={"log_probabilities": 1}),
+        SamplingParams(temperature=0.0, extra_args=NUCLEUS),
     ]
 
 
@@ -403,15 +555,15 @@ def test_both_interfaces_make_the_same_choice():
     from pipelines.engine.edt_plugin import EDTLogitsProcessor
 
     torch.manual_seed(0)
-    logits = torch.randn(5, 1000) * 3
+    logits = torch.randn(6, 1000) * 3
     params = every_kind_of_request()
-    so_far = [[1, 2, 3], [4], [], [5, 6], []]
+    so_far = [[1, 2, 3], [4], [], [5, 6], [], [7]]
     first = EDTLogitsProcessor(COLD, torch.device("cpu"))
-    added = [(i, params[i], [9] * 7, so_far[i]) for i in range(5)]
-    first.update_state(BatchUpdate(batch_size=5, removed=[], added=added, moved=[]))
+    added = [(i, params[i], [9] * 7, so_far[i]) for i in range(6)]
+    first.update_state(BatchUpdate(batch_size=6, removed=[], added=added, moved=[]))
     one = first.apply(logits.clone())
-    # V2: slots 5, 2, 7, 0, 3 hold the rows; each row's position counts its prompt of 7.
-    slots = [5, 2, 7, 0, 3]
+    # V2: slots 5, 2, 7, 0, 3, 1 hold the rows; each row's position counts its prompt of 7.
+    slots = [5, 2, 7, 0, 3, 1]
     second = v2(dict(zip(slots, params, strict=True)), [7] * 8)
     context = v2_step(slots, [7 + len(tokens) - 1 for tokens in so_far])
     two = second.apply(logits.clone(), context)
@@ -423,6 +575,11 @@ def test_both_interfaces_make_the_same_choice():
         u = uniforms(torch.tensor([key]), torch.tensor([len(so_far[row])]))
         drawn = torch.searchsorted(edt_distribution(logits[row].double()).cumsum(0), u)
         assert one[row].argmax() == drawn
+    p = (logits[5].double() / 0.9).softmax(-1)
+    falling, order = p.sort(descending=True)
+    p[order[falling.cumsum(0) - falling >= 0.3]] = 0
+    u = uniforms(torch.tensor([13]), torch.tensor([1]))
+    assert one[5].argmax() == torch.searchsorted(p.cumsum(0) / p.sum(), u)
     # A slot that is taken by a request without EDT forgets the one before.
     second.add_request(5, params[2])
     second.apply_staged_writes()
@@ -470,11 +627,11 @@ class NoWaiting(TorchFunctionMode):
 def test_a_step_of_the_v2_runner_reads_nothing_back_from_the_device():
     with pytest.raises(AssertionError, match="tolist waits"), NoWaiting():
         torch.arange(3).tolist()
-    slots = [5, 2, 7, 0, 3]
+    slots = [5, 2, 7, 0, 3, 1]
     params = every_kind_of_request()
     processor = v2({}, [7] * 8)
-    step = v2_step(slots, [9] * 5)
-    logits = torch.randn(5, 1000)
+    step = v2_step(slots, [9] * 6)
+    logits = torch.randn(6, 1000)
     with NoWaiting():
         for slot, one in zip(slots, params, strict=True):
             processor.add_request(slot, one)
@@ -503,6 +660,10 @@ def test_the_plugin_leaves_a_servers_environment_as_it_is():
         (0.5, {"edt_t0": 0.8}, "leave the request's own at 1.0"),
         (1.0, {"edt_t0": 0.8, "edt_key": 3}, "set the request's temperature to 0"),
         (0.0, {"edt_t0": 0.8, "edt_key": -3}, "edt_key must be"),
+        (0.0, NUCLEUS | {"edt_top_p": 0}, "edt_top_p must be in"),
+        (0.0, NUCLEUS | {"edt_top_p": "nan"}, "edt_top_p must be in"),
+        (0.0, NUCLEUS | {"edt_theta": 1}, "set edt_theta to 0"),
+        (1.0, {"edt_t0": 0.8, "edt_theta": 0, "edt_top_p": 0.9}, "the request's own top_p"),
     ],
 )
 def test_bad_arguments_are_refused(temperature, extra, says):
@@ -553,17 +714,19 @@ def test_what_a_models_files_add_to_a_request_is_told_as_that(published):
     assert "\n" not in str(told.value)
 
 
-def test_what_a_models_files_say_of_sampling_does_not_reach_our_engines():
+@pytest.mark.parametrize("temperature", [0.8, 0.0])
+def test_what_a_models_files_say_of_sampling_does_not_reach_our_engines(temperature):
     from pipelines.engine.edt_plugin import EDTLogitsProcessor
-    from pipelines.engine.vllm_engine import respond_params
+    from pipelines.engine.vllm_draw import respond_params
 
-    params = respond_params(SamplingConfig(), 3, [2])
+    drawing = replace(DRAWING, temperature=temperature)
+    params = respond_params(drawing, 3, [2])
     # All that the engine itself takes from there.
     params.update_from_generation_config(
         {"repetition_penalty": 1.05, "temperature": 0.7, "top_k": 20}
     )
     EDTLogitsProcessor.validate_params(params)
-    assert params == respond_params(SamplingConfig(), 3, [2])
+    assert params == respond_params(drawing, 3, [2])
 
 
 def test_without_the_entry_point_the_class_is_passed_by_name(tiny, driven, monkeypatch):
@@ -578,7 +741,7 @@ def test_without_the_entry_point_the_class_is_passed_by_name(tiny, driven, monke
 
     monkeypatch.setattr("importlib.metadata.entry_points", hidden)
     monkeypatch.setattr("pipelines.engine.arguments.entry_points", hidden)
-    bare = Driven(tiny, SamplingConfig(max_tokens=TOKENS))
+    bare = Driven(tiny)
     try:
         assert [one.token_ids for one in bare.draw(*wanted)] == expected
     finally:
@@ -588,14 +751,16 @@ def test_without_the_entry_point_the_class_is_passed_by_name(tiny, driven, monke
 NO_COMPILER = """
 import asyncio, sys
 from pipelines.config import ConfidenceConfig, EngineConfig, SamplingConfig
+from pipelines.engine.protocol import Counters, Drawing
 from pipelines.engine.vllm_engine import VLLMEngine
 
 
 async def main():
     config = EngineConfig(dtype="float32", block_size=32, kv_cache_gib=1, max_model_len=512,
                           enforce_eager=sys.argv[2] == "eager")
-    engine = VLLMEngine(sys.argv[1], config, SamplingConfig(max_tokens=4), ConfidenceConfig())
-    draw = await engine.draw(engine.prompts.sampling_ids("What is 2 + 2?"), 1)
+    engine = VLLMEngine(sys.argv[1], config, ConfidenceConfig())
+    ids, drawing = engine.prompts.sampling_ids("What is 2 + 2?"), Drawing.of(SamplingConfig())
+    draw = await engine.draw(ids, 1, drawing, Counters())
     print("P(True) is", (await draw.score()).p_true)
     engine.shutdown()
 
@@ -670,6 +835,9 @@ def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
         assert "leave the request's own at 1.0" in refused(
             temperature=0.3, vllm_xargs={"edt_t0": 0.8}
         )
+        # So small a nucleus has the likeliest token alone, by a key and by vLLM's own top_p.
+        alone = {"edt_t0": 1, "edt_theta": 0, "edt_key": 5, "edt_top_p": 1e-6}
+        assert {ask(temperature=0, vllm_xargs=alone), ask(temperature=1.0, top_p=1e-6)} == cold
         # What vLLM applies before EDT holds for what a key draws; what it applies after is refused.
         one, other = 504, 1904
         only = keyed(3, allowed_token_ids=[one])

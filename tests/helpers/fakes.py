@@ -1,18 +1,20 @@
 """An engine without a model, where only the calls matter; test_vllm_engine.py has the real one."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from pipelines.engine.protocol import Generated, Scored
+from pipelines.engine.protocol import Counters, Drawing, Generated, Scored
 from pipelines.running.progress import Count
 
 PROMPT_TURN = 5  # tokens of the made-up confidence turn
+DRAWING = Drawing(64, 0.8, "edt", 0.8, 1.0, "none")
 
 
 class FakeEngine:
     """Answers by key: text `answers[key % len(answers)]`, confidence from `p_true`.
 
-    mass: of Yes and No together, by text; 1, by default.
+    A letter is a token. delays: draws take different times, a share of the letters each turn of the
+    event loop. mass: of Yes and No together, by text; 1, by default.
     """
 
     def __init__(
@@ -26,42 +28,81 @@ class FakeEngine:
         self.mass = mass or {}
         self.count = Count()
         self.drawn: list[int] = []  # keys, in the order of the calls
+        self.drawings: list[Drawing] = []
         self.scored: list[str] = []
+        self.scoring = 0  # under way
+        self.pause: asyncio.Event | None = None  # that scores wait for
         self.released = 0
         self.cancelled = 0
         self.running = 0
         self.most_running = 0
 
-    async def draw(self, prompt_ids: Sequence[int], key: int) -> "FakeDraw":
+    async def draw(
+        self,
+        prompt_ids: Sequence[int],
+        key: int,
+        drawing: Drawing,
+        spent: Counters,
+        heard: Callable[[str], None] | None = None,
+    ) -> "FakeDraw":
         self.drawn.append(key)
+        self.drawings.append(drawing)
+        text = self.answers[key % len(self.answers)]
+        turns = key % 7 if self.delays else 1  # later keys may end first
+        spent.prompt_tokens += len(prompt_ids) - 1
+        spent.cached_tokens += 1
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
-            for _ in range(key % 7 if self.delays else 1):  # later keys may end first
+            for turn in range(turns):
+                piece = text[turn * len(text) // turns : (turn + 1) * len(text) // turns]
                 await asyncio.sleep(0)
+                spent.generated_tokens += len(piece)
+                if heard:
+                    heard(piece)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         finally:
             self.running -= 1
-        text = self.answers[key % len(self.answers)]
+        if not turns:
+            spent.generated_tokens += len(text)
+            if heard:
+                heard(text)
+        spent.generated_tokens += 1  # the end token
         ids = [ord(c) for c in text]
-        return FakeDraw(self, Generated(ids, text, len(ids) + 1, "stop", len(prompt_ids), 1))
+        generated = Generated(ids, text, len(ids) + 1, "stop", len(prompt_ids), 1)
+        return FakeDraw(self, spent, generated)
 
     def shutdown(self) -> None:
         pass
 
 
 class FakeDraw:
-    def __init__(self, engine: FakeEngine, generated: Generated):
-        self.engine, self.generated = engine, generated
+    def __init__(self, engine: FakeEngine, spent: Counters, generated: Generated):
+        self.engine, self.spent, self.generated = engine, spent, generated
+        self.ended = False
 
     async def score(self) -> Scored:
-        text = self.generated.text
-        self.engine.scored.append(text)
-        await asyncio.sleep(0)
+        engine, text = self.engine, self.generated.text
+        self.ended = True
+        engine.scored.append(text)
         total = self.generated.prompt_tokens + len(self.generated.token_ids) + PROMPT_TURN
-        return Scored(self.engine.p_true[text], self.engine.mass.get(text, 1.0), total, 2)
+        self.spent.scored_tokens += total - 2
+        engine.scoring += 1
+        try:
+            await asyncio.sleep(0)
+            if engine.pause:
+                await engine.pause.wait()
+        finally:
+            engine.scoring -= 1
+        scored = Scored(engine.p_true[text], engine.mass.get(text, 1.0), total, 2)
+        self.spent.cached_tokens += 2
+        self.spent.scored_responses += 1
+        self.spent.mass += scored.mass
+        return scored
 
     def release(self) -> None:
-        self.engine.released += 1
+        if not self.ended:
+            self.ended = True
+            self.engine.released += 1

@@ -11,7 +11,7 @@ once one has refused.
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from pyarrow.fs import FileSelector
 
 from jobs import run
 from pipelines.config import Config
-from pipelines.engine.protocol import Generated, Scored
+from pipelines.engine.protocol import Counters, Drawing, Generated, Scored
 from pipelines.running.progress import Count
 from pipelines.stages import label
 from pipelines.storage.location import MANIFEST, Location
@@ -50,7 +50,14 @@ class Engine:
         # An actor that is killed has written what it began.
         self._drawn = open(os.environ.get("DRAWN", os.devnull), "a", buffering=1)  # noqa: SIM115
 
-    async def draw(self, prompt_ids: Sequence[int], key: int) -> "Draw":
+    async def draw(
+        self,
+        prompt_ids: Sequence[int],
+        key: int,
+        drawing: Drawing,
+        spent: Counters,
+        heard: Callable[[str], None] | None = None,
+    ) -> "Draw":
         print(key, file=self._drawn)
         while self._after and not self._after.exists():
             await asyncio.sleep(0.1)
@@ -61,20 +68,26 @@ class Engine:
         ids = [ord(letter) for letter in text]
         self.count.done += 1
         self.count.tokens += len(ids)
+        spent.generated_tokens += len(ids)
+        spent.cached_tokens += len(prompt_ids)
         generated = Generated(ids, text, len(ids), "stop", len(prompt_ids), len(prompt_ids))
-        return Draw(generated, length / 10)
+        return Draw(generated, length / 10, spent)
 
     def shutdown(self) -> None:
         pass
 
 
 class Draw:
-    def __init__(self, generated: Generated, p_true: float):
-        self.generated, self._p_true = generated, p_true
+    def __init__(self, generated: Generated, p_true: float, spent: Counters):
+        self.generated, self._p_true, self._spent = generated, p_true, spent
 
     async def score(self) -> Scored:
         tokens = self.generated.prompt_tokens + len(self.generated.token_ids)
-        return Scored(self._p_true, float(os.environ.get("MASS", "1")), tokens, tokens)
+        scored = Scored(self._p_true, float(os.environ.get("MASS", "1")), tokens, tokens)
+        self._spent.cached_tokens += tokens
+        self._spent.scored_responses += 1
+        self._spent.mass += scored.mass
+        return scored
 
     def release(self) -> None:
         pass

@@ -1,5 +1,7 @@
 """What is served: a run's model with the thresholds that its report chose for it."""
 
+from dataclasses import replace
+
 import pytest
 from finished import finish, finish_report
 
@@ -24,42 +26,50 @@ def config(tmp_path, monkeypatch):
     return config
 
 
+def thresholds(chosen):
+    """By model and policy, of those that have one."""
+    return {
+        model: {name: one.threshold for name, one in curves.items() if one.threshold is not None}
+        for model, curves in chosen.curves.items()
+    }
+
+
 def test_each_model_is_served_with_its_thresholds(config, capsys):
     made = config()
     export = finish(made, "export")["export"]
     finish_report(made, {"early_stopping": 0.6, "best_of_n": None}, {"early_stopping": 0.31})
-    calibrated = {"calibrated": {"early_stopping": 0.31}}
-    assert served(made, base=False) == Served(
-        "calibrated", f"{export.uri}/model", thresholds=calibrated
-    )
+    chosen = served(made, base=False)
+    assert replace(chosen, curves={}) == Served("calibrated", f"{export.uri}/model")
+    assert thresholds(chosen) == {"calibrated": {"early_stopping": 0.31}}
     line = "Thresholds of the calibrated model, where a request names none: early_stopping 0.31\n"
     assert capsys.readouterr().out == line
-    base = {"base": {"early_stopping": 0.6}}
-    assert served(made, base=True) == Served("base", "builtin:smollm2-135m", thresholds=base)
+    chosen = served(made, base=True)
+    assert replace(chosen, curves={}) == Served("base", "builtin:smollm2-135m")
+    assert thresholds(chosen) == {"base": {"early_stopping": 0.6}}
 
 
 def test_an_engine_with_adapters_has_the_thresholds_of_both_models(config):
     made = config(engine={"adapter": "lora"})
     export = finish(made, "export")["export"]
     finish_report(made, {"early_stopping": 0.6}, {"early_stopping": 0.31})
-    assert served(made, base=False) == Served(
-        "base",
-        "builtin:smollm2-135m",
-        {"calibrated": f"{export.uri}/adapter"},
-        {"base": {"early_stopping": 0.6}, "calibrated": {"early_stopping": 0.31}},
-    )
+    chosen = served(made, base=False)
+    adapters = {"calibrated": f"{export.uri}/adapter"}
+    assert replace(chosen, curves={}) == Served("base", "builtin:smollm2-135m", adapters)
+    assert thresholds(chosen) == {
+        "base": {"early_stopping": 0.6}, "calibrated": {"early_stopping": 0.31},
+    }  # fmt: skip
 
 
 def test_the_report_of_another_config_is_not_read(config):
     finish_report(config(seed=1), {"early_stopping": 0.6}, {})
-    assert served(config(), base=True).thresholds == {"base": {}}
+    assert thresholds(served(config(), base=True)) == {"base": {}}
 
 
 @pytest.mark.parametrize("base", [False, True])
 def test_without_a_report_no_threshold_is_measured(config, capsys, base):
     made = config()
     finish(made, "export")
-    assert not any(served(made, base).thresholds.values())
+    assert not any(thresholds(served(made, base)).values())
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("No thresholds are measured (")
     assert "/report-" in line
@@ -67,15 +77,14 @@ def test_without_a_report_no_threshold_is_measured(config, capsys, base):
 
 
 def test_a_run_without_test_sets_has_no_report(config, capsys):
-    assert served(config(data={"train": [{"name": "capitals"}]}), base=True).thresholds == {
-        "base": {}
-    }
+    made = config(data={"train": [{"name": "capitals"}]})
+    assert thresholds(served(made, base=True)) == {"base": {}}
     assert "(data.eval is empty, so the run has no report)" in capsys.readouterr().out
 
 
 def test_a_report_without_calibration_queries_chose_none(config, capsys):
     finish_report(config(), {"early_stopping": None}, {})
-    assert served(config(), base=True).thresholds == {"base": {}}
+    assert thresholds(served(config(), base=True)) == {"base": {}}
     assert "for data.calibration is empty" in capsys.readouterr().out
 
 

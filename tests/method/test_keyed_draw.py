@@ -7,7 +7,7 @@ from chi_square import p_value
 
 from pipelines.engine.sampling import request_key
 from pipelines.method.edt import edt_temperature, spread
-from pipelines.method.keyed_draw import inverse_cdf, uniforms
+from pipelines.method.keyed_draw import inverse_cdf, nucleus, uniforms
 
 
 def draw(logits: torch.Tensor, t: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
@@ -85,6 +85,58 @@ def test_sampled_distribution_is_the_intended_one():
     counts = torch.bincount(tokens, minlength=12)
     expected = torch.softmax(logits.double() / 0.7, -1) * rows
     assert p_value(counts, expected) > 0.01
+
+
+def kept(logits, temperature, top_p):
+    """Which tokens `nucleus` leaves, [rows, vocab]."""
+    rows = len(logits)
+    t, p = (torch.as_tensor(one).expand(rows).float() for one in (temperature, top_p))
+    left = nucleus(logits, logits.amax(-1), t, p)
+    inside = left > -torch.inf
+    assert torch.equal(left[inside], logits[inside])
+    return inside
+
+
+def test_the_nucleus_is_the_smallest_set_with_the_mass():
+    """Against float64: without its least likely tokens it has less, and it is what is likeliest."""
+    rng = np.random.default_rng(4)
+    logits = torch.from_numpy(rng.normal(0, 3, (60, 2345)).round(1)).float()  # many are equal
+    t = torch.from_numpy(rng.uniform(0.2, 1.5, 60)).float()
+    top_p = torch.from_numpy(rng.uniform(0.01, 0.999, 60)).float()
+    inside = kept(logits, t, top_p)
+    p = (logits.double() / t.double()[:, None]).softmax(-1)
+    for row in range(60):
+        least = logits[row][inside[row]].min()
+        assert torch.equal(inside[row], logits[row] >= least)
+        assert p[row][inside[row]].sum() >= top_p[row] - 1e-6
+        assert p[row][logits[row] > least].sum() < top_p[row] + 1e-6
+
+
+def test_nuclei_by_hand():
+    logits = torch.tensor([0.4, 0.3, 0.2, 0.1]).log().expand(6, -1)
+    inside = kept(logits, 1.0, torch.tensor([1e-9, 0.39, 0.41, 0.69, 0.71, 1.0]))
+    assert inside.sum(-1).tolist() == [1, 1, 2, 2, 3, 4]
+    even = torch.zeros(1, 300)
+    assert kept(even, 1.0, 0.01).all()  # as likely as the least likely one
+    masked = torch.full((1, 300), -torch.inf)
+    masked[0, [3, 299]] = torch.tensor([0.0, 1.0])
+    assert kept(masked, 1.0, 0.99).sum() == 2
+    assert kept(masked, 0.0, 0.99).nonzero().tolist() == [[0, 299]]  # greedy
+
+
+def test_draws_from_a_nucleus_are_distributed_as_intended():
+    rows = 20_000
+    logits = torch.linspace(-2, 2, 40).expand(rows, -1)
+    t, p = torch.full((rows,), 0.7), torch.full((rows,), 0.8)
+    left = nucleus(logits, logits.amax(-1), t, p)
+    u = uniforms(torch.arange(rows) * 977, torch.zeros(rows, dtype=torch.int64))
+    tokens = draw(left, t, u)
+    exact = (logits[0].double() / 0.7).softmax(-1).flip(0)  # falling
+    inside = int((exact.cumsum(0) - exact < 0.8).sum())
+    assert 5 < inside < 30
+    assert (tokens >= 40 - inside).all()
+    counts = torch.bincount(39 - tokens, minlength=inside)
+    assert p_value(counts, exact[:inside] / exact[:inside].sum() * rows) > 0.01
 
 
 def test_uniforms_are_uniform_and_reproducible():

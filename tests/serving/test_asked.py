@@ -2,13 +2,12 @@
 
 import json
 
-import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines.config import DatasetConfig
 from pipelines.datasets import LOADERS
-from pipelines.serving.service import Request
+from pipelines.serving.scaling import Scaling, choices_read
 
 FORMS = {
     "texts": lambda labels, texts: texts,
@@ -64,19 +63,11 @@ def test_a_row_is_asked_for_as_it_was_made(
     # that lists the choices with letters.
     choices = None if made.choices is None or not with_choices else list(made.choices)
     assume(choices is not None or made.choices is None or labels[0] != "1")
-    asked = Request(question=made.question, kind="option", choices=choices).asked()
-    assert asked == (made.question, made.choices)
+    asked = Scaling(kind="option", choices=choices)
+    assert choices_read(asked, made.question) == made.choices
 
 
 def test_choices_with_their_labels():
-    question = "Which is cold?\n(A) ice\n(B) fire"
     for choices in (["ice", "fire"], ["A. ice", "B. fire"]):
-        request = Request(question="Which is cold?", kind="option", choices=choices)
-        assert request.asked() == (question, ("ice", "fire"))
-        request = Request(question=question, kind="option", choices=choices)
-        assert request.asked() == (question, ("ice", "fire"))
-
-
-def test_two_lists_are_refused():
-    with pytest.raises(ValueError, match="the question lists other choices"):
-        Request(question="Which?\n(A) ice\n(B) fire", kind="option", choices=["cake", "pie"])
+        asked = Scaling(kind="option", choices=choices)
+        assert choices_read(asked, "Which is cold?") == ("ice", "fire")

@@ -1,10 +1,10 @@
-"""A request's threshold: its own, or the one that the report's file has for the policy."""
+"""What the report's file has of each policy, and a file that is none."""
 
 import json
 
 import pytest
 
-from pipelines.serving.calibration import measured, of_request
+from pipelines.serving.calibration import measured
 from pipelines.storage.location import Location
 
 CURVE = [{"threshold": 0.3, "accuracy": 0.5, "avg_samples": 4.0}]
@@ -29,8 +29,15 @@ def file(**calibrated):
 
 def test_each_model_has_its_own(tmp_path):
     place = report(tmp_path, json.dumps(file(**CHOSEN)))
-    assert measured(place, "base") == {"early_stopping": 0.6}
-    assert measured(place, "calibrated") == {"early_stopping": 0.3, "asc": 0.75, "esc": 3}
+    assert {name: one.threshold for name, one in measured(place, "base").items()} == {
+        "early_stopping": 0.6
+    }
+    found = measured(place, "calibrated")
+    assert {name: one.threshold for name, one in found.items()} == {
+        name: one["threshold"] for name, one in CHOSEN.items()
+    }
+    (point,) = found["early_stopping"].points
+    assert (point.threshold, point.accuracy, point.avg_samples) == (0.3, 0.5, 4.0)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +52,8 @@ def test_each_model_has_its_own(tmp_path):
         (json.dumps(file(asc={"threshold": "0.5"})), "asc.threshold: Input should be a valid num"),
         (json.dumps(file(asc={"threshold": float("nan")})), "asc.threshold: Input should be"),
         (json.dumps(file(asc={"threshold": -1})), "asc.threshold: Input should be greater"),
-        (json.dumps(file(esc={"threshold": 2.5})), "threshold of esc is a window"),
-        (json.dumps(file(magic={"threshold": 0.5})), "policy 'magic' is none of best_of_n"),
+        (json.dumps(file(esc={"threshold": 2.5, "curve": []})), "of esc it is a window"),
+        (json.dumps(file(magic={"threshold": 0.5, "curve": []})), "'magic' is no policy"),
         ("[" * 100_000, "recursion"),
     ],
 )
@@ -58,18 +65,3 @@ def test_a_file_that_is_none_is_one_line_that_names_it(tmp_path, text, says):
     assert says in line
     assert "\n" not in line
     assert "delete" in line
-
-
-def test_a_request_has_its_own_or_the_measured_one():
-    known = {"early_stopping": 0.3, "esc": 3.0}
-    assert of_request("early_stopping", None, known) == 0.3
-    assert of_request("early_stopping", 0.0, known) == 0.0  # named, and no default
-    assert of_request("esc", None, known) == 3
-    assert of_request("asc", 0.9, known) == 0.9
-    with pytest.raises(ValueError, match=r"^threshold: name one, for none was measured for asc$"):
-        of_request("asc", None, known)
-
-
-def test_a_policy_without_a_threshold_wants_none():
-    assert of_request("self_consistency", None, {}) is None
-    assert of_request("self_consistency", 0.5, {}) is None

@@ -1,14 +1,12 @@
-"""The Serve app over real HTTP, on a real engine with a tiny model."""
+"""The Serve app over real HTTP, on a real engine with a tiny model, by OpenAI's own client."""
 
 import asyncio
 import json
 import math
 import signal
 import sys
-import urllib.error
-import urllib.request
-from collections import Counter
 
+import openai
 import pytest
 import requests
 import yaml
@@ -31,6 +29,8 @@ URL = f"http://127.0.0.1:{PORT}/tiny"
 QUESTION = "What is the capital of Peru?"
 ANSWERED = "Name a colour."  # the tiny model's responses to it have answers, of some, not the first
 
+EDT = {"temperature_kind": "edt"}
+
 
 def settings(model, **engine):
     return {
@@ -43,7 +43,7 @@ def settings(model, **engine):
             "enforce_eager": True, **engine,
         },
         "evaluate": {"num_samples": 8, "sampling": {"max_tokens": 6}},
-        "serve": {"samples_ahead": 2, "port": PORT},
+        "serve": {"port": PORT, "scaling": {"kind": "text"}},
     }  # fmt: skip
 
 
@@ -67,78 +67,129 @@ def service(tiny, ray_cluster, tmp_path_factory):
     serve.shutdown()
 
 
-def post(**request):
-    data = json.dumps(request).encode()
-    headers = {"content-type": "application/json"}
-    sent = urllib.request.Request(f"{URL}/answer", data, headers)
-    with urllib.request.urlopen(sent, timeout=120) as response:
-        return json.load(response)
+@pytest.fixture(scope="module")
+def client(service):
+    return openai.OpenAI(base_url=f"{URL}/v1", api_key="none", max_retries=0, timeout=120)
 
 
-def refused(**request):
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        post(**request)
-    return caught.value.code, caught.value.read().decode()
+def user(text):
+    return [{"role": "user", "content": text}]
 
 
+@pytest.fixture
+def chat(client):
+    def chat(question=ANSWERED, model="base", scaling=None, **fields):
+        scaling = {"details": True, **(scaling or {})}
+        return client.chat.completions.create(
+            model=model, messages=user(question), extra_body={"scaling": scaling},
+            **{"seed": 0, **fields},
+        )  # fmt: skip
+
+    return chat
+
+
+def texts(completion):
+    return [one["text"] for one in completion.scaling["details"]]
+
+
+@pytest.mark.parametrize("schedule", ["sequential", "waves", "all"])
 @pytest.mark.parametrize(
     ("policy", "threshold"),
-    [("best_of_n", 0), ("self_consistency", 0), ("sc_conf", 0), ("early_stopping", 1e-6),
+    [("best_of_n", None), ("self_consistency", None), ("sc_conf", None), ("early_stopping", 1e-6),
      ("asc", 0.4), ("asc_conf", 0.4), ("esc", 2)],
 )  # fmt: skip
-def test_an_answer_is_what_replay_makes_of_its_samples(service, policy, threshold):
-    got = post(question=ANSWERED, policy=policy, threshold=threshold, budget=8)
+def test_an_answer_is_what_replay_makes_of_its_samples(chat, policy, threshold, schedule):
+    asked = {"policy": policy, "budget": 8, "schedule": schedule}
+    made = chat(scaling=asked if threshold is None else asked | {"threshold": threshold})
+    got, used = made.scaling, made.scaling["details"]
     scored = POLICIES[policy].needs_confidence
-    for one in got["samples"]:
+    for one in used:
         assert (
             (one["p_true"] <= one["mass"] <= 1) if scored else one["p_true"] is one["mass"] is None
         )
-    samples = [(one["answer"], one["p_true"] if scored else math.nan) for one in got["samples"]]
-    again = in_order(POLICIES[policy].make(threshold), samples)
-    assert got["answer"] == again.answers[-1]
-    assert got["samples_used"] == again.samples[-1] == len(samples) <= 8
-    assert got["stopped_early"] == (len(samples) < 8) or len(samples) == 8
-    assert got["answer"] is not None
-    assert got["threshold"] == (threshold or None)
-    weights = Counter()
-    for answer, c in samples:
-        weights[answer] += c if scored else 1
-    del weights[None]
-    share = weights[got["answer"]] / weights.total() if got["answer"] else None
-    assert got["confidence"] == (share and pytest.approx(share))
+    samples = [(one["answer"], one["p_true"] if scored else math.nan) for one in used]
+    again = in_order(POLICIES[policy].make(threshold or 0), samples)
+    assert got["answer"] == again.answers[-1] is not None
+    assert got["samples"]["used"] == again.samples[-1] == len(samples)
+    assert (got["stop_reason"] == "sure") or len(samples) == 8
+    assert got["threshold"] == threshold
+    shown = next(one for one in used if one["text"] == made.choices[0].message.content)
+    assert shown["answer"] == got["answer"]
+    assert got["confidence"] == shown["p_true"]
+    assert made.choices[0].finish_reason == shown["finish_reason"]
 
 
-def test_the_default_request_stops_where_the_report_chose(service):
+def test_every_token_is_accounted_for(chat):
+    asked = {"policy": "early_stopping", "threshold": 0, "schedule": "all"}
+    made = chat(scaling=asked, max_tokens=100)
+    usage, details = made.usage, made.usage.completion_tokens_details
+    tokens = [one["tokens"] for one in made.scaling["details"]]
+    prompts = Prompts.load(fetch("builtin:smollm2-135m"))
+    assert usage.prompt_tokens == len(prompts.sampling_ids(ANSWERED))
+    assert details.message_tokens + details.other_tokens == sum(tokens)
+    assert details.wasted_tokens > 0  # siblings that were under way
+    parts = [details.message_tokens, details.other_tokens, details.wasted_tokens]
+    assert usage.completion_tokens == sum([*parts, details.scored_tokens])
+    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+    counted = made.scaling["samples"]
+    assert counted["started"] == 8 == counted["finished"] + counted["cancelled"]
+    receipt = made.scaling["receipt"]
+    assert receipt["one_sample"] == usage.prompt_tokens + tokens[0]
+    assert receipt["one_sample"] <= receipt["tokens"]
+    whole = chat(scaling={"policy": "best_of_n", "schedule": "all"}).scaling["receipt"]
+    assert whole["tokens"] == whole["full_budget"]
+    assert whole["saved"] == 0
+
+
+def test_the_default_request_stops_where_the_report_chose(chat):
     """At the base model's, for that is served: its first sample with an answer is sure enough."""
-    got = post(question=ANSWERED)
-    assert (got["threshold"], got["stopped_early"]) == (0.0, True)
-    *before, last = [one["answer"] for one in got["samples"]]
-    assert last == got["answer"]
+    got = chat().scaling
+    assert (got["threshold"], got["stop_reason"]) == (0.0, "sure")
+    *before, last = [one["answer"] for one in got["details"]]
+    assert last == got["answer"] is not None
     assert set(before) <= {None}
-    assert last is not None
-    assert post(question=ANSWERED, policy="asc")["threshold"] == 0.4
-    own = post(question=ANSWERED, threshold=1.0, budget=3)
-    assert (own["threshold"], own["samples_used"]) == (1.0, 3)
+    assert chat(scaling={"policy": "asc"}).scaling["threshold"] == 0.4
+    own = chat(scaling={"threshold": 1.0}).scaling
+    assert (own["threshold"], own["samples"]["used"], own["stop_reason"]) == (1.0, 8, "budget")
+    (first, *_) = chat(scaling={"threshold": 1.0, "budget": 1}).scaling["details"]
+    assert first["answer"] is None
+    none = chat(scaling={"threshold": 1.0, "budget": 1})
+    assert (none.scaling["answer"], none.scaling["stop_reason"]) == (None, "no answer")
+    assert none.choices[0].message.content == first["text"]
 
 
-def test_what_is_not_scored_is_the_same_sample(service):
-    counted = post(question=ANSWERED, policy="self_consistency", budget=4)["samples"]
-    weighed = post(question=ANSWERED, policy="sc_conf", budget=4)["samples"]
-    for field in ("text", "answer"):
-        assert [one[field] for one in counted] == [one[field] for one in weighed]
+def test_presets_are_models(chat, client):
+    names = [model.id for model in client.models.list()]
+    assert names == ["base", "base:fast", "base:careful", "base:single"]
+    single = chat(model="base:single")
+    assert single.scaling["samples"]["started"] == 1
+    assert single.scaling["confidence"] is None  # nothing was scored
+    assert chat(model="base:careful").scaling["threshold"] == 1.0
+    assert chat(model="base:fast").scaling["budget"] == 4
+    assert chat(reasoning_effort="low").scaling["budget"] == 4
+    assert chat(reasoning_effort="none").scaling["budget"] == 1
 
 
-def test_equal_requests_draw_equal_samples(service):
+def test_what_is_not_scored_is_the_same_sample(chat):
+    counted = chat(scaling={"policy": "self_consistency", "budget": 4})
+    weighed = chat(scaling={"policy": "sc_conf", "budget": 4})
+    assert texts(counted) == texts(weighed)
+
+
+def test_equal_requests_draw_equal_samples(service, chat):
     """Also as part of a longer run, and as evaluation draws them: by evaluate.sampling."""
-    short = post(question=QUESTION, policy="self_consistency", budget=3)
-    long = post(question=QUESTION, policy="self_consistency", budget=8)
-    other = post(question=QUESTION, policy="self_consistency", budget=8, seed=1)
-    texts = [one["text"] for one in long["samples"]]
-    assert [one["text"] for one in short["samples"]] == texts[:3]
-    assert [one["text"] for one in other["samples"]] != texts
+    asked = {"policy": "self_consistency", "query_id": QUESTION}
+    short = chat(QUESTION, scaling=asked | {"budget": 3})
+    long = chat(QUESTION, scaling=asked | {"schedule": "all"})
+    assert texts(short) == texts(long)[:3]
+    assert texts(chat(QUESTION, scaling=asked, seed=1)) != texts(long)
     collected = asyncio.run(collect(service))
-    assert [one["text"] for one in collected["samples"]] == texts
+    assert [one["text"] for one in collected["samples"]] == texts(long)
     assert max(one["num_tokens"] for one in collected["samples"]) == 6
+    unseeded = [chat(QUESTION, scaling=asked, seed=None) for _ in range(2)]
+    seeds = [one.scaling["seed"] for one in unseeded]
+    assert seeds[0] != seeds[1]
+    assert texts(chat(QUESTION, scaling=asked, seed=seeds[0])) == texts(unseeded[0])
 
 
 async def collect(handle, *model):
@@ -153,44 +204,122 @@ async def collect(handle, *model):
     )  # fmt: skip
 
 
-def test_choices_are_shown_once(service):
-    """Beside the question, listed by it, or both: the same conversation, so the same samples."""
-    listed = "Which is cold?\n(A) ice\n(B) fire"
-    texts = [
-        [one["text"] for one in post(query_id="q", kind="option", budget=3, **asked)["samples"]]
-        for asked in (
-            {"question": "Which is cold?", "choices": ["ice", "fire"]},
-            {"question": listed, "choices": ["ice", "fire"]},
-            {"question": listed},
-        )
-    ]
-    assert texts[0] == texts[1] == texts[2]
+def test_how_a_request_draws(chat):
+    votes = {"policy": "self_consistency", "budget": 8}
+    plain = chat(scaling=votes)
+    assert {one["tokens"] for one in chat(scaling=votes, max_tokens=2).scaling["details"]} == {2}
+    longer = chat(scaling=votes, max_tokens=2, max_completion_tokens=3)
+    assert {one["tokens"] for one in longer.scaling["details"]} == {3}
+    assert longer.choices[0].finish_reason == "length"
+    greedy = chat(scaling=votes, temperature=0)
+    assert (greedy.scaling["temperature_kind"], greedy.scaling["samples"]["started"]) == (
+        "greedy",
+        1,
+    )
+    assert texts(chat(scaling=votes, temperature=0, seed=5)) == texts(greedy)
+    assert texts(chat(scaling=votes, temperature=0.1)) != texts(plain)
+    assert texts(chat(scaling=votes | EDT)) != texts(plain)
+    assert set(texts(chat(scaling=votes, top_p=1e-6))) == set(texts(greedy))
+    word = texts(plain)[0].split()[-1]
+    stopped = chat(scaling=votes, stop=[word])
+    assert texts(stopped)[0] == texts(plain)[0].partition(word)[0]
+    assert stopped.scaling["details"][0]["finish_reason"] == "stop"
 
 
-def test_the_budget_is_capped(service):
-    assert post(question=QUESTION, policy="best_of_n", budget=1000)["samples_used"] == 8
+def test_a_conversation_is_rendered_as_the_template_has_it(client):
+    def ask(messages):
+        made = client.chat.completions.create(
+            model="base", messages=messages, seed=0,
+            extra_body={"scaling": {"policy": "best_of_n", "query_id": "q", "details": True}},
+        )  # fmt: skip
+        return texts(made), made.usage.prompt_tokens
+
+    plain = ask(user(ANSWERED))
+    parts = [{"type": "text", "text": "Name a "}, {"type": "text", "text": "colour."}]
+    assert ask([{"role": "user", "content": parts}]) == plain
+    system = ask([{"role": "system", "content": "Be brief."}, *user(ANSWERED)])
+    assert system != plain
+    assert ask([{"role": "developer", "content": "Be brief."}, *user(ANSWERED)]) == system
+    turns = [*user("Hello."), {"role": "assistant", "content": None}, *user(ANSWERED)]
+    assert ask(turns)[1] > plain[1]
 
 
 @pytest.mark.parametrize(
-    ("request_", "says"),
+    ("fields", "kind", "param", "says"),
     [
-        ({"question": "Why?", "policy": "magic"}, "policy 'magic' is none of best_of_n"),
-        (
-            {"question": "Why?", "policy": "esc"},
-            "threshold: name one, for none was measured for esc",
-        ),
-        ({"question": "\ud800"}, "question: "),
-        ({"question": "Why? " * 300}, "engine.max_model_len"),
-        ({"question": "Why?", "model": "calibrated"}, "model: 'calibrated' is none of base"),
+        ({"model": "calibrated"}, openai.NotFoundError, "model", "'calibrated' is none of base"),
+        ({"model": "base:slow"}, openai.NotFoundError, "model", "':fast, :careful, :single'"),
+        ({"n": 2}, openai.BadRequestError, "n", ""),
+        ({"logprobs": True}, openai.BadRequestError, "logprobs", "does not do that"),
+        ({"scaling": {"budget": 9}}, openai.BadRequestError, "scaling.budget", "limit, 8"),
+        ({"scaling": {"policy": "esc"}}, openai.ConflictError, "scaling.threshold", "name one"),
+        ({"top_p": 0.5, "scaling": EDT}, openai.BadRequestError, "top_p", "EDT draws from all"),
+        ({"max_tokens": 5000}, openai.BadRequestError, "messages", "engine.max_model_len"),
+        ({"question": "Why? " * 300}, openai.BadRequestError, "messages", "engine.max_model_len"),
+        ({"question": "a\0b"}, openai.BadRequestError, "messages.0.content", "NUL"),
     ],
-)
-def test_bad_requests_are_explained(service, request_, says):
-    code, body = refused(**request_)
-    assert code == 422
-    assert says in body
+)  # fmt: skip
+def test_bad_requests_are_explained(chat, fields, kind, param, says):
+    with pytest.raises(kind) as told:
+        chat(**fields)
+    assert told.value.param == param
+    assert says.strip("'") in told.value.message
+    assert told.value.request_id
+    assert chat().scaling["answer"]  # it goes on
 
 
-def test_one_engine_answers_for_the_base_and_the_calibrated_model(service, tiny, tmp_path):
+def test_a_stream_tells_how_it_goes_and_ends_with_the_same_answer(chat):
+    asked = {"policy": "sc_conf", "budget": 4, "details": False}
+    whole = chat(scaling=asked)
+    usage = {"include_usage": True}
+    *chunks, last = chat(scaling=asked, stream=True, stream_options=usage)
+    assert last.choices == []
+    assert last.usage == whole.usage
+    assert all(len(one.choices) == 1 for one in chunks)
+    said = [one.choices[0].delta.content for one in chunks]
+    assert "".join(filter(None, said)) == whole.choices[0].message.content
+    assert chunks[-1].choices[0].finish_reason == whole.choices[0].finish_reason
+    told = [one.scaling for one in chunks[:-1] if hasattr(one, "scaling")]
+    assert {one["index"] for one in told} == {0, 1, 2, 3}
+    assert {one["event"] for one in told} == {"started", "text", "finished", "used"}
+    volatile = ("seconds", "receipt")  # of the second time the prompt is cached
+    final = {k: v for k, v in chunks[-1].scaling.items() if k not in volatile}
+    assert final == {k: v for k, v in whole.scaling.items() if k not in volatile}
+    assert not [one for one in chat(scaling=asked, stream=True) if one.usage]
+
+
+def test_a_stream_is_server_sent_events_to_the_end(service):
+    body = {"messages": user(ANSWERED), "stream": True}
+    with requests.post(f"{URL}/v1/chat/completions", json=body, stream=True, timeout=60) as got:
+        assert got.headers["content-type"].startswith("text/event-stream")
+        events = [line for line in got.iter_lines() if line]
+    assert events[-1] == b"data: [DONE]"
+    assert all(json.loads(one.removeprefix(b"data: ")) for one in events[:-1])
+
+
+def test_clients_at_once_and_such_that_go_away(service, chat):
+    """Of some the deadline is their own: what they leave behind ends, and the others are served."""
+    asked = {"policy": "best_of_n", "schedule": "all"}
+
+    async def storm():
+        client = openai.AsyncOpenAI(base_url=f"{URL}/v1", api_key="none", max_retries=0)
+
+        async def ask(number):
+            made = await client.chat.completions.create(
+                model="base", messages=user(f"What is {number} + 7?"), max_tokens=100,
+                timeout=0.02 if number % 2 else 60, extra_body={"scaling": asked},
+            )  # fmt: skip
+            return made.scaling["samples"]["used"]
+
+        return await asyncio.gather(*(ask(n) for n in range(20)), return_exceptions=True)
+
+    done = asyncio.run(storm())
+    assert [one for one in done if isinstance(one, int)] == [8] * 10
+    assert sum(isinstance(one, openai.APITimeoutError) for one in done) == 10
+    assert chat().scaling["answer"]
+
+
+def test_one_engine_answers_for_the_base_and_the_calibrated_model(service, chat, tiny, tmp_path):
     """By the name in a request, the calibrated one by default; to the letter what each draws."""
     from adapters import write_adapter
     from ray import serve
@@ -205,18 +334,20 @@ def test_one_engine_answers_for_the_base_and_the_calibrated_model(service, tiny,
         for name in both.names:
             asyncio.run(collect(handle, name))
         once(lambda: (board.sum() or Count()).kept == 2 * 8)  # what both have handed over
-    asked = {"question": QUESTION, "policy": "best_of_n", "budget": 4}
+    scaling = {"policy": "best_of_n", "budget": 4, "details": True}
+    asked = {"messages": user(QUESTION), "seed": 0, "scaling": scaling}
     answers = {
-        name: requests.post(f"{URL[: -len('tiny')]}both/answer", json=asked | named, timeout=60)
+        name: requests.post(
+            f"{URL[: -len('tiny')]}both/v1/chat/completions", json=asked | named, timeout=60
+        ).json()["scaling"]["details"]
         for name, named in {
             "default": {}, "base": {"model": "base"}, "calibrated": {"model": "calibrated"},
         }.items()
     }  # fmt: skip
     serve.delete("both")
-    samples = {name: answer.json()["samples"] for name, answer in answers.items()}
-    assert samples["default"] == samples["calibrated"] != samples["base"]
-    alone = post(**asked)["samples"]
-    assert [one["text"] for one in samples["base"]] == [one["text"] for one in alone]
+    assert answers["default"] == answers["calibrated"] != answers["base"]
+    alone = chat(QUESTION, scaling={"policy": "best_of_n", "budget": 4})
+    assert [one["text"] for one in answers["base"]] == texts(alone)
 
 
 def test_what_vllm_refuses_is_one_line(service, tiny):
@@ -232,19 +363,17 @@ def test_what_vllm_refuses_is_one_line(service, tiny):
 def test_replies_that_are_neither_yes_nor_no_are_told_in_one_line(tiny, tmp_path):
     port = free_port()
     # The tiny model replies Yes or No to the paper's question alone.
-    made = settings(tiny) | {
-        "confidence": {"question": "Name a colour."},
-        "serve": {"port": port, "samples_ahead": 16},
-    }
+    made = settings(tiny) | {"confidence": {"question": "Name a colour."}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
     command = [sys.executable, "-m", "jobs.serve", "--config", str(tmp_path / "config.yaml")]
-    server = start([*command, "--base"])
+    server = start([*command, "--base", "--port", str(port)])
     printed_until("Answering at", server)
-    url = f"http://127.0.0.1:{port}/answer"
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
     for number in range(3):
-        request = {"question": f"What is {number} + 7?", "policy": "best_of_n", "budget": 32}
+        scaling = {"policy": "best_of_n", "budget": 32, "schedule": "all"}
+        request = {"messages": user(f"What is {number} + 7?"), "scaling": scaling}
         answered = requests.post(url, json=request, timeout=60).json()  # it goes on
-        assert answered["samples_used"] == 32
+        assert answered["scaling"]["samples"]["used"] == 32
     told = printed_until("P(True) is noise", server)
     server.send_signal(signal.SIGINT)
     rest, _ = server.communicate(timeout=120)
@@ -252,5 +381,5 @@ def test_replies_that_are_neither_yes_nor_no_are_told_in_one_line(tiny, tmp_path
 
 
 def test_health(service):
-    with urllib.request.urlopen(f"{URL}/health", timeout=60) as response:
-        assert json.load(response) == {"status": "ok"}
+    assert requests.get(f"{URL}/health", timeout=60).json() == {"status": "ok"}
+    assert requests.get(f"{URL}/v2", timeout=60).json()["error"]["code"] == "not_found"

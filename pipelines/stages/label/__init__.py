@@ -38,7 +38,7 @@ def spec(config: Config) -> dict[str, Any]:
 def _vllm(config: Config) -> Engine:
     from pipelines.engine.vllm_engine import VLLMEngine
 
-    return VLLMEngine.of(config, config.model.source, config.sampling)
+    return VLLMEngine.of(config, config.model.source)
 
 
 def run(

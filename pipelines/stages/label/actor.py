@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipelines.config import Config
 from pipelines.engine.mass import MassCheck
-from pipelines.engine.protocol import Engine
+from pipelines.engine.protocol import Drawing, Engine
 from pipelines.engine.sampling import label_query, sample_room
 from pipelines.running.board import Board
 from pipelines.running.placement import own_number
@@ -26,7 +26,7 @@ class QueryLabeler:
     def __init__(self, config: Config, board: Board, make_engine: Callable[[Config], Engine]):
         from pipelines.engine.metrics import EngineMetrics
 
-        self._config = config
+        self._config, self._drawing = config, Drawing.of(config.sampling)
         self._wrong = ""
         self._leaving = ExitStack()
         start = time.monotonic()
@@ -68,7 +68,12 @@ class QueryLabeler:
         config = self._config
         with self._metrics.query():
             labeled = await label_query(
-                self._engine, config.seed, row, config.sampling.num_samples, self._room
+                self._engine,
+                self._drawing,
+                config.seed,
+                row,
+                config.sampling.num_samples,
+                self._room,
             )
         self._metrics.done(config.sampling.num_samples, labeled["counters"])
         if wrong := self._mass.add(labeled["counters"]):

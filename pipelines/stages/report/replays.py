@@ -12,19 +12,12 @@ from numpy.typing import NDArray
 
 from pipelines.config import Config
 from pipelines.method import thresholds
-from pipelines.method.policies import POLICIES
+from pipelines.method.policies import FALLBACKS, POLICIES
 from pipelines.method.replay import Recorded, Replayed, replay
 from pipelines.method.savings import Curve
 from pipelines.stages.report.responses import Responses
 
 SC, STOPPING = "self_consistency", "early_stopping"
-# What early stopping answers where no sample was sure enough.
-FALLBACKS = {
-    "weighted": STOPPING,
-    "vote": "early_stopping_vote",
-    "best": "early_stopping_best",
-    "last": "early_stopping_last",
-}
 
 Queries = NDArray[np.intp]  # places of test queries
 

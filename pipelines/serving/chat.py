@@ -1,0 +1,137 @@
+"""A chat request, as OpenAI's clients send it, with `scaling` beside.
+
+A field that asks for what is not done here is refused; one that asks for nothing, or that a server
+may pass over, is taken; any other at the top is ignored, and the response names it. Types are
+strict: true is no 1, and "8" is no 8.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pipelines.config.values import Count, Text
+from pipelines.serving.errors import RequestError
+from pipelines.serving.scaling import Scaling
+from pipelines.storage.text import flaw
+
+Effort = Literal["none", "minimal", "low", "medium", "high"]
+# A model's preset by the effort that is asked for.
+EFFORTS: Mapping[str | None, str | None] = {
+    "none": "single", "minimal": "single", "low": "fast", "medium": None, "high": "careful",
+    None: None,
+}  # fmt: skip
+
+
+def _nothing(value: Any) -> bool:
+    return not value or value in ("none", {"type": "text"}, ["text"], "auto")
+
+
+# Fields of OpenAI's that this server does not do; what of them is taken all the same asks nothing.
+_NOT_DONE = (
+    "audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs",
+    "modalities", "prediction", "presence_penalty", "response_format", "tool_choice", "tools",
+    "top_logprobs", "web_search_options",
+)  # fmt: skip
+# Fields that change nothing here whatever they are, and are no news to who sends them.
+_WITHOUT_EFFECT = (
+    "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention",
+    "safety_identifier", "service_tier", "store", "user",
+)  # fmt: skip
+
+
+def _clean(text: str) -> str:
+    if (found := flaw(text)) is not None:
+        raise ValueError(f"expected text without {found}")
+    return text
+
+
+Clean = Annotated[str, AfterValidator(_clean)]  # which may be empty
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
+
+
+class TextPart(_Read):
+    """A part of a message; text parts are all that is read."""
+
+    type: Literal["text"]
+    text: Clean
+
+
+class Message(_Read):
+    """role: developer is another word for system. content: null and "" are an empty message."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Clean | list[TextPart] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content)
+        return self.content or ""
+
+
+class StreamOptions(_Read):
+    include_usage: bool = False
+
+
+class ChatRequest(_Read):
+    """What to answer. Equal requests with equal seeds draw equal samples."""
+
+    model_config = ConfigDict(extra="allow")
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    model: Text | None = Field(
+        None, description="a name of /v1/models; the server's own, by default"
+    )
+    max_tokens: Count | None = Field(None, description="of a sample")
+    max_completion_tokens: Count | None = Field(None, description="of a sample; over max_tokens")
+    temperature: Annotated[float, Field(ge=0, le=1000)] | None = Field(
+        None, description="0: one greedy sample"
+    )
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    stop: Annotated[str, Field(min_length=1)] | list[Annotated[str, Field(min_length=1)]] | None = (
+        None
+    )
+    seed: int | None = Field(None, description="of all draws; a new one, by default, which is told")
+    n: Annotated[int, Field(ge=1, le=1)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    reasoning_effort: Effort | None = Field(None, description="stands for a preset")
+    scaling: Scaling = Scaling()
+
+    @field_validator("stop")
+    @classmethod
+    def _at_most_four(cls, stop: Any) -> Any:
+        if isinstance(stop, list) and len(stop) > 4:
+            raise ValueError("expected 4 at most")
+        return stop
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options: it is of stream: true alone")
+        seeds = {self.seed, self.scaling.seed} - {None}
+        if len(seeds) > 1:
+            raise ValueError("scaling.seed: it is another than seed; leave one of both out")
+        return self
+
+    @property
+    def question(self) -> str:
+        """What choices are read off: the last thing that the user said."""
+        said = [message.text for message in self.messages if message.role == "user"]
+        return said[-1] if said else ""
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    def ignored(self) -> list[str]:
+        """Fields that have no effect, by name; RequestError where one asks for what is not done."""
+        others = self.model_extra or {}
+        for name in _NOT_DONE:
+            if not _nothing(others.get(name)):
+                raise RequestError(400, f"{name}: this server does not do that; leave it out", name)
+        return sorted(set(others) - {*_NOT_DONE, *_WITHOUT_EFFECT})

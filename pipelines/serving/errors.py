@@ -1,0 +1,73 @@
+"""What is said of a request that is not answered, in the shape that OpenAI's clients read."""
+
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from pipelines.config.reading import within
+
+Told = dict[str, Any]
+_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+class RequestError(Exception):
+    """status: of HTTP. param: the field that is at fault. code: one word for programs."""
+
+    def __init__(self, status: int, message: str, param: str | None = None, code: str = "invalid"):
+        super().__init__(message)
+        self.status, self.param, self.code = status, param, code
+
+
+def told(status: int, message: str, param: str | None = None, code: str = "invalid") -> Told:
+    """The body. What of the message cannot be sent, halves of characters, is written out."""
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    text = message.encode(errors="backslashreplace").decode()
+    return {"error": {"message": text, "type": kind, "param": param, "code": code}}
+
+
+def late(completion: BaseModel) -> JSONResponse:
+    """408, with the answer so far."""
+    error = told(408, "the deadline came first; this is the answer so far", code="deadline")
+    return JSONResponse(completion.model_dump(mode="json") | error, 408)
+
+
+def of_refusal(refusal: RequestError) -> Told:
+    return told(refusal.status, str(refusal), refusal.param, refusal.code)
+
+
+def of_failure() -> Told:
+    """Of any other exception, which the log tells."""
+    return told(500, "the server failed; its log says why", code="internal_error")
+
+
+async def refused(_: Any, refusal: Any) -> JSONResponse:
+    """To a RequestError."""
+    return JSONResponse(of_refusal(refusal), refusal.status)
+
+
+async def malformed(_: Any, found: Any) -> JSONResponse:
+    """To a RequestValidationError: one fault. FastAPI's own response would hold the request again,
+    of which not all can be sent."""
+    # Without "body". Of what may be of several types, pydantic tells the faults as each of them.
+    faults = [(within(found.body, one["loc"][1:]), one) for one in found.errors()]
+    place, fault = max(faults, key=lambda one: len(one[0]))
+    if fault["type"] == "missing":
+        place = (*place, fault["loc"][-1])
+    param = ".".join(map(str, place))
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        message = "there is no such field"
+    line = f"{param}: {message}" if param else message
+    return JSONResponse(told(400, line, param or None), 400)
+
+
+async def unread(_: Any, found: Any) -> JSONResponse:
+    """To what the framework refuses: no such path, no such method there, a body that is no JSON."""
+    code = "not_found" if found.status_code == 404 else "invalid"
+    status = found.status_code
+    return JSONResponse(told(status, str(found.detail), code=code), status)
+
+
+async def failed(_: Any, __: Any) -> JSONResponse:
+    return JSONResponse(of_failure(), 500)

@@ -1,0 +1,214 @@
+"""What a request is answered: OpenAI's chat completion, with `scaling` beside its usage."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from pipelines.engine.protocol import Counters
+from pipelines.engine.sampling import Sample
+from pipelines.serving.adaptive import Decision
+from pipelines.serving.scaling import Plan
+
+StopReason = Literal["sure", "budget", "deadline", "no answer"]
+
+
+class UsedSample(BaseModel):
+    index: int
+    text: str
+    answer: str | None
+    p_true: float | None
+    mass: float | None
+    tokens: int
+    finish_reason: str
+
+
+class Receipt(BaseModel):
+    """Tokens that the model computed: prompts but for what was cached, responses, and scores."""
+
+    tokens: int
+    one_sample: int = Field(description="of the first sample alone, without a score")
+    full_budget: int = Field(description="of all samples of the budget, by the mean of those drawn")
+    saved: float = Field(description="1 - tokens / full_budget")
+
+
+class Samples(BaseModel):
+    started: int
+    finished: int
+    cancelled: int
+    used: int = Field(description="that the policy saw; the others were drawn in vain")
+
+
+class Scaled(BaseModel):
+    """How the request's samples were spent, and what they say."""
+
+    policy: str
+    threshold: float | None
+    budget: int
+    schedule: str | list[int]
+    order: Literal["index", "arrival"]
+    kind: str
+    temperature_kind: Literal["edt", "fixed", "greedy"]
+    temperature: float
+    seed: int
+    answer: str | None = Field(description="as it is compared; null where no sample has one")
+    confidence: float | None = Field(
+        description="P(True) of the message; null where the policy needs none"
+    )
+    mass: float | None = Field(description="p(Yes) + p(No), of which confidence is noise near 0")
+    share: float | None = Field(description="of the answer in all weights")
+    votes: dict[str, int]
+    weights: dict[str, float]
+    samples: Samples
+    stop_reason: StopReason
+    seconds: float
+    receipt: Receipt
+    ignored: list[str] = Field(description="fields of the request that have no effect here")
+    details: list[UsedSample] | None = None
+
+
+class Message(BaseModel):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(BaseModel):
+    index: Literal[0] = 0
+    message: Message
+    finish_reason: str
+    logprobs: None = None
+
+
+class PromptDetails(BaseModel):
+    cached_tokens: int
+
+
+class CompletionDetails(BaseModel):
+    """Which sum up to completion_tokens."""
+
+    message_tokens: int
+    other_tokens: int = Field(description="of the other samples that the policy saw")
+    wasted_tokens: int = Field(description="of samples that it did not")
+    scored_tokens: int = Field(description="computed for confidences")
+
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int = Field(description="all that were generated, used or not, and scored")
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+    completion_tokens_details: CompletionDetails
+
+
+class ChatCompletion(BaseModel):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: Usage
+    scaling: Scaled
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A request that is done. prompt: tokens of its prompt. spent: on all that was started."""
+
+    plan: Plan
+    prompt: int
+    decision: Decision
+    spent: Counters
+    seconds: float
+
+
+def usage(answered: Answered) -> Usage:
+    """The prompt is counted once, whatever samples computed of it (receipt)."""
+    decision, spent = answered.decision, answered.spent
+    message = decision.chosen.generated.num_tokens
+    used = sum(one.generated.num_tokens for one in decision.used)
+    completion = spent.generated_tokens + spent.scored_tokens
+    return Usage(
+        prompt_tokens=answered.prompt,
+        completion_tokens=completion,
+        total_tokens=answered.prompt + completion,
+        prompt_tokens_details=PromptDetails(cached_tokens=spent.cached_tokens),
+        completion_tokens_details=CompletionDetails(
+            message_tokens=message,
+            other_tokens=used - message,
+            wasted_tokens=spent.generated_tokens - used,
+            scored_tokens=spent.scored_tokens,
+        ),
+    )
+
+
+def scaled(answered: Answered, ignored: list[str], details: bool) -> Scaled:
+    plan, decision = answered.plan, answered.decision
+    chosen, compared = decision.chosen, plan.kind is not None
+    return Scaled(
+        policy=plan.policy,
+        threshold=plan.threshold,
+        budget=plan.budget,
+        schedule=plan.schedule if isinstance(plan.schedule, str) else list(plan.schedule),
+        order="arrival" if plan.by_arrival else "index",
+        kind=plan.kind or "none",
+        temperature_kind=plan.drawing.method if plan.drawing.temperature else "greedy",
+        temperature=plan.drawing.temperature,
+        seed=plan.seed,
+        answer=decision.answer if compared else None,
+        confidence=chosen.p_true if decision.scored else None,
+        mass=chosen.mass if decision.scored else None,
+        share=None if decision.answer is None else decision.weights.get(decision.answer),
+        votes=decision.votes if compared else {},
+        weights=decision.weights if compared else {},
+        samples=Samples(
+            started=decision.started,
+            finished=decision.finished,
+            cancelled=decision.started - decision.finished,
+            used=len(decision.used),
+        ),
+        stop_reason=_reason(decision),
+        seconds=answered.seconds,
+        receipt=_receipt(answered),
+        ignored=ignored,
+        details=[_told(one, decision.scored) for one in decision.used] if details else None,
+    )
+
+
+def _reason(decision: Decision) -> StopReason:
+    if decision.reason == "policy":
+        return "sure"
+    return (
+        "no answer" if (decision.answer, decision.reason) == (None, "budget") else decision.reason
+    )
+
+
+def _receipt(answered: Answered) -> Receipt:
+    decision, spent = answered.decision, answered.spent
+    drawn = len(decision.used)
+    first = min(decision.used, key=lambda one: one.index).generated.num_tokens
+    mean = sum(one.generated.num_tokens for one in decision.used) / drawn
+    # A further sample computes of the prompt what those after the first did on average.
+    further = max(0, spent.prompt_tokens - answered.prompt) / max(1, decision.started - 1)
+    budget, score = answered.plan.budget, spent.scored_tokens / drawn
+    prompts = spent.prompt_tokens + (budget - decision.started) * further
+    full = prompts + budget * (mean + score)
+    tokens = spent.prompt_tokens + spent.generated_tokens + spent.scored_tokens
+    return Receipt(
+        tokens=tokens,
+        one_sample=answered.prompt + first,
+        full_budget=round(full),
+        saved=1 - tokens / full,
+    )
+
+
+def _told(one: Sample, scored: bool) -> UsedSample:
+    return UsedSample(
+        index=one.index,
+        text=one.generated.text,
+        answer=one.answer,
+        p_true=one.p_true if scored else None,
+        mass=one.mass if scored else None,
+        tokens=one.generated.num_tokens,
+        finish_reason=one.generated.finish_reason,
+    )

@@ -1,0 +1,229 @@
+"""Samples of one request: decided as their replay is, whatever the schedule, and ended together."""
+
+import asyncio
+import math
+
+import pytest
+from fakes import DRAWING, FakeEngine
+
+from pipelines.engine.sampling import QuerySampler, label_query, sample_room
+from pipelines.method.policies import POLICIES, in_order
+from pipelines.serving.adaptive import decide
+from pipelines.serving.scaling import Plan
+
+P_TRUE = {"It is 4.": 0.8, "It is 5.": 0.3, "I do not know.": 0.9}
+MASS = {"It is 4.": 0.9, "It is 5.": 0.5, "I do not know.": 0.95}
+QUERY = {"query_id": "q", "prompt_ids": [1, 2, 3], "kind": "number", "dataset": "d"}
+SCHEDULES = ["sequential", "waves", "all", (3,)]
+UNSCORED = {"self_consistency", "asc", "asc_beta", "esc", "esc_sliding"}
+
+
+def engine(texts=P_TRUE, delays=True):
+    return FakeEngine(list(texts), P_TRUE, delays, MASS)
+
+
+def sampler(fake, kind="number"):
+    return QuerySampler(fake, DRAWING, 0, "q", [1, 2, 3], kind)
+
+
+def plan(policy, budget=12, schedule="waves", by_arrival=False, threshold=None, kind="number"):
+    if threshold is None:
+        threshold = {"none": None, "window": 2}.get(POLICIES[policy].threshold, 0.7)
+    return Plan(policy, threshold, budget, schedule, by_arrival, kind, None, DRAWING, 0, "q")
+
+
+def decided(fake, made, room=None, **more):
+    """The decision, and what was spent on it."""
+
+    async def run():
+        one = sampler(fake, made.kind)
+        return await decide(one, made, room or sample_room(64), **more), one.counters
+
+    return asyncio.run(run())
+
+
+def recorded(n=12):
+    row = asyncio.run(label_query(engine(delays=False), DRAWING, 0, QUERY, n, sample_room(16)))
+    return [(s["answer"], s["p_true"]) for s in row["samples"]]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_decision_is_its_replay(policy, schedule):
+    made = plan(policy, schedule=schedule)
+    expected = in_order(POLICIES[policy].make(made.threshold or 0.0), recorded())
+    fake = engine()
+    found, spent = decided(fake, made)
+    assert (found.answer, len(found.used)) == (expected.answers[-1], expected.samples[-1])
+    assert [one.index for one in found.used] == list(range(len(found.used)))
+    if len(found.used) < 12:
+        assert found.reason == "policy"
+    assert (fake.running, fake.scoring) == (0, 0)
+    if policy in UNSCORED:
+        assert fake.scored == []
+        assert spent.scored_tokens == spent.scored_responses == 0
+        assert all(math.isnan(one.p_true) for one in found.used)
+        assert not found.scored
+    else:
+        assert [one.p_true for one in found.used] == [c for _, c in recorded()[: len(found.used)]]
+
+
+def test_one_by_one_nothing_is_drawn_in_vain():
+    fake = engine()
+    found, spent = decided(fake, plan("early_stopping", schedule="sequential"))
+    assert found.started == found.finished == len(found.used) == len(fake.drawn)
+    assert spent.generated_tokens == sum(one.generated.num_tokens for one in found.used)
+
+
+def test_siblings_end_with_the_decision_and_are_counted():
+    fake = FakeEngine(["It is 4."], P_TRUE, delays=True)
+    found, spent = decided(fake, plan("early_stopping", 30, "all", threshold=0.5))
+    assert (found.reason, len(found.used)) == ("policy", 1)
+    assert found.started == 30 == found.finished + fake.cancelled
+    assert fake.cancelled > 0
+    assert spent.generated_tokens > found.used[0].generated.num_tokens  # what they had made
+
+
+def test_by_arrival_short_samples_decide():
+    """Delays follow from keys: the first to end is another than the first."""
+    fake = engine()
+    found, _ = decided(fake, plan("early_stopping", schedule="all", by_arrival=True, threshold=0.5))
+    assert found.used[0].index != 0
+    in_time = [one.index for one in found.used]
+    assert in_time != sorted(in_time) or in_time[0] > 0
+
+
+def test_the_engine_takes_no_more_than_has_room():
+    fake = engine()
+    decided(fake, plan("best_of_n", 40, "all"), room=asyncio.Semaphore(5))
+    assert fake.most_running <= 5
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_when_a_policy_stops_or_its_caller_leaves_no_score_goes_on(leaves):
+    async def run():
+        fake = engine()
+        made = plan("best_of_n" if leaves else "early_stopping", 30, "all", threshold=0.5)
+        asked = asyncio.ensure_future(decide(sampler(fake), made, sample_room(10)))
+        if leaves:
+            fake.pause = asyncio.Event()
+            while not (fake.scoring and fake.running):
+                await asyncio.sleep(0)
+            asked.cancel()
+        await asyncio.wait([asked])
+        return asked.cancelled(), fake.running, fake.scoring
+
+    assert asyncio.run(run()) == (leaves, 0, 0)
+
+
+class Endless(FakeEngine):
+    """Whose third draw never ends."""
+
+    async def draw(self, *arguments):
+        if len(self.drawn) == 2:
+            self.drawn.append(0)
+            await asyncio.Event().wait()
+        return await super().draw(*arguments)
+
+
+def test_a_deadline_ends_it_with_what_is_there():
+    fake = Endless(list(P_TRUE), P_TRUE)
+    found, _ = decided(fake, plan("self_consistency", 3, "all"), seconds=0.2)
+    assert found.reason == "deadline"
+    assert [one.index for one in found.used] == [0, 1]
+    assert found.answer == in_order(POLICIES["self_consistency"].make(0), recorded(2)).answers[-1]
+    assert (found.started, found.finished) == (3, 2)
+
+
+def test_a_caller_that_goes_away_takes_all_with_it():
+    fake = Endless(list(P_TRUE), P_TRUE)
+
+    async def run():
+        task = asyncio.create_task(
+            decide(sampler(fake), plan("best_of_n", 12, "all"), sample_room(16))
+        )
+        while len(fake.drawn) < 12:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+
+    asyncio.run(run())
+    assert (fake.running, fake.scoring) == (0, 0)
+
+
+def test_an_engine_error_reaches_the_caller():
+    fake = FakeEngine(["It is 4."], {})  # a KeyError, when it scores
+    with pytest.raises(KeyError, match="It is 4"):
+        decided(fake, plan("best_of_n", 3))
+
+
+def test_what_is_told_as_it_goes_on():
+    told = []
+    fake = engine()
+    found, _ = decided(
+        fake, plan("best_of_n", 4), tell=lambda index, what, more: told.append((index, what, more))
+    )
+    for one in found.used:
+        own = [(what, more) for index, what, more in told if index == one.index]
+        assert [what for what, _ in own if what != "text"] == ["started", "finished", "used"]
+        text = "".join(more for what, more in own if what == "text")
+        assert text == one.generated.text
+
+
+def test_the_message_is_the_surest_of_its_answer():
+    found, _ = decided(engine(), plan("self_consistency", 12))
+    assert found.chosen == next(one for one in found.used if one.answer == found.answer)
+    found, _ = decided(engine(), plan("best_of_n", 12))
+    assert found.chosen.p_true == max(one.p_true for one in found.used if one.answer)
+
+
+def test_where_no_sample_has_an_answer_the_surest_text_is_shown():
+    fake = FakeEngine(["I do not know.", "Who knows."], {"I do not know.": 0.2, "Who knows.": 0.6})
+    found, _ = decided(fake, plan("early_stopping", 8, threshold=0.1))
+    assert (found.answer, found.reason, found.votes) == (None, "budget", {})
+    assert found.chosen.generated.text == "Who knows."
+
+
+def test_without_a_kind_each_text_is_its_own_answer():
+    made = plan("early_stopping", 12, threshold=0.85, kind=None)
+    found, _ = decided(engine(), made)
+    assert found.answer == found.chosen.generated.text == "I do not know."
+    assert found.reason == "policy"
+
+
+def test_votes_and_weights_of_answers():
+    found, _ = decided(engine(), plan("sc_conf", 12))
+    answers = [one.answer for one in found.used if one.answer]
+    assert found.votes == {one: answers.count(one) for one in answers}
+    sums = {
+        answer: math.fsum(one.p_true for one in found.used if one.answer == answer)
+        for answer in answers
+    }
+    total = math.fsum(sums.values())
+    assert found.weights == pytest.approx({one: part / total for one, part in sums.items()})
+
+
+FORMULAS = {
+    r"\boxed{1/2}": 0.8,
+    r"\boxed{\frac{1}{2}}": 0.3,
+    r"\boxed{0.5}": 0.2,
+    r"\boxed{\frac{1}{3}}": 0.6,
+}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("policy", ["early_stopping", "asc_conf", "self_consistency"])
+def test_a_decision_on_formulas_is_its_replay(policy):
+    row = asyncio.run(
+        label_query(
+            FakeEngine(list(FORMULAS), FORMULAS), DRAWING, 0, QUERY | {"kind": "math"}, 12,
+            sample_room(16),
+        )
+    )  # fmt: skip
+    samples = [(one["answer"], one["p_true"]) for one in row["samples"]]
+    expected = in_order(POLICIES[policy].make(0.7), samples)
+    live = FakeEngine(list(FORMULAS), FORMULAS, True)
+    found, _ = decided(live, plan(policy, threshold=0.7, kind="math"))
+    assert (found.answer, len(found.used)) == (expected.answers[-1], expected.samples[-1])
+    assert [one.answer for one in found.used] == [a for a, _ in samples[: len(found.used)]]

@@ -1,0 +1,174 @@
+"""What a request's samples come to: its own choices over the preset's over the server's."""
+
+import pytest
+from pydantic import ValidationError
+
+from pipelines.config import Config
+from pipelines.config.serving import PRESETS, Choice
+from pipelines.engine.protocol import Drawing
+from pipelines.serving.calibration import Curve
+from pipelines.serving.errors import RequestError
+from pipelines.serving.scaling import Scaling, plan, waves
+
+POINTS = [
+    {"threshold": 0.2, "accuracy": 0.60, "avg_samples": 2.0},
+    {"threshold": 0.5, "accuracy": 0.70, "avg_samples": 3.0},
+    {"threshold": 0.8, "accuracy": 0.70, "avg_samples": 5.0},
+    {"threshold": 0.9, "accuracy": 0.75, "avg_samples": 9.0},
+]
+CURVES = {
+    "early_stopping": Curve(threshold=0.5, curve=POINTS),
+    "asc": Curve(threshold=None, curve=[]),
+}
+
+
+def config(**serve):
+    return Config.model_validate(
+        {
+            "root": "r",
+            "model": {"source": "m"},
+            "data": {"train": [{"name": "capitals"}]},
+            "serve": serve,
+        }
+    )
+
+
+def planned(asked=None, preset="", question="Why?", temperature=1.0, curves=CURVES, **serve):
+    made = config(**serve)
+    drawing = Drawing(16, temperature, "fixed", 0.8, 1.0, "none")
+    chosen = PRESETS.get(preset, Choice())
+    return plan(made, chosen, Scaling(**asked or {}), question, drawing, 7, curves)
+
+
+def test_a_request_that_chooses_nothing():
+    made = planned()
+    assert (made.policy, made.threshold, made.budget) == ("early_stopping", 0.5, 16)
+    assert (made.schedule, made.by_arrival, made.kind, made.seed) == ("waves", False, None, 7)
+
+
+def test_each_layer_stands_over_the_one_before():
+    server = {"scaling": {"budget": 8, "schedule": "all", "kind": "number"}}
+    assert planned(**server).budget == 8
+    assert planned(preset="fast", **server).budget == 4
+    made = planned({"budget": 2, "kind": "text"}, preset="fast", **server)
+    assert (made.budget, made.schedule, made.kind) == (2, "all", "text")
+    assert planned(preset="single").policy == "self_consistency"
+    assert planned(preset="single").budget == 1
+    assert planned(preset="careful").threshold == 1.0
+
+
+def test_a_threshold_goes_with_its_policy():
+    server = {"scaling": {"policy": "esc", "threshold": 3}}
+    assert planned(**server).threshold == 3
+    assert planned({"policy": "early_stopping"}, **server).threshold == 0.5  # not a window of 3
+    assert planned({"threshold": 0.7}).threshold == 0.7
+    with pytest.raises(RequestError, match="a window, a whole number") as told:
+        planned({"threshold": 0.7}, **server)
+    assert (told.value.status, told.value.param) == (400, "scaling")
+
+
+def test_what_early_stopping_falls_back_on():
+    assert planned({"fallback": "vote"}).policy == "early_stopping_vote"
+    assert (
+        planned({"fallback": "vote"}).threshold == 0.5
+    )  # of the policy, whatever it falls back on
+    with pytest.raises(RequestError, match=r"scaling\.fallback: best_of_n has none"):
+        planned({"policy": "best_of_n", "fallback": "vote"})
+
+
+@pytest.mark.parametrize(
+    ("target", "threshold"),
+    [
+        ({"accuracy": 0.65}, 0.5),  # 0.8 is as accurate, and takes more
+        ({"accuracy": 0.6}, 0.2),
+        ({"accuracy": 0.75}, 0.9),
+        ({"mean_samples": 2.5}, 0.2),
+        ({"mean_samples": 5}, 0.5),
+        ({"mean_samples": 64}, 0.9),
+    ],
+)
+def test_a_target_is_reached_as_cheaply_as_was_measured(target, threshold):
+    assert planned({"target": target}).threshold == threshold
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"target": {"accuracy": 0.8}}, "early_stopping reaches an accuracy of 0.750 at most"),
+        ({"target": {"mean_samples": 1.5}}, "early_stopping takes 2.00 samples at least"),
+        ({"target": {"accuracy": 0.1}, "policy": "asc"}, "nothing was measured for asc"),
+        ({"target": {"accuracy": 0.1}, "policy": "esc"}, "nothing was measured for esc"),
+        ({"policy": "esc"}, r"scaling.threshold: none was measured for esc; name one"),
+        ({"policy": "asc"}, r"scaling.threshold: none was measured for asc; name one"),
+    ],
+)
+def test_what_was_not_measured_cannot_be_had(asked, says):
+    with pytest.raises(RequestError, match=says) as told:
+        planned(asked)
+    assert (told.value.status, told.value.code) == (409, "not_calibrated")
+
+
+def test_a_budget_over_the_limit_is_refused_and_not_capped():
+    assert planned({"budget": 5}, max_budget=5).budget == 5
+    with pytest.raises(
+        RequestError, match=r"scaling\.budget: 6 is over this server's limit, 5"
+    ) as told:
+        planned({"budget": 6}, max_budget=5)
+    assert (told.value.status, told.value.param) == (400, "scaling.budget")
+
+
+def test_greedy_samples_are_all_one():
+    assert planned({"budget": 8}, temperature=0.0).budget == 1
+
+
+def test_choices_are_of_an_option():
+    assert planned({"choices": ["ice", "fire"]}).kind == "option"
+    assert planned({"choices": ["A) ice", "B) fire"]}).choices == ("ice", "fire")
+    listed = "Which is cold?\n(A) ice\n(B) fire"
+    assert planned({"kind": "option"}, question=listed).choices == ("ice", "fire")
+    with pytest.raises(RequestError, match=r"scaling\.choices: choices: expected from 2 to 26"):
+        planned({"choices": ["one"]})
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"policy": "magic"}, "'magic' is no policy"),
+        ({"policy": "best_of_n", "threshold": 0.5}, "best_of_n has none"),
+        ({"policy": "esc", "threshold": 0}, "a window"),
+        ({"target": {}}, "expected either"),
+        ({"target": {"accuracy": 0.5, "mean_samples": 2}}, "expected either"),
+        ({"target": {"accuracy": 0.5}, "threshold": 0.5}, "leave one of both out"),
+        ({"kind": "number", "choices": ["a", "b"]}, "of kind option"),
+        ({"budgte": 1}, "Extra inputs"),
+        ({"budget": True}, "valid integer"),
+        ({"budget": 0}, "greater than"),
+        ({"schedule": "some"}, "Input should be"),
+        ({"schedule": []}, "expected one or more"),
+        ({"schedule": [0]}, "greater than"),
+        ({"threshold": float("nan")}, "finite"),
+        ({"threshold": float("inf")}, "finite"),
+        ({"threshold": -0.1}, "greater than"),
+        ({"query_id": "\ud800"}, "lone surrogates"),
+    ],
+)
+def test_what_is_no_choice(asked, says):
+    with pytest.raises(ValidationError, match=says):
+        Scaling(**asked)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "budget", "sizes"),
+    [
+        ("all", 5, [5]),
+        ("sequential", 3, [1, 1, 1]),
+        ("waves", 1, [1]),
+        ("waves", 4, [1, 3]),  # a rest of one would be a round of its own
+        ("waves", 16, [1, 2, 4, 9]),
+        ("waves", 64, [1, 2, 4, 8, 16, 33]),
+        ((2, 3), 9, [2, 3, 3, 1]),
+        ((8,), 5, [5]),
+    ],
+)
+def test_waves(schedule, budget, sizes):
+    assert waves(schedule, budget) == sizes
