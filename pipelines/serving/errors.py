@@ -7,9 +7,6 @@ from pydantic import BaseModel
 
 from pipelines.config.reading import within
 
-Told = dict[str, Any]
-_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
-
 
 class RequestError(Exception):
     """status: of HTTP. param: the field that is at fault. code: one word for programs."""
@@ -19,11 +16,26 @@ class RequestError(Exception):
         self.status, self.param, self.code = status, param, code
 
 
-def told(status: int, message: str, param: str | None = None, code: str = "invalid") -> Told:
-    """The body. What of the message cannot be sent, halves of characters, is written out."""
-    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+class Error(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class Told(BaseModel):
+    """The body of what is not answered."""
+
+    error: Error
+
+
+def told(
+    status: int, message: str, param: str | None = None, code: str = "invalid"
+) -> dict[str, Any]:
+    """The same as JSON. What of the message cannot be sent, halves of characters, is written out."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
     text = message.encode(errors="backslashreplace").decode()
-    return {"error": {"message": text, "type": kind, "param": param, "code": code}}
+    return Told(error=Error(message=text, type=kind, param=param, code=code)).model_dump()
 
 
 def late(completion: BaseModel) -> JSONResponse:
@@ -32,11 +44,11 @@ def late(completion: BaseModel) -> JSONResponse:
     return JSONResponse(completion.model_dump(mode="json") | error, 408)
 
 
-def of_refusal(refusal: RequestError) -> Told:
+def of_refusal(refusal: RequestError) -> dict[str, Any]:
     return told(refusal.status, str(refusal), refusal.param, refusal.code)
 
 
-def of_failure() -> Told:
+def of_failure() -> dict[str, Any]:
     """Of any other exception, which the log tells."""
     return told(500, "the server failed; its log says why", code="internal_error")
 

@@ -35,7 +35,7 @@ from pipelines.running import placement
 from pipelines.running.board import Board
 from pipelines.serving.adaptive import Tell, decide
 from pipelines.serving.chat import EFFORTS, ChatRequest
-from pipelines.serving.errors import RequestError, failed, late, malformed, refused, unread
+from pipelines.serving.errors import RequestError, Told, failed, late, malformed, refused, unread
 from pipelines.serving.reply import Answered, ChatChoice, ChatCompletion, Message, scaled, usage
 from pipelines.serving.scaling import Plan, plan
 from pipelines.serving.served import Served
@@ -94,7 +94,11 @@ class Answerer:
             self._post()
         return labeled
 
-    @api.post("/v1/chat/completions", response_model=ChatCompletion)
+    @api.post(
+        "/v1/chat/completions",
+        response_model=ChatCompletion,
+        responses={200: {"content": {"text/event-stream": {}}}, "4XX": {"model": Told}},
+    )
     async def chat(self, request: ChatRequest) -> Any:
         ignored = request.ignored()
         model, preset = self._named(request)
@@ -191,7 +195,8 @@ class Answerer:
             # In a thread: a long text takes a while, and others wait for this loop.
             prompt_ids = await asyncio.to_thread(prompts.chat_ids, messages)
         except ValueError as error:
-            raise RequestError(400, f"messages: {error}", "messages") from None
+            why = f"the model's chat template does not take them ({error.__cause__})"
+            raise RequestError(400, f"messages: {why}", "messages") from None
         if len(prompt_ids) > (room := prompts.room(most, made.drawing.max_tokens)):
             raise RequestError(
                 400,

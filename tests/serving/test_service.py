@@ -380,6 +380,17 @@ def test_replies_that_are_neither_yes_nor_no_are_told_in_one_line(tiny, tmp_path
     assert (told + rest).count("confidence: the reply to the confidence turn") == 1
 
 
+def test_the_schema_is_true(service):
+    schema = requests.get(f"{URL}/openapi.json", timeout=60).json()
+    operation = schema["paths"]["/v1/chat/completions"]["post"]
+    assert set(operation["responses"]) == {"200", "4XX"}
+    assert set(operation["responses"]["200"]["content"]) == {
+        "application/json", "text/event-stream",
+    }  # fmt: skip
+    fields = schema["components"]["schemas"]["ChatRequest"]["properties"]
+    assert {"messages", "model", "temperature", "stop", "seed", "scaling", "stream"} <= set(fields)
+
+
 def test_health(service):
     assert requests.get(f"{URL}/health", timeout=60).json() == {"status": "ok"}
     assert requests.get(f"{URL}/v2", timeout=60).json()["error"]["code"] == "not_found"
