@@ -32,7 +32,7 @@ class Told(BaseModel):
 def told(
     status: int, message: str, param: str | None = None, code: str = "invalid"
 ) -> dict[str, Any]:
-    """The same as JSON. What of the message cannot be sent, halves of characters, is written out."""
+    """The same as JSON. Halves of characters, which cannot be sent, are written out."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     text = message.encode(errors="backslashreplace").decode()
     return Told(error=Error(message=text, type=kind, param=param, code=code)).model_dump()
