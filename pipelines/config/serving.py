@@ -15,6 +15,9 @@ Kind = Literal["number", "option", "text", "math", "none"]
 Threshold = Annotated[float, Field(ge=0)]
 
 
+DEFAULT_POLICY = "early_stopping"
+
+
 class Choice(Section):
     """How samples are spent on a request. What is left out is another's to say: a request's, a
     preset's, serve.scaling's, or the default's."""
@@ -36,16 +39,38 @@ class Choice(Section):
         return policy
 
     @model_validator(mode="after")
-    def _a_window_is_a_number(self) -> Self:
-        family = POLICIES.get(self.policy or "")
-        if self.threshold is None or family is None:
+    def _are_of_the_policy(self) -> Self:
+        """As far as it is known; `over` makes it known."""
+        if self.policy is None:
             return self
-        if family.threshold == "none":
+        if self.fallback is not None and self.policy != DEFAULT_POLICY:
+            raise ValueError(f"fallback: {self.policy} has none; leave it out")
+        if self.threshold is None:
+            return self
+        kind = POLICIES[self.policy].threshold
+        if kind == "none":
             raise ValueError(f"threshold: {self.policy} has none; leave it out")
-        if family.threshold == "window" and (self.threshold < 1 or self.threshold % 1):
+        if kind == "window" and (self.threshold < 1 or self.threshold % 1):
             raise ValueError(f"threshold: of {self.policy} it is a window, a whole number >= 1")
+        if kind in ("confidence", "share") and self.threshold > 1:
+            raise ValueError(f"threshold: of {self.policy} it is a {kind}, 1 at most")
         return self
 
+    def over(self, below: "Choice") -> "Choice":
+        """This choice, and of another what it leaves out: but for a threshold and a fallback that
+        are of another policy. ValueError where the two do not go together."""
+        own = {name: getattr(self, name) for name in Choice.model_fields}
+        own = {name: value for name, value in own.items() if value is not None}
+        kept = {name: getattr(below, name) for name in Choice.model_fields}
+        if own.get("policy", below.policy) != below.policy:
+            kept |= {"threshold": None, "fallback": None}
+        return Choice(**(kept | own))
+
+
+# Of requests, presets and servers that choose nothing.
+DEFAULT = Choice(
+    policy=DEFAULT_POLICY, schedule="waves", order="index", kind="none"
+)  # fmt: skip
 
 # What a model's name may end in, after a colon.
 PRESETS = {
@@ -62,3 +87,13 @@ class ServeConfig(Section):
     max_budget: Count = 64  # samples that a request may ask for
     deadline: Positive | None = None  # seconds of a request, which then ends with what it has
     adapters: Mapping[Text, Text] = {}  # with engine.adapter lora: more of them, by model name
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        self.scaling.over(DEFAULT)
+        if (self.scaling.budget or 0) > self.max_budget:
+            raise ValueError(f"scaling.budget: it is over max_budget ({self.max_budget})")
+        for name in self.adapters:
+            if ":" in name:  # a preset follows it
+                raise ValueError(f"adapters: {short(name)!r} has a colon; choose another name")
+        return self

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipelines.engine.protocol import Counters, Draw, Drawing, Engine, Generated, Scored
 from pipelines.method.answers import Kind, extract
+from pipelines.method.answers.said import after_thoughts
 from pipelines.method.consistency import soft_self_consistency
 from pipelines.method.formulas import Classes
 from pipelines.storage.schemas import COUNTERS
@@ -99,8 +100,8 @@ class QuerySampler:
         await asyncio.gather(*under_way.values(), return_exceptions=True)
 
     def _answer(self, generated: Generated) -> str | None:
-        if self.kind is None:
-            return generated.text or None
+        if self.kind is None:  # but a thought that was cut is none
+            return generated.text if after_thoughts(generated.text) else None
         return extract(generated.text, self.kind, generated.finish_reason, self.choices)
 
     async def _score_once(self, draw: Draw) -> Scored:

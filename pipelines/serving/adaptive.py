@@ -83,18 +83,27 @@ async def decide(
     tasks: list[asyncio.Task[Sample]] = []
     used: list[Sample] = []
     reason: Reason = "budget"
+    started = 0
 
     def telling(index: int, what: str, more: object = None) -> None:
         if tell is not None:
             tell(index, what, more)
 
     async def sample(index: int) -> Sample:
+        nonlocal started
         async with room:
+            started += 1
             telling(index, "started")
             heard = partial(telling, index, "text") if tell is not None else None
             drawn = await sampler.sample(index, family.needs_confidence, heard)
         telling(index, "finished", drawn)
         return drawn
+
+    async def take(drawn: Sample) -> bool:
+        """Whether the policy stops with a sample."""
+        used.append(await sampler.classed(drawn))
+        telling(drawn.index, "used", used[-1])
+        return tally.add(used[-1].answer, used[-1].p_true)
 
     try:
         async with asyncio.timeout(seconds):
@@ -102,22 +111,32 @@ async def decide(
                 first = len(tasks)
                 tasks += [asyncio.create_task(sample(first + i)) for i in range(size)]
                 async for drawn in _ended(tasks[first:], plan.by_arrival):
-                    used.append(await sampler.classed(drawn))
-                    telling(drawn.index, "used", used[-1])
-                    if tally.add(used[-1].answer, used[-1].p_true):
+                    if await take(drawn):
                         reason = "policy"
                         break
                 if reason == "policy":
                     break
     except TimeoutError:
         reason = "deadline"
+        seen = {one.index for one in used}
+        for drawn in _finished(tasks):  # those that waited for one before them
+            if drawn.index not in seen:
+                await take(drawn)
     finally:
-        finished = sum(task.done() and not task.cancelled() for task in tasks)
+        finished = len(_finished(tasks))
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await sampler.abort()
-    return Decision(tally.answer(), used, reason, len(tasks), finished, family.needs_confidence)
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:  # also where a caller goes away meanwhile
+            await sampler.abort()
+    return Decision(tally.answer(), used, reason, started, finished, family.needs_confidence)
+
+
+def _finished(tasks: Sequence[asyncio.Task[Sample]]) -> list[Sample]:
+    """The samples of those that ended well."""
+    ended = [task for task in tasks if task.done() and not task.cancelled()]
+    return [task.result() for task in ended if task.exception() is None]
 
 
 async def _ended(tasks: Sequence[asyncio.Task[Sample]], by_arrival: bool) -> AsyncIterator[Sample]:

@@ -5,7 +5,7 @@ may pass over, is taken; any other at the top is ignored, and the response names
 strict: true is no 1, and "8" is no 8.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -23,16 +23,23 @@ EFFORTS: Mapping[str | None, str | None] = {
 }  # fmt: skip
 
 
-def _nothing(value: Any) -> bool:
-    return not value or value in ("none", {"type": "text"}, ["text"], "auto")
-
-
-# Fields of OpenAI's that this server does not do; what of them is taken all the same asks nothing.
-_NOT_DONE = (
-    "audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs",
-    "modalities", "prediction", "presence_penalty", "response_format", "tool_choice", "tools",
-    "top_logprobs", "web_search_options",
-)  # fmt: skip
+# Fields of OpenAI's that are not done here, and what each may be beside null: it asks nothing.
+_NOT_DONE: Mapping[str, Sequence[Any]] = {
+    "audio": [],
+    "frequency_penalty": [0, 0.0],
+    "function_call": ["none"],
+    "functions": [[]],
+    "logit_bias": [{}],
+    "logprobs": [False],
+    "modalities": [["text"]],
+    "prediction": [],
+    "presence_penalty": [0, 0.0],
+    "response_format": [{"type": "text"}],
+    "tool_choice": ["none", "auto"],
+    "tools": [[]],
+    "top_logprobs": [],
+    "web_search_options": [],
+}
 # Fields that change nothing here whatever they are, and are no news to who sends them.
 _WITHOUT_EFFECT = (
     "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention",
@@ -60,7 +67,7 @@ class TextPart(_Read):
     text: Clean
 
 
-class Message(_Read):
+class ChatMessage(_Read):
     """role: developer is another word for system. content: null and "" are an empty message."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -82,7 +89,7 @@ class ChatRequest(_Read):
 
     model_config = ConfigDict(extra="allow")
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
     model: Text | None = Field(
         None, description="a name of /v1/models; the server's own, by default"
     )
@@ -131,7 +138,9 @@ class ChatRequest(_Read):
     def ignored(self) -> list[str]:
         """Fields that have no effect, by name; RequestError where one asks for what is not done."""
         others = self.model_extra or {}
-        for name in _NOT_DONE:
-            if not _nothing(others.get(name)):
+        for name, nothing in _NOT_DONE.items():
+            value = others.get(name)
+            taken = [one for one in nothing if type(one) is type(value) and one == value]
+            if value is not None and not taken:
                 raise RequestError(400, f"{name}: this server does not do that; leave it out", name)
         return sorted(set(others) - {*_NOT_DONE, *_WITHOUT_EFFECT})

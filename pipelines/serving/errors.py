@@ -1,11 +1,15 @@
 """What is said of a request that is not answered, in the shape that OpenAI's clients read."""
 
+import re
 from typing import Any
 
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from pipelines.config.reading import within
+
+_NO_RETRY = {"x-should-retry": "false"}  # OpenAI's client would, after 408 and 409
+_FIELD = re.compile(r"([a-z_.]+): (.+)", re.DOTALL)  # what a validator says of a field
 
 
 class RequestError(Exception):
@@ -23,39 +27,39 @@ class Error(BaseModel):
     code: str
 
 
-class Told(BaseModel):
+class ErrorBody(BaseModel):
     """The body of what is not answered."""
 
     error: Error
 
 
-def told(
+def body(
     status: int, message: str, param: str | None = None, code: str = "invalid"
 ) -> dict[str, Any]:
     """The same as JSON. Halves of characters, which cannot be sent, are written out."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     text = message.encode(errors="backslashreplace").decode()
-    return Told(error=Error(message=text, type=kind, param=param, code=code)).model_dump()
+    return ErrorBody(error=Error(message=text, type=kind, param=param, code=code)).model_dump()
 
 
 def late(completion: BaseModel) -> JSONResponse:
     """408, with the answer so far."""
-    error = told(408, "the deadline came first; this is the answer so far", code="deadline")
-    return JSONResponse(completion.model_dump(mode="json") | error, 408)
+    error = body(408, "the deadline came first; this is the answer so far", code="deadline")
+    return JSONResponse(completion.model_dump(mode="json") | error, 408, _NO_RETRY)
 
 
 def of_refusal(refusal: RequestError) -> dict[str, Any]:
-    return told(refusal.status, str(refusal), refusal.param, refusal.code)
+    return body(refusal.status, str(refusal), refusal.param, refusal.code)
 
 
 def of_failure() -> dict[str, Any]:
     """Of any other exception, which the log tells."""
-    return told(500, "the server failed; its log says why", code="internal_error")
+    return body(500, "the server failed; its log says why", code="internal_error")
 
 
 async def refused(_: Any, refusal: Any) -> JSONResponse:
     """To a RequestError."""
-    return JSONResponse(of_refusal(refusal), refusal.status)
+    return JSONResponse(of_refusal(refusal), refusal.status, _NO_RETRY)
 
 
 async def malformed(_: Any, found: Any) -> JSONResponse:
@@ -66,19 +70,21 @@ async def malformed(_: Any, found: Any) -> JSONResponse:
     place, fault = max(faults, key=lambda one: len(one[0]))
     if fault["type"] == "missing":
         place = (*place, fault["loc"][-1])
-    param = ".".join(map(str, place))
     message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "value_error" and (of_field := _FIELD.fullmatch(message)):
+        place, message = (*place, of_field[1]), of_field[2]
     if fault["type"] == "extra_forbidden":
         message = "there is no such field"
+    param = ".".join(map(str, place))
     line = f"{param}: {message}" if param else message
-    return JSONResponse(told(400, line, param or None), 400)
+    return JSONResponse(body(400, line, param or None), 400)
 
 
 async def unread(_: Any, found: Any) -> JSONResponse:
     """To what the framework refuses: no such path, no such method there, a body that is no JSON."""
     code = "not_found" if found.status_code == 404 else "invalid"
     status = found.status_code
-    return JSONResponse(told(status, str(found.detail), code=code), status)
+    return JSONResponse(body(status, str(found.detail), code=code), status)
 
 
 async def failed(_: Any, __: Any) -> JSONResponse:

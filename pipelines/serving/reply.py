@@ -29,6 +29,7 @@ class Receipt(BaseModel):
     tokens: int
     one_sample: int = Field(description="of the first sample alone, without a score")
     full_budget: int = Field(description="of all samples of the budget, by the mean of those drawn")
+    cached: int = Field(description="not computed: of prompts, and of what was scored")
     saved: float = Field(description="1 - tokens / full_budget")
 
 
@@ -67,7 +68,7 @@ class Scaled(BaseModel):
     details: list[UsedSample] | None = None
 
 
-class Message(BaseModel):
+class Reply(BaseModel):
     role: Literal["assistant"] = "assistant"
     content: str
     refusal: None = None
@@ -75,7 +76,7 @@ class Message(BaseModel):
 
 class ChatChoice(BaseModel):
     index: Literal[0] = 0
-    message: Message
+    message: Reply
     finish_reason: str
     logprobs: None = None
 
@@ -132,7 +133,7 @@ def usage(answered: Answered) -> Usage:
         prompt_tokens=answered.prompt,
         completion_tokens=completion,
         total_tokens=answered.prompt + completion,
-        prompt_tokens_details=PromptDetails(cached_tokens=spent.cached_tokens),
+        prompt_tokens_details=PromptDetails(cached_tokens=_first(decision).generated.cached_tokens),
         completion_tokens_details=CompletionDetails(
             message_tokens=message,
             other_tokens=used - message,
@@ -171,7 +172,7 @@ def scaled(answered: Answered, ignored: list[str], details: bool) -> Scaled:
         seconds=answered.seconds,
         receipt=_receipt(answered),
         ignored=ignored,
-        details=[_told(one, decision.scored) for one in decision.used] if details else None,
+        details=[_as_used(one, decision.scored) for one in decision.used] if details else None,
     )
 
 
@@ -185,24 +186,27 @@ def _reason(decision: Decision) -> StopReason:
 
 def _receipt(answered: Answered) -> Receipt:
     decision, spent = answered.decision, answered.spent
-    drawn = len(decision.used)
-    first = min(decision.used, key=lambda one: one.index).generated.num_tokens
-    mean = sum(one.generated.num_tokens for one in decision.used) / drawn
+    mean = sum(one.generated.num_tokens for one in decision.used) / len(decision.used)
     # A further sample computes of the prompt what those after the first did on average.
     further = max(0, spent.prompt_tokens - answered.prompt) / max(1, decision.started - 1)
-    budget, score = answered.plan.budget, spent.scored_tokens / drawn
+    budget, score = answered.plan.budget, spent.scored_tokens / max(1, decision.finished)
     prompts = spent.prompt_tokens + (budget - decision.started) * further
     full = prompts + budget * (mean + score)
     tokens = spent.prompt_tokens + spent.generated_tokens + spent.scored_tokens
     return Receipt(
         tokens=tokens,
-        one_sample=answered.prompt + first,
+        one_sample=answered.prompt + _first(decision).generated.num_tokens,
+        cached=spent.cached_tokens,
         full_budget=round(full),
         saved=1 - tokens / full,
     )
 
 
-def _told(one: Sample, scored: bool) -> UsedSample:
+def _first(decision: Decision) -> Sample:
+    return min(decision.used, key=lambda one: one.index)
+
+
+def _as_used(one: Sample, scored: bool) -> UsedSample:
     return UsedSample(
         index=one.index,
         text=one.generated.text,

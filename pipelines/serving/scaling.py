@@ -6,13 +6,13 @@ the model's name ends in, and the request's own object.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from pipelines.config import Config
 from pipelines.config.sections import Section
-from pipelines.config.serving import Choice, Kind, Schedule
+from pipelines.config.serving import DEFAULT, DEFAULT_POLICY, Choice, Kind, Schedule
 from pipelines.config.values import Text, Unit
 from pipelines.datasets.choices import choices_of, of_field
 from pipelines.engine.protocol import Drawing
@@ -81,19 +81,25 @@ def plan(
     curves: Mapping[str, Curve],
 ) -> Plan:
     """What a request comes to; RequestError where it cannot be had. curves: by policy."""
-    chosen = _layered(config.serve.scaling, preset, asked)
-    policy, budget = chosen.policy or "early_stopping", chosen.budget or config.evaluate.num_samples
-    if budget > config.serve.max_budget:
+    try:
+        server = preset.over(config.serve.scaling.over(DEFAULT))
+        chosen = Choice(**asked.model_dump(include=set(Choice.model_fields))).over(server)
+    except ValidationError as error:  # a threshold of the request on another layer's policy
+        name, _, why = str(error.errors()[0]["ctx"]["error"]).partition(": ")
+        raise RequestError(400, f"scaling.{name}: {why}", f"scaling.{name}") from None
+    most, policy = config.serve.max_budget, chosen.policy or DEFAULT_POLICY
+    if (asked.budget or 0) > most:
         raise RequestError(
             400,
-            f"scaling.budget: {budget} is over this server's limit, {config.serve.max_budget}",
+            f"scaling.budget: {asked.budget} is over this server's limit, {most}",
             "scaling.budget",
         )
-    if chosen.fallback is not None and policy != "early_stopping":
-        raise RequestError(400, f"scaling.fallback: {policy} has none", "scaling.fallback")
-    kind: Kind = "option" if asked.choices else chosen.kind or "none"
+    budget = min(chosen.budget or config.evaluate.num_samples, most)
+    kind: Kind = "option" if asked.choices is not None else chosen.kind or "none"
+    # Without a kind nothing votes: the surest text is the answer.
+    fallback = chosen.fallback or ("best" if kind == "none" else "weighted")
     return Plan(
-        policy=FALLBACKS[chosen.fallback] if chosen.fallback else policy,
+        policy=FALLBACKS[fallback] if policy == DEFAULT_POLICY else policy,
         threshold=_threshold(policy, chosen.threshold, asked.target, curves.get(policy)),
         budget=budget if drawing.temperature else 1,  # greedy samples are all one
         schedule=chosen.schedule or "waves",
@@ -104,25 +110,6 @@ def plan(
         seed=seed,
         query_id=asked.query_id,
     )
-
-
-def _layered(*layers: Choice) -> Choice:
-    """The later over the earlier; a threshold or a fallback goes with the policy it was of."""
-    found: dict[str, Any] = {}
-    for layer in layers:
-        own = {
-            name: value
-            for name in Choice.model_fields
-            if (value := getattr(layer, name)) is not None
-        }
-        if own.get("policy", found.get("policy")) != found.get("policy"):
-            found = {k: v for k, v in found.items() if k not in ("threshold", "fallback")}
-        found |= own
-    try:
-        return Choice(**found)
-    except ValidationError as error:  # a threshold of the request on another layer's policy
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise RequestError(400, f"scaling: {message}", "scaling") from None
 
 
 def _threshold(

@@ -10,12 +10,11 @@ its responses from the same replicas.
 
 import asyncio
 import logging
-import secrets
 import time
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,7 +25,7 @@ from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
 
 from pipelines.config import Config
-from pipelines.config.serving import PRESETS, Choice
+from pipelines.config.serving import PRESETS
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.metrics import EngineMetrics
 from pipelines.engine.protocol import Drawing, Engine
@@ -34,10 +33,18 @@ from pipelines.engine.sampling import QuerySampler, label_query, queries_at_once
 from pipelines.running import placement
 from pipelines.running.board import Board
 from pipelines.serving.adaptive import Tell, decide
-from pipelines.serving.chat import EFFORTS, ChatRequest
-from pipelines.serving.errors import RequestError, Told, failed, late, malformed, refused, unread
-from pipelines.serving.reply import Answered, ChatChoice, ChatCompletion, Message, scaled, usage
-from pipelines.serving.scaling import Plan, plan
+from pipelines.serving.chat import ChatRequest
+from pipelines.serving.errors import (
+    ErrorBody,
+    RequestError,
+    failed,
+    late,
+    malformed,
+    refused,
+    unread,
+)
+from pipelines.serving.prepare import Prepared, prepare
+from pipelines.serving.reply import Answered, ChatChoice, ChatCompletion, Reply, scaled, usage
 from pipelines.serving.served import Served
 from pipelines.serving.stream import events
 
@@ -97,28 +104,29 @@ class Answerer:
     @api.post(
         "/v1/chat/completions",
         response_model=ChatCompletion,
-        responses={200: {"content": {"text/event-stream": {}}}, "4XX": {"model": Told}},
+        responses={200: {"content": {"text/event-stream": {}}}, "4XX": {"model": ErrorBody}},
     )
     async def chat(self, request: ChatRequest) -> Any:
-        ignored = request.ignored()
-        model, preset = self._named(request)
-        made = self._plan(request, model, preset)
-        prompt_ids = await self._prompt_ids(request, made)
+        start = time.monotonic()
+        # In a thread: a long text takes a while, and others wait for this loop.
+        asked = await asyncio.to_thread(
+            prepare, self._config, self._served, self._engine.prompts, request
+        )
         name, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
 
         async def answer(tell: Tell | None) -> ChatCompletion:
-            answered = await self._answer(model, made, prompt_ids, tell)
+            answered = await self._answer(asked, start, tell)
             chosen = answered.decision.chosen.generated
             choice = ChatChoice(
-                message=Message(content=chosen.text), finish_reason=chosen.finish_reason
+                message=Reply(content=chosen.text), finish_reason=chosen.finish_reason
             )
             return ChatCompletion(
                 id=name,
                 created=created,
-                model=request.model or model,
+                model=asked.name,
                 choices=[choice],
                 usage=usage(answered),
-                scaling=scaled(answered, ignored, request.scaling.details),
+                scaling=scaled(answered, asked.ignored, request.scaling.details),
             )
 
         if not request.stream:
@@ -128,7 +136,7 @@ class Answerer:
             return completion
         with_usage = bool(request.stream_options and request.stream_options.include_usage)
         return StreamingResponse(
-            events(answer, name, created, request.model or model, with_usage),
+            events(answer, name, created, asked.name, with_usage, live=asked.plan.budget == 1),
             media_type="text/event-stream",
         )
 
@@ -144,91 +152,32 @@ class Answerer:
     async def health(self) -> dict[str, str]:
         return {"status": "ok"}
 
-    def _named(self, request: ChatRequest) -> tuple[str, Choice]:
-        """The model that a request asks for, and the preset: its name's, or its effort's."""
-        name, _, preset = (request.model or "").partition(":")
-        name = name or self._served.default
-        if name not in self._models or (preset and preset not in PRESETS):
-            known = ", ".join(self._models)
-            raise RequestError(
-                404,
-                f"model: {request.model!r} is none of {known}, alone or with one of "
-                f"{', '.join(f':{one}' for one in PRESETS)}",
-                "model",
-                "model_not_found",
-            )
-        preset = preset or EFFORTS[request.reasoning_effort] or ""
-        return name, PRESETS.get(preset, Choice())
-
-    def _plan(self, request: ChatRequest, model: str, preset: Choice) -> Plan:
-        answering, asked = self._config.answering, request.scaling
-        own: dict[str, Any] = {
-            "max_tokens": request.max_completion_tokens or request.max_tokens,
-            "temperature": request.temperature,
-            "method": asked.temperature_kind,
-            "top_p": request.top_p,
-        }
-        chosen = {name: value for name, value in own.items() if value is not None}
-        try:
-            drawing = replace(Drawing.of(answering), **chosen, stop=request.stops)
-        except ValueError as error:
-            param = str(error).partition(":")[0]
-            raise RequestError(400, f"{error} (scaling.temperature_kind)", param) from None
-        seed = request.seed if request.seed is not None else asked.seed
-        return plan(
-            self._config,
-            preset,
-            asked,
-            request.question,
-            drawing,
-            secrets.randbits(31) if seed is None else seed,
-            self._served.curves.get(model, {}),
-        )
-
-    async def _prompt_ids(self, request: ChatRequest, made: Plan) -> list[int]:
-        prompts, most = self._engine.prompts, self._config.engine.max_model_len
-        messages = [
-            {"role": "system" if one.role == "developer" else one.role, "content": one.text}
-            for one in request.messages
-        ]
-        try:
-            # In a thread: a long text takes a while, and others wait for this loop.
-            prompt_ids = await asyncio.to_thread(prompts.chat_ids, messages)
-        except ValueError as error:
-            why = f"the model's chat template does not take them ({error.__cause__})"
-            raise RequestError(400, f"messages: {why}", "messages") from None
-        if len(prompt_ids) > (room := prompts.room(most, made.drawing.max_tokens)):
-            raise RequestError(
-                400,
-                f"messages: their prompt has {len(prompt_ids)} tokens, and {max(0, room)} fit "
-                f"beside a response of {made.drawing.max_tokens} (max_completion_tokens) in this "
-                f"server's {most} (engine.max_model_len)",
-                "messages",
-                "context_length_exceeded",
-            )
-        return prompt_ids
-
-    async def _answer(
-        self, model: str, made: Plan, prompt_ids: list[int], tell: Tell | None
-    ) -> Answered:
-        query_id = made.query_id or " ".join(map(str, prompt_ids))
+    async def _answer(self, asked: Prepared, start: float, tell: Tell | None) -> Answered:
+        """start: when the request came, by the monotonic clock."""
+        plan = asked.plan
         sampler = QuerySampler(
-            self._models[model],
-            made.drawing,
-            made.seed,
-            query_id,
-            prompt_ids,
-            made.kind,
-            made.choices,
+            self._models[asked.model],
+            plan.drawing,
+            plan.seed,
+            plan.query_id or " ".join(map(str, asked.prompt_ids)),
+            asked.prompt_ids,
+            plan.kind,
+            plan.choices,
         )
-        start = time.monotonic()
-        with self._metrics.query():
-            decision = await decide(sampler, made, self._room, self._config.serve.deadline, tell)
-        self._done(decision.started, asdict(sampler.counters))
+        left = self._config.serve.deadline
+        if left is not None:
+            left = max(0.0, start + left - time.monotonic())
+        started = 0
+        try:
+            with self._metrics.query():
+                decision = await decide(sampler, plan, self._room, left, tell)
+            started = decision.started
+        finally:  # also what a client that left had drawn
+            self._done(started, asdict(sampler.counters))
         if not decision.used:
             raise RequestError(408, "no sample ended in time", code="deadline")
         seconds = time.monotonic() - start
-        return Answered(made, len(prompt_ids), decision, sampler.counters, seconds)
+        return Answered(plan, len(asked.prompt_ids), decision, sampler.counters, seconds)
 
     def _done(self, samples: int, counters: Mapping[str, Any]) -> None:
         self._metrics.done(samples, counters)

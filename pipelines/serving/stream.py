@@ -24,15 +24,16 @@ async def events(
     created: int,
     model: str,
     with_usage: bool,
+    live: bool,
 ) -> AsyncIterator[str]:
     """What an answer tells while it is made, and then the answer. Ends with it: a reader that goes
-    away cancels it."""
+    away cancels it. live: of one sample alone, whose text is the message's as it comes."""
     queue: asyncio.Queue[Any] = asyncio.Queue()
     head = {"id": name, "object": "chat.completion.chunk", "created": created, "model": model}
 
     def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
-        return _event(head | {"choices": [choice]} | more)
+        return _sent(head | {"choices": [choice]} | more)
 
     async def run() -> ChatCompletion:
         try:
@@ -44,27 +45,32 @@ async def events(
     try:
         yield chunk({"role": "assistant", "content": ""})
         while (told := await queue.get()) is not _OVER:
-            yield chunk({}, scaling=_told(*told))
+            index, what, more = told
+            if live and what == "text":
+                yield chunk({"content": more})
+            else:
+                yield chunk({}, scaling=_event_of(index, what, more))
         try:
             made = await task
         except RequestError as error:
-            yield _event(of_refusal(error))
+            yield _sent(of_refusal(error))
             return
         except Exception:
             logging.getLogger("ray.serve").exception("a request failed amid its stream")
-            yield _event(of_failure())
+            yield _sent(of_failure())
             return
         (choice,) = made.choices
-        yield chunk({"content": choice.message.content})
+        if not live:
+            yield chunk({"content": choice.message.content})
         yield chunk({}, choice.finish_reason, scaling=made.scaling.model_dump(mode="json"))
         if with_usage:
-            yield _event(head | {"choices": [], "usage": made.usage.model_dump(mode="json")})
+            yield _sent(head | {"choices": [], "usage": made.usage.model_dump(mode="json")})
         yield "data: [DONE]\n\n"
     finally:
         task.cancel()
 
 
-def _told(index: int, what: str, more: Any) -> dict[str, Any]:
+def _event_of(index: int, what: str, more: Any) -> dict[str, Any]:
     event: dict[str, Any] = {"event": what, "index": index}
     if isinstance(more, str):
         return event | {"text": more}
@@ -75,5 +81,5 @@ def _told(index: int, what: str, more: Any) -> dict[str, Any]:
     return event
 
 
-def _event(data: dict[str, Any]) -> str:
+def _sent(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data)}\n\n"

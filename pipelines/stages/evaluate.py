@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
+from pipelines.config.serving import ServeConfig
 from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import queries_at_once, totals
 from pipelines.method.policies import POLICIES, in_order
@@ -59,6 +60,13 @@ def run(
     from pipelines.serving.service import deploy
 
     cluster.connect(config)
+    # As the service is by default: what a config has it do for others is not what is measured.
+    own = ServeConfig(
+        host=config.serve.host,
+        port=config.serve.port,
+        max_budget=max(ServeConfig().max_budget, config.evaluate.num_samples),
+    )
+    config = config.model_copy(update={"serve": own})
     rows: list[dict[str, Any]] = []
     for role in ("calibration", "eval"):
         rows += inputs["held_out"].read_table(role).to_pylist()
@@ -197,7 +205,7 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
     url = f"http://{config.serve.host}:{config.serve.port}/v1/chat/completions"
     step = max(1, len(rows) // max(1, config.evaluate.live_queries))
     chosen = rows[::step][: config.evaluate.live_queries]
-    budget = min(config.evaluate.num_samples, config.serve.max_budget)
+    budget = config.evaluate.num_samples
     counts: dict[str, float] = {"runs": 0, "stopped_early": 0, "same_samples": 0, "samples": 0}
     timeout = aiohttp.ClientTimeout(total=600)
     start = time.monotonic()

@@ -88,12 +88,14 @@ def test_a_replica_on_two_hosts_draws_the_same_though_a_part_was_killed(
     labeled = split[0]
     assert len(labeled) == len({row["query_id"] for row in labeled}) == 24
     for row in labeled:
-        question = {name: row[name] for name in ("question", "query_id", "kind")}
+        scaling = {name: row[name] for name in ("query_id", "kind")}
+        scaling |= {"budget": 4, "policy": "sc_conf", "details": True}
+        messages = [{"role": "user", "content": row["question"]}]
         answer = requests.post(
-            f"http://127.0.0.1:{port}/answer", timeout=60,
-            json=question | {"budget": 4, "policy": "sc_conf"},
+            f"http://127.0.0.1:{port}/v1/chat/completions", timeout=60,
+            json={"messages": messages, "seed": 0, "scaling": scaling},
         ).json()  # fmt: skip
-        drawn = [(one["text"], np.float32(one["p_true"])) for one in answer["samples"]]
+        drawn = [(one["text"], np.float32(one["p_true"])) for one in answer["scaling"]["details"]]
         assert drawn == [(one["text"], one["p_true"]) for one in row["samples"]]
     server.send_signal(signal.SIGINT)
     printed, _ = server.communicate(timeout=120)

@@ -285,3 +285,13 @@ def test_equal_formulas_are_one_answer_and_the_loop_goes_on():
         share = sums[one["answer"]] / sums.total() if one["answer"] else None
         assert one["target"] == (share and pytest.approx(share))
     assert turns > 10  # while a process counted to its limit
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("So be it.", "So be it."), ("", None), ("<think>\nLet me", None), ("<think>a</think>b", "b")],
+)
+def test_without_a_kind_a_text_is_its_own_answer_unless_it_is_a_thought_alone(text, answer):
+    one = QuerySampler(FakeEngine([text], {}), DRAWING, 0, "q", [1, 2, 3], None)
+    found = asyncio.run(one.sample(0, scored=False)).answer
+    assert found == (None if answer is None else text)

@@ -84,19 +84,28 @@ def test_siblings_end_with_the_decision_and_are_counted():
     assert spent.generated_tokens > found.used[0].generated.num_tokens  # what they had made
 
 
-def test_by_arrival_short_samples_decide():
-    """Delays follow from keys: the first to end is another than the first."""
-    fake = engine()
-    found, _ = decided(fake, plan("early_stopping", schedule="all", by_arrival=True, threshold=0.5))
-    assert found.used[0].index != 0
-    in_time = [one.index for one in found.used]
-    assert in_time != sorted(in_time) or in_time[0] > 0
+def test_by_arrival_samples_decide_as_they_end():
+    """Delays follow from keys, so they end in another order than they began."""
+    ended = []
+    found, _ = decided(
+        engine(),
+        plan("best_of_n", schedule="all", by_arrival=True),
+        tell=lambda index, what, more: ended.append(index) if what == "finished" else None,
+    )
+    assert [one.index for one in found.used] == ended != sorted(ended)
 
 
 def test_the_engine_takes_no_more_than_has_room():
     fake = engine()
     decided(fake, plan("best_of_n", 40, "all"), room=asyncio.Semaphore(5))
     assert fake.most_running <= 5
+
+
+def test_what_waited_for_room_was_not_started():
+    fake = engine()
+    made = plan("early_stopping", 30, "all", threshold=0.5)
+    found, _ = decided(fake, made, room=asyncio.Semaphore(2))
+    assert found.started == len(fake.drawn) < 30
 
 
 @pytest.mark.parametrize("leaves", [False, True])
@@ -117,22 +126,30 @@ def test_when_a_policy_stops_or_its_caller_leaves_no_score_goes_on(leaves):
 
 
 class Endless(FakeEngine):
-    """Whose third draw never ends."""
+    """Of whose draws one never ends."""
+
+    def __init__(self, *arguments, place=2):
+        super().__init__(*arguments)
+        self.place = place
 
     async def draw(self, *arguments):
-        if len(self.drawn) == 2:
+        if len(self.drawn) == self.place:
             self.drawn.append(0)
             await asyncio.Event().wait()
         return await super().draw(*arguments)
 
 
-def test_a_deadline_ends_it_with_what_is_there():
-    fake = Endless(list(P_TRUE), P_TRUE)
-    found, _ = decided(fake, plan("self_consistency", 3, "all"), seconds=0.2)
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_deadline_ends_it_with_what_is_there(place):
+    """Also with what waited for one before it."""
+    fake = Endless(list(P_TRUE), P_TRUE, place=place)
+    found, _ = decided(fake, plan("self_consistency", 4, "all"), seconds=0.2)
+    there = [i for i in range(4) if i != place]
     assert found.reason == "deadline"
-    assert [one.index for one in found.used] == [0, 1]
-    assert found.answer == in_order(POLICIES["self_consistency"].make(0), recorded(2)).answers[-1]
-    assert (found.started, found.finished) == (3, 2)
+    assert [one.index for one in found.used] == there
+    samples = [recorded(4)[i] for i in there]
+    assert found.answer == in_order(POLICIES["self_consistency"].make(0), samples).answers[-1]
+    assert (found.started, found.finished) == (4, 3)
 
 
 def test_a_caller_that_goes_away_takes_all_with_it():

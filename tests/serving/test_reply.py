@@ -10,7 +10,7 @@ from pipelines.engine.protocol import Counters, Generated
 from pipelines.engine.sampling import Sample
 from pipelines.serving.adaptive import Decision
 from pipelines.serving.errors import RequestError, late
-from pipelines.serving.reply import Answered, ChatChoice, ChatCompletion, Message, scaled, usage
+from pipelines.serving.reply import Answered, ChatChoice, ChatCompletion, Reply, scaled, usage
 from pipelines.serving.scaling import Plan
 from pipelines.serving.stream import events
 
@@ -18,7 +18,7 @@ PLAN = Plan("early_stopping", 0.5, 8, "waves", False, "text", None, DRAWING, 0, 
 
 
 def sample(index, answer, p_true, tokens):
-    generated = Generated([], f"text {index}", tokens, "stop", 20, 0)
+    generated = Generated([], f"text {index}", tokens, "stop", 20, 3)
     return Sample(index, generated, answer, p_true, 0.9)
 
 
@@ -43,12 +43,30 @@ def test_usage_counts_each_token_once():
 
 
 def test_the_receipt_compares_with_one_sample_and_the_full_budget():
-    """A sample after the first computes (28 - 20) / 4 of the prompt; 7 and 8 tokens on average."""
+    """A sample after the first computes (28 - 20) / 4 of the prompt; 7 tokens on average."""
     receipt = scaled(answered(), [], details=False).receipt
     assert receipt.tokens == 28 + 31 + 24
     assert receipt.one_sample == 20 + 10  # sample 0, though it was not the first to end
-    assert receipt.full_budget == 28 + 3 * 2 + 8 * (7 + 8)
-    assert receipt.saved == pytest.approx(1 - 83 / 154)
+    assert receipt.full_budget == 28 + 3 * 2 + 8 * (7 + 6)  # four were scored
+    assert receipt.saved == pytest.approx(1 - 83 / 138)
+
+
+def test_where_all_is_drawn_and_scored_nothing_is_saved():
+    """Though the first one decides: the others had ended before it."""
+    one = answered(
+        [sample(0, "b", 0.9, 10)],
+        started=8,
+        finished=8,
+        generated_tokens=80,
+        prompt_tokens=34,
+        scored_tokens=240,
+    )
+    assert scaled(one, [], details=False).receipt.saved == 0
+
+
+def test_what_the_cache_held_of_the_prompt_is_a_part_of_it():
+    assert usage(answered()).prompt_tokens_details.cached_tokens == 3
+    assert scaled(answered(), [], details=False).receipt.cached == 52
 
 
 def test_what_is_told_of_the_samples():
@@ -84,7 +102,7 @@ def test_why_it_stopped(used, answer, reason, told):
 
 def completion(**changes):
     one = answered(**changes)
-    choice = ChatChoice(message=Message(content="It is b."), finish_reason="stop")
+    choice = ChatChoice(message=Reply(content="It is b."), finish_reason="stop")
     return ChatCompletion(
         id="i", created=1, model="m", choices=[choice], usage=usage(one),
         scaling=scaled(one, [], details=False),
@@ -99,9 +117,9 @@ def test_after_the_deadline_the_answer_so_far_stands_beside_the_error():
     assert body["choices"][0]["message"]["content"] == "It is b."
 
 
-def streamed(answer, with_usage=True):
+def streamed(answer, with_usage=True, live=False):
     async def collect():
-        return [one async for one in events(answer, "i", 1, "m", with_usage)]
+        return [one async for one in events(answer, "i", 1, "m", with_usage, live)]
 
     lines = asyncio.run(collect())
     assert all(one.startswith("data: ") and one.endswith("\n\n") for one in lines)
@@ -132,6 +150,17 @@ def test_a_stream_ends_with_the_completion(with_usage):
     assert chunks[5]["scaling"]["answer"] == "b"
 
 
+def test_one_sample_alone_streams_its_text_as_it_comes():
+    async def answer(tell):
+        for piece in ("It ", "is ", "b."):
+            tell(0, "text", piece)
+        return completion()
+
+    chunks = [json.loads(one) for one in streamed(answer, False, live=True)[:-1]]
+    said = [one["choices"][0]["delta"].get("content") for one in chunks]
+    assert said == ["", "It ", "is ", "b.", None]
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [(RequestError(408, "late", code="deadline"), "deadline"), (KeyError("x"), "internal_error")],
@@ -157,7 +186,7 @@ def test_a_reader_that_goes_away_cancels_the_answer():
             raise
 
     async def leave():
-        stream = events(answer, "i", 1, "m", with_usage=False)
+        stream = events(answer, "i", 1, "m", with_usage=False, live=False)
         await anext(stream)
         await anext(stream)
         await stream.aclose()

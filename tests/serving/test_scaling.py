@@ -42,7 +42,7 @@ def planned(asked=None, preset="", question="Why?", temperature=1.0, curves=CURV
 
 def test_a_request_that_chooses_nothing():
     made = planned()
-    assert (made.policy, made.threshold, made.budget) == ("early_stopping", 0.5, 16)
+    assert (made.policy, made.threshold, made.budget) == ("early_stopping_best", 0.5, 16)
     assert (made.schedule, made.by_arrival, made.kind, made.seed) == ("waves", False, None, 7)
 
 
@@ -64,7 +64,10 @@ def test_a_threshold_goes_with_its_policy():
     assert planned({"threshold": 0.7}).threshold == 0.7
     with pytest.raises(RequestError, match="a window, a whole number") as told:
         planned({"threshold": 0.7}, **server)
-    assert (told.value.status, told.value.param) == (400, "scaling")
+    assert (told.value.status, told.value.param) == (400, "scaling.threshold")
+    server = {"scaling": {"threshold": 0.9, "fallback": "vote"}}
+    named = planned({"policy": "early_stopping"}, **server)  # which is the server's, too
+    assert (named.policy, named.threshold) == ("early_stopping_vote", 0.9)
 
 
 def test_what_early_stopping_falls_back_on():
@@ -72,8 +75,12 @@ def test_what_early_stopping_falls_back_on():
     assert (
         planned({"fallback": "vote"}).threshold == 0.5
     )  # of the policy, whatever it falls back on
-    with pytest.raises(RequestError, match=r"scaling\.fallback: best_of_n has none"):
-        planned({"policy": "best_of_n", "fallback": "vote"})
+    assert planned().policy == "early_stopping_best"  # no answer to vote for, so the surest text
+    assert planned({"kind": "number"}).policy == "early_stopping"
+    assert planned({"kind": "none", "fallback": "last"}).policy == "early_stopping_last"
+    with pytest.raises(RequestError, match=r"scaling\.fallback: best_of_n has none") as told:
+        planned({"fallback": "vote"}, scaling={"policy": "best_of_n"})
+    assert told.value.param == "scaling.fallback"
 
 
 @pytest.mark.parametrize(
@@ -117,6 +124,30 @@ def test_a_budget_over_the_limit_is_refused_and_not_capped():
     assert (told.value.status, told.value.param) == (400, "scaling.budget")
 
 
+def test_what_a_client_did_not_name_stays_under_the_limit():
+    assert planned(max_budget=5).budget == 5
+    assert planned(preset="fast", max_budget=2).budget == 2
+
+
+@pytest.mark.parametrize(
+    ("serve", "says"),
+    [
+        ({"scaling": {"budget": 65}}, "over max_budget"),
+        ({"scaling": {"policy": "best_of_n", "fallback": "vote"}}, "fallback: best_of_n has none"),
+        ({"scaling": {"threshold": 80}}, "threshold: of early_stopping it is a confidence, 1 at"),
+        ({"scaling": {"policy": "asc", "threshold": 1.1}}, "threshold: of asc it is a share, 1 at"),
+    ],
+)
+def test_a_server_that_would_refuse_its_own_defaults(serve, says):
+    with pytest.raises(ValidationError, match=says):
+        config(**serve)
+
+
+def test_adapters_have_names_that_a_preset_can_follow():
+    with pytest.raises(ValidationError, match="'a:fast' has a colon"):
+        config(adapters={"a:fast": "x"})
+
+
 def test_greedy_samples_are_all_one():
     assert planned({"budget": 8}, temperature=0.0).budget == 1
 
@@ -128,6 +159,8 @@ def test_choices_are_of_an_option():
     assert planned({"kind": "option"}, question=listed).choices == ("ice", "fire")
     with pytest.raises(RequestError, match=r"scaling\.choices: choices: expected from 2 to 26"):
         planned({"choices": ["one"]})
+    with pytest.raises(RequestError, match=r"scaling\.choices: choices: expected from 2 to 26"):
+        planned({"choices": []})
 
 
 @pytest.mark.parametrize(
@@ -149,6 +182,8 @@ def test_choices_are_of_an_option():
         ({"threshold": float("nan")}, "finite"),
         ({"threshold": float("inf")}, "finite"),
         ({"threshold": -0.1}, "greater than"),
+        ({"policy": "asc", "threshold": 2.0}, "1 at most"),
+        ({"policy": "best_of_n", "fallback": "vote"}, "fallback: best_of_n has none"),
         ({"query_id": "\ud800"}, "lone surrogates"),
     ],
 )

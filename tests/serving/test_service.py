@@ -5,7 +5,9 @@ import json
 import math
 import signal
 import sys
+import time
 
+import httpx
 import openai
 import pytest
 import requests
@@ -288,6 +290,29 @@ def test_a_stream_tells_how_it_goes_and_ends_with_the_same_answer(chat):
     assert not [one for one in chat(scaling=asked, stream=True) if one.usage]
 
 
+def test_one_sample_alone_streams_as_it_is_made(chat):
+    whole = chat(model="base:single", max_tokens=20).choices[0].message.content
+    said = [
+        one.choices[0].delta.content
+        for one in chat(model="base:single", max_tokens=20, stream=True)
+    ]
+    pieces = [one for one in said if one]
+    assert "".join(pieces) == whole
+    assert len(pieces) > 2
+
+
+def test_what_would_fail_again_is_not_retried(service):
+    """By OpenAI's client as it is by default, which retries 408 and 409."""
+    sent = []
+    http = httpx.Client(event_hooks={"request": [sent.append]})
+    client = openai.OpenAI(base_url=f"{URL}/v1", api_key="none", timeout=60, http_client=http)
+    with pytest.raises(openai.ConflictError):
+        client.chat.completions.create(
+            model="base", messages=user("Why?"), extra_body={"scaling": {"policy": "esc"}}
+        )
+    assert len(sent) == 1
+
+
 def test_a_stream_is_server_sent_events_to_the_end(service):
     body = {"messages": user(ANSWERED), "stream": True}
     with requests.post(f"{URL}/v1/chat/completions", json=body, stream=True, timeout=60) as got:
@@ -298,7 +323,7 @@ def test_a_stream_is_server_sent_events_to_the_end(service):
 
 
 def test_clients_at_once_and_such_that_go_away(service, chat):
-    """Of some the deadline is their own: what they leave behind ends, and the others are served."""
+    """Of some the deadline is their own; the others are served."""
     asked = {"policy": "best_of_n", "schedule": "all"}
 
     async def storm():
@@ -319,6 +344,41 @@ def test_clients_at_once_and_such_that_go_away(service, chat):
     assert chat().scaling["answer"]
 
 
+def what_clients_leave_behind_ends(url, board):
+    """Both samples under way: the engine's tokens stand still, far from what was asked for."""
+
+    def tokens():
+        return (board.sum() or Count()).tokens
+
+    scaling = {"policy": "best_of_n", "schedule": "all", "budget": 64}
+    client = openai.OpenAI(base_url=url, api_key="none", timeout=60)
+    asked = {"model": "base", "messages": user(QUESTION), "seed": 0, "max_tokens": 150}
+    before = tokens()
+    client.chat.completions.create(**asked, extra_body={"scaling": scaling})
+    whole = settled(tokens) - before
+    for _ in range(2):
+        stream = client.chat.completions.create(
+            **asked, extra_body={"scaling": scaling}, stream=True
+        )
+        next(one for one in stream if getattr(one, "scaling", {}).get("event") == "text")
+        stream.close()
+    assert settled(tokens) - before - whole < whole  # of twice as many
+
+
+def settled(count):
+    """What a count stands at, once it has not changed for some posts of it."""
+    last, since = count(), time.monotonic()
+
+    def stands():
+        nonlocal last, since
+        if (now := count()) != last:
+            last, since = now, time.monotonic()
+        return time.monotonic() - since > 5
+
+    once(stands)
+    return last
+
+
 def test_one_engine_answers_for_the_base_and_the_calibrated_model(service, chat, tiny, tmp_path):
     """By the name in a request, the calibrated one by default; to the letter what each draws."""
     from adapters import write_adapter
@@ -334,6 +394,7 @@ def test_one_engine_answers_for_the_base_and_the_calibrated_model(service, chat,
         for name in both.names:
             asyncio.run(collect(handle, name))
         once(lambda: (board.sum() or Count()).kept == 2 * 8)  # what both have handed over
+        what_clients_leave_behind_ends(f"{URL[: -len('tiny')]}both/v1", board)
     scaling = {"policy": "best_of_n", "budget": 4, "details": True}
     asked = {"messages": user(QUESTION), "seed": 0, "scaling": scaling}
     answers = {

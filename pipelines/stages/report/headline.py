@@ -30,7 +30,7 @@ def headline(results: Mapping[str, Any]) -> list[str]:
     parts = [f"{NAMES[key]} {change(changes[key])}" for key in _CHANGES]
     lines = [first, f"Calibrated less base, paired: {', '.join(parts)} ({where})."]
     if runs := results["training_runs"][title]:
-        parts = [f"saved {over_runs(saved_by(runs), percent)}"] if saved_by(runs) else []
+        parts = [f"saved {over_runs(saved_by(runs), percent)}"]
         parts += [f"{NAMES[key]} {over_runs(changed_by(runs, key), signed)}" for key in _CHANGES]
         seeds = ", ".join(runs)
         lines.append(
@@ -40,23 +40,25 @@ def headline(results: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def saved_by(runs: Mapping[str, Any]) -> list[float]:
-    """What early stopping saves in each training run in which it has a threshold."""
+def saved_by(runs: Mapping[str, Any]) -> list[float | None]:
+    """What early stopping saves in each training run; None where it has no threshold."""
     found = [run["samples_saved"].get("early_stopping") for run in runs.values()]
-    return [one["saved"] for one in found if one]
+    return [one["saved"] if one else None for one in found]
 
 
-def changed_by(runs: Mapping[str, Any], metric: str) -> list[float]:
-    """The difference to the base model in each training run in which it is defined."""
-    found = [run["differences"][metric]["value"] for run in runs.values()]
-    return [value for value in found if value is not None]
+def changed_by(runs: Mapping[str, Any], metric: str) -> list[float | None]:
+    """The difference to the base model in each training run; None where it is undefined."""
+    return [run["differences"][metric]["value"] for run in runs.values()]
 
 
-def over_runs(values: Sequence[float], show: Callable[[float], str]) -> str:
-    """+0.154 (+0.090 to +0.210): the mean, the least and the most; a dash where there are none."""
-    if not values:
+def over_runs(values: Sequence[float | None], show: Callable[[float], str]) -> str:
+    """+0.154 (+0.090 to +0.210): the mean, the least and the most; in how many, where not in all; a
+    dash where in none."""
+    known = [value for value in values if value is not None]
+    if not known:
         return "-"
-    return f"{show(sum(values) / len(values))} ({show(min(values))} to {show(max(values))})"
+    some = f", in {len(known)}" if len(known) < len(values) else ""
+    return f"{show(sum(known) / len(known))} ({show(min(known))} to {show(max(known))}{some})"
 
 
 def signed(value: float) -> str:
