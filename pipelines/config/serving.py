@@ -13,8 +13,6 @@ from pipelines.storage.text import short
 Schedule = Literal["sequential", "waves", "all"] | Some[Count]
 Kind = Literal["number", "option", "text", "math", "none"]
 Threshold = Annotated[float, Field(ge=0)]
-
-
 DEFAULT_POLICY = "early_stopping"
 
 
@@ -28,7 +26,8 @@ class Choice(Section):
     # samples that are drawn together: one by one, 1 and 2 and 4 and so on, all, or as listed; waves
     schedule: Schedule | None = None
     order: Literal["index", "arrival"] | None = None  # in which samples decide; index, by default
-    fallback: Fallback | None = None  # of early stopping, where no sample was sure; weighted
+    # of early stopping, where no sample was sure; weighted, or best without a kind, by default
+    fallback: Fallback | None = None
     kind: Kind | None = None  # of answers, to compare them; none: each text is its own
 
     @field_validator("policy")
@@ -68,9 +67,7 @@ class Choice(Section):
 
 
 # Of requests, presets and servers that choose nothing.
-DEFAULT = Choice(
-    policy=DEFAULT_POLICY, schedule="waves", order="index", kind="none"
-)  # fmt: skip
+DEFAULT = Choice(policy=DEFAULT_POLICY, schedule="waves", order="index", kind="none")
 
 # What a model's name may end in, after a colon.
 PRESETS = {
