@@ -19,6 +19,7 @@ from pipelines.config.values import (
     Date,
     Different,
     Distinct,
+    NotNegative,
     Positive,
     Seed,
     Several,
@@ -32,12 +33,14 @@ from pipelines.method.template import PLAIN, RESERVED, Chat
 from pipelines.storage.text import short
 
 
-class Section(BaseModel):
+class Strict(BaseModel):
     """True is no number, and neither is "32"; nor is .inf where one is wanted."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), strict=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Section(Strict):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
 class ModelConfig(Section):
@@ -135,8 +138,8 @@ class EngineConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # of weights and KV cache
     count: Count = 1  # engines in the label stage, replicas in evaluate
     max_count: Count | None = None  # engines to grow to where nodes come; count, by default
-    gpus: Annotated[float, Field(ge=0)] = 0  # GPUs a part; a share of one fits more engines
-    cpus: Annotated[float, Field(ge=0)] = 1  # Ray CPUs an engine
+    gpus: NotNegative = 0  # GPUs a part; a share of one fits more engines
+    cpus: NotNegative = 1  # Ray CPUs an engine
     threads: Count | None = None  # CPU only: of an engine; all the machine's, by default
     tensor_parallel_size: Count = 1  # parts that one model is split into
     max_num_seqs: Count = 256  # sequences in a batch
@@ -184,17 +187,17 @@ class TrainConfig(Section):
     micro_tokens: Count = 4096  # tokens a forward, padding included; caps the micro-batch
     max_length: Count = 2048  # longer rows are dropped and counted
     warmup_ratio: Unit = 0.0  # share of steps with a rising learning rate
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # AdamW's; the public script has 0.01
+    weight_decay: NotNegative = 0.0  # AdamW's; the public script has 0.01
     max_grad_norm: Positive = 1.0  # gradients are clipped to it; the public script's are not
-    omega: Annotated[float, Field(ge=0)] = 0.1  # weight of the generation loss
+    omega: NotNegative = 0.1  # weight of the generation loss
     beta: Positive = 0.25  # of the SmoothL1 calibration loss
     lora: LoraConfig = LoraConfig()
     dtype: Literal["float32", "bfloat16"] = "bfloat16"  # of all but the adapter, float32 always
     zero_stage: Annotated[int, Field(ge=1, le=3)] = 2  # of DeepSpeed's ZeRO: 1, 2 or 3
     workers: Count = 1  # training processes
     max_workers: Count | None = None  # processes to grow to where nodes come; workers, by default
-    gpus: Annotated[float, Field(ge=0)] = 0  # GPUs a worker
-    cpus: Annotated[float, Field(ge=0)] = 1  # Ray CPUs a worker
+    gpus: NotNegative = 0  # GPUs a worker
+    cpus: NotNegative = 1  # Ray CPUs a worker
     threads: Count | None = None  # CPU only: of a worker; its share of the machine's, by default
     checkpoint_every: Count = 50  # optimizer steps
     max_failures: Annotated[int, Field(ge=0)] = 3  # resumes from the last checkpoint

@@ -6,13 +6,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.config.sections import Section
-from pipelines.config.values import Count, Positive, Some, Text, nearest
+from pipelines.config.values import Count, NotNegative, Positive, Some, Text, nearest
 from pipelines.method.policies import POLICIES, Fallback
 from pipelines.storage.text import short
 
 Schedule = Literal["sequential", "waves", "all"] | Some[Count]
 Kind = Literal["number", "option", "text", "math", "none"]
-Threshold = Annotated[float, Field(ge=0)]
 DEFAULT_POLICY = "early_stopping"
 
 
@@ -21,7 +20,7 @@ class Choice(Section):
     preset's, serve.scaling's, or the default's."""
 
     policy: Text | None = None  # when to stop, and what to answer; early_stopping, by default
-    threshold: Threshold | None = None  # what it stops at; the one that was measured, by default
+    threshold: NotNegative | None = None  # what it stops at; the one that was measured, by default
     budget: Count | None = None  # samples at most; evaluate.num_samples, by default
     # samples that are drawn together: one by one, 1 and 2 and 4 and so on, all, or as listed; waves
     schedule: Schedule | None = None
@@ -72,7 +71,7 @@ DEFAULT = Choice(policy=DEFAULT_POLICY, schedule="waves", order="index", kind="n
 # What a model's name may end in, after a colon.
 PRESETS = {
     "fast": Choice(budget=4),
-    "careful": Choice(policy="early_stopping", threshold=1.0),
+    "careful": Choice(policy=DEFAULT_POLICY, threshold=1.0),
     "single": Choice(policy="self_consistency", budget=1),
 }
 

@@ -46,6 +46,7 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 Unit = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Text = Annotated[str, AfterValidator(_plain)]
 T = TypeVar("T")

@@ -82,7 +82,7 @@ async def decide(
     tally = family.make(plan.threshold or 0.0).start()
     tasks: list[asyncio.Task[Sample]] = []
     used: list[Sample] = []
-    reason: Reason = "budget"
+    reason: Reason
     started = 0
 
     def telling(index: int, what: str, more: object = None) -> None:
@@ -105,17 +105,18 @@ async def decide(
         telling(drawn.index, "used", used[-1])
         return tally.add(used[-1].answer, used[-1].p_true)
 
+    async def run() -> Reason:
+        for size in waves(plan.schedule, plan.budget):
+            first = len(tasks)
+            tasks.extend(asyncio.create_task(sample(first + i)) for i in range(size))
+            async for drawn in _ended(tasks[first:], plan.by_arrival):
+                if await take(drawn):
+                    return "policy"
+        return "budget"
+
     try:
         async with asyncio.timeout(seconds):
-            for size in waves(plan.schedule, plan.budget):
-                first = len(tasks)
-                tasks += [asyncio.create_task(sample(first + i)) for i in range(size)]
-                async for drawn in _ended(tasks[first:], plan.by_arrival):
-                    if await take(drawn):
-                        reason = "policy"
-                        break
-                if reason == "policy":
-                    break
+            reason = await run()
     except TimeoutError:
         reason = "deadline"
         seen = {one.index for one in used}

@@ -4,33 +4,27 @@ Serving stops at the threshold that the report chose there, or at one whose poin
 reaches what a request wants.
 """
 
-from typing import Annotated
+from pydantic import BaseModel, Field, ValidationError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
+from pipelines.config.sections import Strict
 from pipelines.config.serving import Choice
+from pipelines.config.values import NotNegative
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import CALIBRATION_FILE
 
-Number = Annotated[float, Field(ge=0)]
 
-
-class _Read(BaseModel):
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
-
-
-class Point(_Read):
+class Point(Strict):
     """What a threshold comes to at the full budget."""
 
-    threshold: Number
-    accuracy: Number
-    avg_samples: Number
+    threshold: NotNegative
+    accuracy: NotNegative
+    avg_samples: NotNegative
 
 
-class Curve(_Read):
+class Curve(Strict):
     """A policy's. threshold: the chosen one; None where it has none, or there were no queries."""
 
-    threshold: Number | None
+    threshold: NotNegative | None
     points: list[Point] = Field(alias="curve")
 
 

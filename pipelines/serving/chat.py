@@ -8,8 +8,9 @@ strict: true is no 1, and "8" is no 8.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
+from pipelines.config.sections import Strict
 from pipelines.config.values import Count, Text
 from pipelines.serving.errors import RequestError
 from pipelines.serving.scaling import Scaling
@@ -56,18 +57,14 @@ def _clean(text: str) -> str:
 Clean = Annotated[str, AfterValidator(_clean)]  # which may be empty
 
 
-class _Read(BaseModel):
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
-
-
-class TextPart(_Read):
+class TextPart(Strict):
     """A part of a message; text parts are all that is read."""
 
     type: Literal["text"]
     text: Clean
 
 
-class ChatMessage(_Read):
+class ChatMessage(Strict):
     """role: developer is another word for system. content: null and "" are an empty message."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -80,11 +77,11 @@ class ChatMessage(_Read):
         return self.content or ""
 
 
-class StreamOptions(_Read):
+class StreamOptions(Strict):
     include_usage: bool = False
 
 
-class ChatRequest(_Read):
+class ChatRequest(Strict):
     """What to answer. Equal requests with equal seeds draw equal samples."""
 
     model_config = ConfigDict(extra="allow")

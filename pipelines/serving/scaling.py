@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pipelines.config import Config
 from pipelines.config.sections import Section
-from pipelines.config.serving import DEFAULT, DEFAULT_POLICY, Choice, Kind, Schedule
+from pipelines.config.serving import DEFAULT, DEFAULT_POLICY, Choice, Schedule
 from pipelines.config.values import Text, Unit
 from pipelines.datasets.choices import choices_of, of_field
 from pipelines.engine.protocol import Drawing
@@ -83,11 +83,15 @@ def plan(
     """What a request comes to; RequestError where it cannot be had. curves: by policy."""
     try:
         server = preset.over(config.serve.scaling.over(DEFAULT))
-        chosen = Choice(**asked.model_dump(include=set(Choice.model_fields))).over(server)
+        chosen = asked.over(server)
     except ValidationError as error:  # a threshold of the request on another layer's policy
         name, _, why = str(error.errors()[0]["ctx"]["error"]).partition(": ")
         raise RequestError(400, f"scaling.{name}: {why}", f"scaling.{name}") from None
-    most, policy = config.serve.max_budget, chosen.policy or DEFAULT_POLICY
+    policy, schedule, kind = chosen.policy, chosen.schedule, chosen.kind
+    assert policy is not None, "DEFAULT has one"
+    assert schedule is not None, "DEFAULT has one"
+    assert kind is not None, "DEFAULT has one"
+    most = config.serve.max_budget
     if (asked.budget or 0) > most:
         raise RequestError(
             400,
@@ -95,14 +99,15 @@ def plan(
             "scaling.budget",
         )
     budget = min(chosen.budget or config.evaluate.num_samples, most)
-    kind: Kind = "option" if asked.choices is not None else chosen.kind or "none"
+    if asked.choices is not None:
+        kind = "option"
     # Without a kind nothing votes: the surest text is the answer.
     fallback = chosen.fallback or ("best" if kind == "none" else "weighted")
     return Plan(
         policy=FALLBACKS[fallback] if policy == DEFAULT_POLICY else policy,
         threshold=_threshold(policy, chosen.threshold, asked.target, curves.get(policy)),
         budget=budget if drawing.temperature else 1,  # greedy samples are all one
-        schedule=chosen.schedule or "waves",
+        schedule=schedule,
         by_arrival=chosen.order == "arrival",
         kind=None if kind == "none" else kind,
         choices=choices_read(asked, question) if kind == "option" else None,

@@ -55,7 +55,7 @@ async def events(
         except RequestError as error:
             yield _sent(of_refusal(error))
             return
-        except Exception:
+        except Exception:  # of any kind: the status is sent, so no handler can tell
             logging.getLogger("ray.serve").exception("a request failed amid its stream")
             yield _sent(of_failure())
             return

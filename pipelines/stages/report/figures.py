@@ -34,8 +34,6 @@ def figures(
         "datasets": {}, "differences": {}, "samples_saved": {}, "fallback": {}, "training_runs": {},
     }  # fmt: skip
     titles = groups(config)
-    # One training run has no spread.
-    runs = {config.seed: replays[CALIBRATED], **repeats} if repeats else {}
     for title, members in titles.items():
         queries = replays[BASE].of_sets(members)
         weights = metrics.resample(len(queries), config.evaluate.bootstrap, config.seed)
@@ -51,15 +49,21 @@ def figures(
             found[key][title] = {
                 model: of_model(one, queries, weights) for model, one in replays.items()
             }
-        found["training_runs"][title] = {
+        first = {
+            "differences": found["differences"][title],
+            "samples_saved": found["samples_saved"][title][CALIBRATED],
+        }
+        more = {
             str(seed): {
                 "differences": differences(
                     measured[BASE], measure(run.test.recorded.of(queries), weights)
                 ),
                 "samples_saved": _samples_saved(run, queries, weights),
             }
-            for seed, run in runs.items()
+            for seed, run in repeats.items()
         }
+        # One training run has no spread.
+        found["training_runs"][title] = {str(config.seed): first} | more if more else {}
     return found | {"groups": list(titles)}  # in order; the first is what the report opens with
 
 
