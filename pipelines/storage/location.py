@@ -140,6 +140,11 @@ class Location:
             files = self._dataset(paths[first : first + _FILES_AT_ONCE])
             yield from files.to_batches(columns, batch_size=256, batch_readahead=4)
 
+    def count_rows(self, names: list[str]) -> int:
+        """Of these Parquet files, of which there may be none."""
+        paths = [(self / name).path for name in names]
+        return int(self._dataset(paths).count_rows()) if paths else 0
+
     def _parquet(self, prefix: str) -> list[str]:
         """ValueError where no such file is there."""
         paths = [

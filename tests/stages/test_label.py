@@ -21,7 +21,7 @@ from jobs.benchmarks import simulated
 from pipelines.config import Config
 from pipelines.running.board import Board
 from pipelines.stages.label.actor import QueryLabeler
-from pipelines.stages.label.check import finish
+from pipelines.stages.label.check import finish, labeled_before
 from pipelines.stages.label.streaming import blocks
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import COUNTERS, LABELS, QUERIES
@@ -115,6 +115,19 @@ def test_the_artifact_wants_replies_of_yes_or_no_however_few(mass, tmp_path):
                 finish(queries, out)
     else:
         assert finish(queries, out).metrics["mass"] == pytest.approx(mass)
+
+
+def test_what_a_killed_run_left_half_written_counts_for_nothing(tmp_path):
+    out = Location.of(str(tmp_path))
+    assert labeled_before(out) == 0
+    (tmp_path / "_rows").mkdir()
+    assert labeled_before(out) == 0
+    for name, state in [("done", ""), ("half", ".pending")]:
+        pq.write_table(pa.table({"query_id": list("abc")}), tmp_path / f"{name}-0.parquet")
+        record = tmp_path / "_rows" / f"{name}{state}.parquet"
+        record.write_bytes((tmp_path / f"{name}-0.parquet").read_bytes())
+    (tmp_path / "half-0.parquet").write_bytes(b"PAR1")
+    assert labeled_before(out) == 3
 
 
 def test_a_run_whose_replies_are_neither_yes_nor_no_is_stopped_with_one_line(tmp_path):

@@ -10,16 +10,18 @@ import pyarrow.parquet as pq
 from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import totals
 from pipelines.running.dag import Result
-from pipelines.stages.label.streaming import CHECKPOINT
+from pipelines.stages.label.streaming import CHECKPOINT, PENDING
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS
 
 
 def labeled_before(out: Location) -> int:
-    """Rows that an earlier run of the stage has left."""
-    if not any(name.endswith(".parquet") for name in out.names()):
-        return 0
-    return sum(len(batch) for batch in out.batches(["query_id"]))
+    """Rows that an earlier run of the stage has finished.
+
+    By the records: a file of labels without one may be half written, and Ray Data deletes it.
+    """
+    records = out / CHECKPOINT
+    return records.count_rows([name for name in records.names() if PENDING not in name])
 
 
 def finish(source: Location, out: Location) -> Result:

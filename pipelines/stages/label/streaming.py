@@ -9,6 +9,7 @@ from pipelines.engine.sampling import queries_at_once
 from pipelines.storage.location import Location
 
 CHECKPOINT = "_rows"  # finished rows' ids, deleted once the manifest stands
+PENDING = ".pending."  # in the name of a record whose rows are not yet written
 # Ray Data's driver holds 10 KB and more of a block: so many at most, whatever the number of
 # queries, but so many for each engine that it idles little while others do their last ones.
 _MOST_BLOCKS, _BLOCKS_AN_ENGINE = 2_000, 32
