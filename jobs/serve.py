@@ -9,7 +9,9 @@ report is not done, a request names its own.
       "messages": [{"role": "user", "content": "What is the capital of France?"}],
       "scaling": {"kind": "text", "budget": 16}}'
 
-Every field of a request is described at /docs. It runs until it is interrupted.
+Every field of a request is described at /docs. It runs until it is interrupted, and then finishes
+what it has. API keys are read from $SELFCAL_API_KEYS and serve.api_keys_file; at another address
+than this machine's own it wants some.
 """
 
 import signal
@@ -43,17 +45,28 @@ def main(arguments: list[str] | None = None) -> int:
 def app(arguments: dict[str, Any]) -> "Application":
     """The application of a Serve config file (`serve deploy`, KubeRay's RayService).
 
-    arguments: `config`, and as on the command line `set`, a list, and `base`.
+    arguments: `config`, and as on the command line `set`, a list, and `base`. Where it answers is
+    Serve's to say, so it wants API keys, or `without_keys`.
     """
+    from pipelines.serving import keys
     from pipelines.serving.service import application
 
     config = load(arguments["config"], arguments.get("set", []))
-    return application(config, served(config, arguments.get("base", False)))
+    digests = keys.read(config.serve)
+    if not digests and not arguments.get("without_keys", False):
+        raise ValueError(
+            f"no API keys: set ${keys.VARIABLE} or serve.api_keys_file, or the argument "
+            "without_keys: true where only those can ask who may"
+        )
+    return application(config, served(config, arguments.get("base", False)), digests)
 
 
 def _serve(config: Config, base: bool) -> int:
     from pipelines.running import cluster
+    from pipelines.serving import keys
 
+    digests = keys.read(config.serve)
+    keys.check_wanted(config.serve, digests)
     chosen = served(config, base)
     say(f"Starting {', '.join([chosen.source, *chosen.adapters.values()])}")
     cluster.connect(config)
@@ -61,13 +74,17 @@ def _serve(config: Config, base: bool) -> int:
 
     from pipelines.serving.service import deploy
 
-    deploy(config, chosen, name="answers", route="/")
+    ingress, _ = deploy(config, chosen, "answers", "/", digests)
     where = f"http://{config.serve.host}:{config.serve.port}"
     say(f"Answering at {where}/v1 (described at {where}/docs) until interrupted")
     stop = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: stop.set())
     stop.wait()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.default_int_handler)
+    say("Finishing what is under way; a second Ctrl-C ends it at once")
+    ingress.drain.remote().result()
     serve.shutdown()
     return 0
 

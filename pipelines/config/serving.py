@@ -82,6 +82,12 @@ class ServeConfig(Section):
     scaling: Choice = Choice()  # of requests that choose nothing
     max_budget: Count = 64  # samples that a request may ask for
     deadline: Positive | None = None  # seconds of a request, which then ends with what it has
+    api_keys_file: Text | None = None  # one a line, beside those in $SELFCAL_API_KEYS
+    max_body_mib: Positive = 4.0  # of a request
+    max_prompt_tokens: Count | None = None  # what fits into engine.max_model_len, by default
+    max_output_tokens: Count | None = None  # of a sample; the same
+    max_concurrent: Count | None = None  # requests of one key that are under way
+    max_queue: Count = 256  # requests that wait for an engine
     adapters: Mapping[Text, Text] = {}  # with engine.adapter lora: more of them, by model name
 
     @model_validator(mode="after")

@@ -13,11 +13,23 @@ _FIELD = re.compile(r"([a-z_.]+): (.+)", re.DOTALL)  # what a validator says of 
 
 
 class RequestError(Exception):
-    """status: of HTTP. param: the field that is at fault. code: one word for programs."""
+    """status: of HTTP. param: the field that is at fault. code: one word for programs.
+    retry_after: seconds after which it may go better."""
 
-    def __init__(self, status: int, message: str, param: str | None = None, code: str = "invalid"):
-        super().__init__(message)
-        self.status, self.param, self.code = status, param, code
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        code: str = "invalid",
+        retry_after: int | None = None,
+    ):
+        super().__init__(status, message, param, code, retry_after)  # by which it is copied
+        self.status, self.message, self.param, self.code = status, message, param, code
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Error(BaseModel):
@@ -37,7 +49,8 @@ def body(
     status: int, message: str, param: str | None = None, code: str = "invalid"
 ) -> dict[str, Any]:
     """The same as JSON. Halves of characters, which cannot be sent, are written out."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
+    kinds = {401: "authentication_error", 429: "rate_limit_error"}
+    kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
     text = message.encode(errors="backslashreplace").decode()
     return ErrorBody(error=Error(message=text, type=kind, param=param, code=code)).model_dump()
 
@@ -59,7 +72,12 @@ def of_failure() -> dict[str, Any]:
 
 async def refused(_: Any, refusal: Any) -> JSONResponse:
     """To a RequestError."""
-    return JSONResponse(of_refusal(refusal), refusal.status, _NO_RETRY)
+    headers = _NO_RETRY
+    if refusal.retry_after is not None:
+        headers = {"retry-after": str(refusal.retry_after)}
+    elif refusal.status == 401:
+        headers = {"www-authenticate": "Bearer"}
+    return JSONResponse(of_refusal(refusal), refusal.status, headers)
 
 
 async def malformed(_: Any, found: Any) -> JSONResponse:
@@ -81,9 +99,10 @@ async def malformed(_: Any, found: Any) -> JSONResponse:
 
 
 async def unread(_: Any, found: Any) -> JSONResponse:
-    """To what the framework refuses: no such path, no such method there, a body that is no JSON."""
-    code = "not_found" if found.status_code == 404 else "invalid"
+    """To what is refused before it is read: no such path, no such method there, a body that is no
+    JSON or too long."""
     status = found.status_code
+    code = {404: "not_found", 413: "too_long"}.get(status, "invalid")
     return JSONResponse(body(status, str(found.detail), code=code), status)
 
 

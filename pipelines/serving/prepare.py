@@ -1,6 +1,5 @@
-"""A chat request as the engine is asked: its model, how samples are spent, the prompt's ids."""
+"""A request as the engine is asked: its model, how samples are spent, the prompt's ids."""
 
-import secrets
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,8 +7,8 @@ from pipelines.config import Config
 from pipelines.config.serving import PRESETS, Choice
 from pipelines.engine.protocol import Drawing
 from pipelines.method.prompts import Prompts
-from pipelines.serving.chat import EFFORTS, ChatRequest
 from pipelines.serving.errors import RequestError
+from pipelines.serving.request import EFFORTS, Request
 from pipelines.serving.scaling import Plan, plan
 from pipelines.serving.served import Served
 
@@ -26,25 +25,26 @@ class Prepared:
     ignored: list[str]
 
 
-def prepare(config: Config, served: Served, prompts: Prompts, request: ChatRequest) -> Prepared:
-    """RequestError where this server cannot do what is asked."""
+def prepare(
+    config: Config, served: Served, prompts: Prompts, request: Request, seed: int
+) -> Prepared:
+    """seed: of the draws. RequestError where this server cannot do what is asked."""
     ignored = request.ignored()
     model, preset = _named(served, request)
-    seed = request.seed if request.seed is not None else request.scaling.seed
     made = plan(
         config,
         preset,
         request.scaling,
         request.question,
         _drawing(config, request),
-        secrets.randbits(31) if seed is None else seed,
+        seed,
         served.curves.get(model, {}),
     )
     prompt_ids = _prompt_ids(config, prompts, request, made.drawing.max_tokens)
     return Prepared(request.model or model, model, made, prompt_ids, ignored)
 
 
-def _named(served: Served, request: ChatRequest) -> tuple[str, Choice]:
+def _named(served: Served, request: Request) -> tuple[str, Choice]:
     """The model that a request asks for, and the preset: its name's, or its effort's."""
     name, _, preset = (request.model or "").partition(":")
     name = name or served.default
@@ -61,15 +61,21 @@ def _named(served: Served, request: ChatRequest) -> tuple[str, Choice]:
     return name, PRESETS.get(preset, Choice())
 
 
-def _drawing(config: Config, request: ChatRequest) -> Drawing:
+def _drawing(config: Config, request: Request) -> Drawing:
     """As evaluation draws, but for what the request says."""
+    field = "max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"
     own: dict[str, Any] = {
-        "max_tokens": request.max_completion_tokens or request.max_tokens,
+        "max_tokens": getattr(request, field),
         "temperature": request.temperature,
         "method": request.scaling.temperature_kind,
         "top_p": request.top_p,
     }
     chosen = {name: value for name, value in own.items() if value is not None}
+    usual = config.answering.max_tokens
+    most = config.serve.max_output_tokens or max(usual, chosen.get("max_tokens", usual))
+    if chosen.setdefault("max_tokens", min(most, usual)) > most:
+        line = f"{field}: a sample has {most} tokens at most here (serve.max_output_tokens)"
+        raise RequestError(400, line, field)
     try:
         return replace(Drawing.of(config.answering), **chosen, stop=request.stops)
     except ValueError as error:
@@ -77,26 +83,18 @@ def _drawing(config: Config, request: ChatRequest) -> Drawing:
         raise RequestError(400, f"{error} (scaling.temperature_kind)", param) from None
 
 
-def _prompt_ids(
-    config: Config, prompts: Prompts, request: ChatRequest, max_tokens: int
-) -> list[int]:
-    messages = [
-        {"role": "system" if one.role == "developer" else one.role, "content": one.text}
-        for one in request.messages
-    ]
-    try:
-        prompt_ids = prompts.chat_ids(messages)
-    except ValueError as error:
-        why = f"the model's chat template does not take them ({error.__cause__})"
-        raise RequestError(400, f"messages: {why}", "messages") from None
-    most = config.engine.max_model_len
-    if len(prompt_ids) > (room := prompts.room(most, max_tokens)):
-        raise RequestError(
-            400,
-            f"messages: their prompt has {len(prompt_ids)} tokens, and {max(0, room)} fit beside a "
-            f"response of {max_tokens} (max_completion_tokens) in this server's {most} "
-            "(engine.max_model_len)",
-            "messages",
-            "context_length_exceeded",
+def _prompt_ids(config: Config, prompts: Prompts, request: Request, max_tokens: int) -> list[int]:
+    prompt_ids, param = request.prompt_ids(prompts), request.param
+    tokens, most = len(prompt_ids), config.engine.max_model_len
+    fault = None
+    if tokens > (limit := config.serve.max_prompt_tokens or tokens):
+        fault = f"and this server takes {limit} (serve.max_prompt_tokens)"
+    elif tokens > (room := prompts.room(most, max_tokens)):
+        fault = (
+            f"and {max(0, room)} fit beside a response of {max_tokens} (max_completion_tokens) in "
+            f"this server's {most} (engine.max_model_len)"
         )
+    if fault:
+        line = f"{param}: the prompt has {tokens} tokens, {fault}"
+        raise RequestError(400, line, param, "context_length_exceeded")
     return prompt_ids

@@ -1,4 +1,4 @@
-"""What a request is answered: OpenAI's chat completion, with `scaling` beside its usage."""
+"""What a request is answered: a text, its usage, and `scaling` beside."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -68,19 +68,6 @@ class Scaled(BaseModel):
     details: list[UsedSample] | None = None
 
 
-class Reply(BaseModel):
-    role: Literal["assistant"] = "assistant"
-    content: str
-    refusal: None = None
-
-
-class ChatChoice(BaseModel):
-    index: Literal[0] = 0
-    message: Reply
-    finish_reason: str
-    logprobs: None = None
-
-
 class PromptDetails(BaseModel):
     cached_tokens: int
 
@@ -102,12 +89,11 @@ class Usage(BaseModel):
     completion_tokens_details: CompletionDetails
 
 
-class ChatCompletion(BaseModel):
-    id: str
-    object: Literal["chat.completion"] = "chat.completion"
-    created: int
-    model: str
-    choices: list[ChatChoice]
+class Outcome(BaseModel):
+    """What a request is answered, whichever form it has."""
+
+    text: str
+    finish_reason: str
     usage: Usage
     scaling: Scaled
 
@@ -121,6 +107,17 @@ class Answered:
     decision: Decision
     spent: Counters
     seconds: float
+
+
+def outcome(answered: Answered, ignored: list[str], details: bool) -> Outcome:
+    """ignored: fields of the request. details: tell every sample that was used."""
+    chosen = answered.decision.chosen.generated
+    return Outcome(
+        text=chosen.text,
+        finish_reason=chosen.finish_reason,
+        usage=usage(answered),
+        scaling=scaled(answered, ignored, details),
+    )
 
 
 def usage(answered: Answered) -> Usage:

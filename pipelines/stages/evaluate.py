@@ -61,10 +61,11 @@ def run(
 
     cluster.connect(config)
     # As the service is by default: what a config has it do for others is not what is measured.
+    # It answers this machine alone, so it wants no keys.
     own = ServeConfig(
-        host=config.serve.host,
         port=config.serve.port,
         max_budget=max(ServeConfig().max_budget, config.evaluate.num_samples),
+        max_queue=2**31 - 1,
     )
     config = config.model_copy(update={"serve": own})
     rows: list[dict[str, Any]] = []
@@ -80,7 +81,7 @@ def run(
             continue
         print(f"evaluate: engines of the {' and the '.join(names)} model start", flush=True)
         with Board.open() as board:
-            handle = deploy(config, served, served.name, "/", board)
+            _, handle = deploy(config, served, served.name, "/", board=board)
             drawn = Count()
             try:
                 for name in names:

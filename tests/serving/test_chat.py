@@ -8,8 +8,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
-from pipelines.serving.chat import EFFORTS, ChatRequest
+from pipelines.serving.chat import ChatRequest
 from pipelines.serving.errors import RequestError, malformed, refused, unread
+from pipelines.serving.request import EFFORTS
 
 app = FastAPI(
     exception_handlers={

@@ -65,7 +65,8 @@ def service(tiny, ray_cluster, tmp_path_factory):
     finish_report(load(str(file), []), chosen, {"early_stopping": 1.0})
     serve.start(http_options={"port": PORT})
     arguments = {"config": str(file), "set": ["serve.max_budget=8"], "base": True}
-    yield serve.run(app(arguments), name="tiny", route_prefix="/tiny")
+    serve.run(app(arguments | {"without_keys": True}), name="tiny", route_prefix="/tiny")
+    yield serve.get_deployment_handle("Answerer", "tiny")
     serve.shutdown()
 
 
@@ -390,7 +391,7 @@ def test_one_engine_answers_for_the_base_and_the_calibrated_model(service, chat,
     both = Served("base", str(tiny), {"calibrated": str(write_adapter(tiny, tmp_path / "adapter"))})
     made = Config.model_validate(settings(tiny, max_num_seqs=32, max_num_batched_tokens=512))
     with Board.open() as board:
-        handle = deploy(made, both, name="both", route="/both", board=board)
+        _, handle = deploy(made, both, "both", "/both", board=board)
         for name in both.names:
             asyncio.run(collect(handle, name))
         once(lambda: (board.sum() or Count()).kept == 2 * 8)  # what both have handed over

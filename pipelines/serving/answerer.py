@@ -1,0 +1,157 @@
+"""A replica of the service: one engine, and all the requests that it works on at once.
+
+It knows nothing of HTTP (ingress.py). A request's own `scaling` says how its samples are spent
+(scaling.py), and a policy decides when they are enough (adaptive.py). Evaluation collects its
+responses from the same replicas.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ray import serve
+
+from pipelines.config import Config
+from pipelines.engine.mass import MassCheck
+from pipelines.engine.metrics import EngineMetrics
+from pipelines.engine.protocol import Counters, Drawing, Engine
+from pipelines.engine.sampling import QuerySampler, label_query, sample_room
+from pipelines.running.board import Board
+from pipelines.serving.adaptive import Tell, decide
+from pipelines.serving.errors import RequestError
+from pipelines.serving.events import Event, Events
+from pipelines.serving.prepare import Prepared, prepare
+from pipelines.serving.reply import Answered, Outcome, outcome
+from pipelines.serving.request import Request
+from pipelines.serving.served import Served
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it is handed to a replica, and to the next where that one dies.
+
+    seed: of its draws, so that every replica draws the same. came: seconds of Unix time.
+    """
+
+    request: Request
+    seed: int
+    came: float
+
+
+@serve.deployment
+class Answerer:
+    """One engine behind a handle. What it refuses is returned, for it has to cross processes."""
+
+    def __init__(self, config: Config, served: Served, board: Board | None = None):
+        self._leaving = ExitStack()  # before what may fail, for __del__ closes it
+        self._config, self._served = config, served
+
+        from pipelines.engine.vllm_engine import VLLMEngine
+
+        self._engine = VLLMEngine.of(config, served.source, served.adapters)
+        self._leaving.callback(self._engine.shutdown)
+        self._post = self._leaving.enter_context(
+            board.posting(self._engine.count) if board else nullcontext()
+        )
+        self._models: dict[str, Engine] = {served.name: self._engine}
+        self._models |= {name: self._engine.adapted(name) for name in served.adapters}
+        self._metrics = EngineMetrics("serve")
+        self._mass = MassCheck()
+        self._room = sample_room(config.engine.max_num_seqs)
+
+    async def collect(self, row: dict[str, Any], model: str | None = None) -> dict[str, Any]:
+        """A row of the queries artifact -> the row of a responses file (schemas.LABELS)."""
+        engine = self._models[model or self._served.default]
+        config = self._config
+        with self._metrics.query():
+            labeled = await label_query(
+                engine,
+                Drawing.of(config.answering),
+                config.seed,
+                row,
+                config.evaluate.num_samples,
+                self._room,
+            )
+        self._done(config.evaluate.num_samples, labeled["counters"])
+        self._engine.count.kept += config.evaluate.num_samples
+        if self._post:
+            self._post()
+        return labeled
+
+    async def answer(self, asked: Asked) -> Outcome | RequestError:
+        try:
+            return await self._answer(await self._prepared(asked), asked, None)
+        except RequestError as error:
+            return error
+
+    async def tell(self, asked: Asked) -> AsyncIterator[list[Event] | Outcome | RequestError]:
+        """What happens, and last the outcome. First of all comes a refusal, or []."""
+        try:
+            prepared = await self._prepared(asked)
+        except RequestError as error:
+            yield error
+            return
+        yield []
+        events = Events(one=prepared.plan.budget == 1)
+        task = asyncio.create_task(self._answer(prepared, asked, events.add))
+        task.add_done_callback(lambda _: events.close())
+        try:
+            async for batch in events.batches():
+                yield batch
+            yield await task
+        except RequestError as error:
+            yield error
+        finally:
+            task.cancel()
+
+    async def ready(self) -> None:
+        """Returns once the engine has drawn a token."""
+        prompts = self._engine.prompts
+        greedy = Drawing(1, 0.0, "fixed", 1.0, 0.0, "none")
+        draw = await self._engine.draw(prompts.sampling_ids("Hello."), 0, greedy, Counters())
+        draw.release()
+
+    async def _prepared(self, asked: Asked) -> Prepared:
+        # In a thread: a long text takes a while, and others wait for this loop.
+        return await asyncio.to_thread(
+            prepare, self._config, self._served, self._engine.prompts, asked.request, asked.seed
+        )
+
+    async def _answer(self, prepared: Prepared, asked: Asked, tell: Tell | None) -> Outcome:
+        plan = prepared.plan
+        sampler = QuerySampler(
+            self._models[prepared.model],
+            plan.drawing,
+            plan.seed,
+            plan.query_id or " ".join(map(str, prepared.prompt_ids)),
+            prepared.prompt_ids,
+            plan.kind,
+            plan.choices,
+        )
+        left = self._config.serve.deadline
+        if left is not None:
+            left = max(0.0, asked.came + left - time.time())
+        started = 0
+        try:
+            with self._metrics.query():
+                decision = await decide(sampler, plan, self._room, left, tell)
+            started = decision.started
+        finally:  # also what a client that left had drawn
+            self._done(started, asdict(sampler.counters))
+        if not decision.used:
+            raise RequestError(408, "no sample ended in time", code="deadline")
+        seconds = time.time() - asked.came
+        answered = Answered(plan, len(prepared.prompt_ids), decision, sampler.counters, seconds)
+        return outcome(answered, prepared.ignored, asked.request.scaling.details)
+
+    def _done(self, samples: int, counters: Mapping[str, Any]) -> None:
+        self._metrics.done(samples, counters)
+        if wrong := self._mass.add(counters):
+            logging.getLogger("ray.serve").warning(wrong)
+
+    def __del__(self) -> None:  # Serve's hook for a replica that is about to leave
+        self._leaving.close()

@@ -1,0 +1,44 @@
+"""A completion request: text to go on with, as it is or as token ids."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field, field_validator
+
+from pipelines.method.prompts import Prompts
+from pipelines.serving.errors import RequestError
+from pipelines.serving.request import Clean, Request
+
+_Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+_Prompt = Annotated[Clean, Field(min_length=1)]
+
+
+class CompletionRequest(Request):
+    """A text to complete, or a list of one. P(True) asks for it as if it was a user's turn."""
+
+    param: ClassVar[str] = "prompt"
+
+    prompt: _Prompt | _Ids | Annotated[list[_Prompt | _Ids], Field(min_length=1)]
+
+    @field_validator("prompt")
+    @classmethod
+    def _one(cls, prompt: str | list[int] | list[str | list[int]]) -> str | list[int]:
+        if isinstance(prompt, list) and not isinstance(prompt[0], int):
+            if len(prompt) > 1:
+                raise ValueError("expected one prompt; send a request for each")
+            return prompt[0]
+        return prompt
+
+    @property
+    def question(self) -> str:
+        return self.prompt if isinstance(self.prompt, str) else ""
+
+    def prompt_ids(self, prompts: Prompts) -> list[int]:
+        if isinstance(self.prompt, str):
+            ids = prompts.tokenizer.encode(self.prompt, add_special_tokens=True)
+        else:
+            ids = list(self.prompt)
+            if (most := max(ids)) >= (size := len(prompts.tokenizer)):
+                raise RequestError(400, f"prompt: {most} is no token of {size}", "prompt")
+        if len(ids) < 2:  # the engine's sessions take a prompt in two parts
+            raise RequestError(400, "prompt: expected two tokens or more", "prompt")
+        return ids

@@ -1,0 +1,105 @@
+"""A request on its way to a replica with an engine, and to another where that one dies.
+
+Its draws depend on its seed alone, so the other draws the same.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
+
+from pipelines.serving.answerer import Asked
+from pipelines.serving.errors import RequestError
+from pipelines.serving.events import RESTARTED, Event
+from pipelines.serving.reply import Outcome
+
+T = TypeVar("T")
+_TRIES = 5  # of a request whose replicas die
+_DIED = (RayActorError, OutOfMemoryError)
+_GRACE = 2.0  # seconds past a deadline, at which a replica itself ends a request
+
+
+class Dispatch:
+    """engines: of Answerer. full: what to say where the queue has no room. deadline: in seconds."""
+
+    def __init__(
+        self, engines: DeploymentHandle, full: Callable[[], RequestError], deadline: float | None
+    ):
+        self._engines, self._full, self._deadline = engines, full, deadline
+
+    @retry(retry=retry_if_exception_type(_DIED), stop=stop_after_attempt(_TRIES), reraise=True)
+    async def answer(self, asked: Asked) -> Outcome:
+        """RequestError where it is refused."""
+        response = self._engines.answer.remote(asked)
+        try:
+            return _not_refused(await self._in_time(response))
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+
+    async def tell(self, asked: Asked) -> AsyncIterator[list[Event] | Outcome]:
+        """What happens, and last the outcome; RequestError where it is refused."""
+        said = ""  # of the message
+        for tries_left in reversed(range(_TRIES)):
+            skipped = _Skipped(said)
+            stream: Any = self._engines.options(stream=True).tell.remote(asked)
+            try:
+                while True:
+                    told = _not_refused(await self._in_time(anext(stream)))
+                    if isinstance(told, Outcome):
+                        yield told
+                        return
+                    new = skipped.past(told)
+                    said += "".join(one["text"] for one in new if one["event"] == "message")
+                    yield new
+            except _DIED:
+                if not tries_left:
+                    raise
+                yield [RESTARTED]
+            except (asyncio.CancelledError, GeneratorExit):
+                stream.cancel()
+                raise
+
+    async def _in_time(self, told: Awaitable[T]) -> T:
+        """Also of a request that still waits for a replica at its deadline."""
+        try:
+            return await asyncio.wait_for(
+                told, None if self._deadline is None else self._deadline + _GRACE
+            )
+        except TimeoutError:
+            raise RequestError(408, "no sample ended in time", code="deadline") from None
+        except BackPressureError:
+            raise self._full() from None
+        except DeploymentUnavailableError:
+            line = "no engine starts; the server's log says why"
+            raise RequestError(503, line, code="unavailable", retry_after=30) from None
+
+
+class _Skipped:
+    """Leaves out what a client has of a message that is drawn again."""
+
+    def __init__(self, said: str):
+        self._said = said
+
+    def past(self, events: list[Event]) -> list[Event]:
+        return [event for event in map(self._new, events) if event.get("text") != ""]
+
+    def _new(self, event: Event) -> Event:
+        if event["event"] != "message" or not self._said:
+            return event
+        text, said = event["text"], self._said
+        both = min(len(text), len(said))
+        if text[:both] != said[:both]:
+            raise RuntimeError("a replica died, and another drew another message")
+        self._said = said[both:]
+        return event | {"text": text[both:]}
+
+
+def _not_refused(told: Any) -> Any:
+    if isinstance(told, RequestError):
+        raise told
+    return told

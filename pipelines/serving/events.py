@@ -1,0 +1,60 @@
+"""What happens to a request's samples, on its way from the replica that draws them.
+
+An event has its name and its sample's index: `started`; `text`, a piece as it is drawn; `finished`,
+with answer, p_true and tokens; `used`, which is when the policy saw it. Pieces of the text of a
+message that is one sample's alone are `message` instead. `restarted` says that what was told is
+void, for another replica begins anew.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pipelines.engine.sampling import Sample
+
+Event = dict[str, Any]
+RESTARTED: Event = {"event": "restarted"}
+
+
+class Events:
+    """Events as they come, and as they are read: all that came meanwhile at once, where pieces of
+    one text that follow each other are one. So a slow reader has less to read, not more to wait.
+
+    one: whether all text is the message's.
+    """
+
+    def __init__(self, one: bool) -> None:
+        self._text = "message" if one else "text"
+        self._new: list[Event] = []
+        self._some = asyncio.Event()
+        self._over = False
+
+    def add(self, index: int, what: str, more: object) -> None:
+        last = self._new[-1] if self._new else {}
+        if what == "text" and (last.get("index"), last.get("event")) == (index, self._text):
+            last["text"] += more
+        else:
+            self._new.append(self._event(index, what, more))
+        self._some.set()
+
+    def close(self) -> None:
+        self._over = True
+        self._some.set()
+
+    async def batches(self) -> AsyncIterator[list[Event]]:
+        while self._new or not self._over:
+            await self._some.wait()
+            self._some.clear()
+            new, self._new = self._new, []
+            if new:
+                yield new
+
+    def _event(self, index: int, what: str, more: object) -> Event:
+        event = {"event": what, "index": index}
+        if isinstance(more, str):
+            return event | {"event": self._text, "text": more}
+        if isinstance(more, Sample):
+            p_true = None if more.p_true != more.p_true else more.p_true  # NaN: it is not scored
+            tokens = more.generated.num_tokens
+            return event | {"answer": more.answer, "p_true": p_true, "tokens": tokens}
+        return event
