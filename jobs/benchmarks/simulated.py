@@ -50,6 +50,7 @@ class SimulatedEngine:
         drawing: Drawing,
         spent: Counters,
         heard: Callable[[str], None] | None = None,
+        live: bool = False,
     ) -> "SimulatedDraw":
         # Processes start one after the other here; none works before all of them can.
         while len(os.listdir(self._place)) < self._engines:

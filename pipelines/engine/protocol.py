@@ -125,12 +125,15 @@ class Engine(Protocol):
         drawing: Drawing,
         spent: Counters,
         heard: Callable[[str], None] | None = None,
+        live: bool = False,
     ) -> Draw:
         """A response to prompt_ids whose random numbers depend on (key, position) alone.
 
-        spent: counts what the draw and its score cost, as it is spent. Tokens of a step that is
-        under way when a request is aborted are never seen. heard: is told the response's text
-        piece by piece as it comes; the pieces together are its text.
+        spent: counts what the draw and its score cost. heard: is told the response's text piece by
+        piece; the pieces together are its text. live: both as it comes, which costs the engine's
+        process a little for each token; else the response's tokens are counted at its end, and not
+        at all where it is cancelled. What is heard or may be stopped is live. Tokens of a step that
+        is under way when a request is aborted are never seen.
         """
         ...
 

@@ -43,8 +43,8 @@ class Sample:
 class QuerySampler:
     """Draws samples of one query; sample i is the same whenever and wherever it is drawn.
 
-    kind: None where each text is its own answer. counters: what they cost so far, which the engine
-    counts.
+    kind: None where each text is its own answer. live: whether counters and what hears are told of
+    each token as it comes (protocol.py). counters: what they cost so far, which the engine counts.
     """
 
     engine: Engine
@@ -54,6 +54,7 @@ class QuerySampler:
     prompt_ids: Sequence[int]
     kind: Kind | None
     choices: Sequence[str] | None = None
+    live: bool = False
     counters: Counters = field(default_factory=Counters)
     _scores: dict[tuple[int, ...], "asyncio.Task[Scored]"] = field(default_factory=dict)
     _classes: Classes = field(default_factory=Classes)
@@ -66,7 +67,9 @@ class QuerySampler:
         heard: is told its text as it comes.
         """
         key = request_key(self.seed, self.query_id, index)
-        draw = await self.engine.draw(self.prompt_ids, key, self.drawing, self.counters, heard)
+        draw = await self.engine.draw(
+            self.prompt_ids, key, self.drawing, self.counters, heard, self.live
+        )
         generated = draw.generated
         p_true = mass = math.nan
         if scored:

@@ -64,21 +64,25 @@ class VLLMDraw:
         drawing: Drawing,
         count: Count,
         heard: Callable[[str], None] | None = None,
+        live: bool = False,
     ) -> None:
-        """Samples the response: sets `generated`. What it costs is counted as it comes."""
+        """Samples the response: sets `generated`."""
+        # Nothing is decoded on the way that nobody asks for.
+        stream = TextStream(self._prompts, drawing.stop, heard) if heard or drawing.stop else None
+        # How often a session reports, vLLM learns from what it begins with.
+        first = self._score.clone()
+        first.stream_interval = None if live or stream else _NEVER
 
         async def parts() -> AsyncGenerator[StreamingInput, None]:
             # vLLM learns from the first part whether a session reports log-probabilities, and
             # a response's own are not wanted: so the first part is all but one of the prompt.
-            yield _part(prompt_ids[:-1], self._score)
+            yield _part(prompt_ids[:-1], first)
             yield _part(prompt_ids[-1:], respond_params(drawing, key, self._prompts.end_ids))
             if (turn := await self._turn) is not None:
                 yield _part(turn, self._score)
 
         self._prompt_ids = prompt_ids
-        self._outputs = self._generate(parts())
-        # Nothing is decoded on the way that nobody asks for.
-        stream = TextStream(self._prompts, drawing.stop, heard) if heard or drawing.stop else None
+        self._outputs = self._generate(parts(), first)
         try:
             sampled, reason, cached = await self._sampled(stream, count)
             ids = self._prompts.response_ids(sampled)
@@ -133,7 +137,7 @@ class VLLMDraw:
         whole = self._prompts.scoring_ids(prompt_ids, response_ids)
         if self._ended:
             new = self._prompts.turn_ids  # at least; vLLM tells how much more
-            self._outputs = self._generate(tokens_input(whole))
+            self._outputs = self._generate(tokens_input(whole), self._score)
         else:
             new = whole[len(prompt_ids) + self._kept :]
             self._turn.set_result(new)
@@ -159,9 +163,9 @@ class VLLMDraw:
         if not self._turn.done():
             self._turn.set_result(None)
 
-    def _generate(self, asked: Any) -> AsyncGenerator[RequestOutput, None]:
+    def _generate(self, asked: Any, params: SamplingParams) -> AsyncGenerator[RequestOutput, None]:
         """A request that ends with a score; one that is a session says so in each of its parts."""
-        return self._llm.generate(asked, self._score, uuid.uuid4().hex, lora_request=self._adapter)
+        return self._llm.generate(asked, params, uuid.uuid4().hex, lora_request=self._adapter)
 
     async def _next(self) -> RequestOutput:
         try:
@@ -205,7 +209,6 @@ def _score_params(kind: ConfidenceKind, prompts: Prompts) -> SamplingParams:
         max_tokens=1,
         output_kind=RequestOutputKind.DELTA,
         detokenize=False,
-        stream_interval=_NEVER,
         extra_args={LOG_PROBABILITIES: 1},
         **wanted,
     )

@@ -124,10 +124,11 @@ class VLLMEngine:
         drawing: Drawing,
         spent: Counters,
         heard: Callable[[str], None] | None = None,
+        live: bool = False,
         adapter: LoRARequest | None = None,
     ) -> VLLMDraw:
         draw = VLLMDraw(self._llm, self.prompts, self._kind, spent, adapter)
-        await draw.respond(prompt_ids, key, drawing, self.count, heard)
+        await draw.respond(prompt_ids, key, drawing, self.count, heard, live)
         self.count.done += 1
         return draw
 
@@ -161,8 +162,10 @@ class AdaptedEngine:
         drawing: Drawing,
         spent: Counters,
         heard: Callable[[str], None] | None = None,
+        live: bool = False,
     ) -> VLLMDraw:
-        return await self._engine.draw(prompt_ids, key, drawing, spent, heard, self._adapter)
+        adapter = self._adapter
+        return await self._engine.draw(prompt_ids, key, drawing, spent, heard, live, adapter)
 
     def shutdown(self) -> None:
         self._engine.shutdown()

@@ -131,6 +131,7 @@ class Answerer:
             prepared.prompt_ids,
             plan.kind,
             plan.choices,
+            live=True,
         )
         left = self._config.serve.deadline
         if left is not None:

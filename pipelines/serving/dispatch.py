@@ -4,7 +4,7 @@ Its draws depend on its seed alone, so the other draws the same.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from ray.exceptions import OutOfMemoryError, RayActorError
@@ -16,6 +16,7 @@ from pipelines.serving.answerer import Asked
 from pipelines.serving.errors import RequestError
 from pipelines.serving.events import RESTARTED, Event
 from pipelines.serving.reply import Outcome
+from pipelines.serving.stream import Told
 
 T = TypeVar("T")
 _TRIES = 5  # of a request whose replicas die
@@ -41,7 +42,7 @@ class Dispatch:
             response.cancel()
             raise
 
-    async def tell(self, asked: Asked) -> AsyncIterator[list[Event] | Outcome]:
+    async def tell(self, asked: Asked) -> AsyncGenerator[Told, None]:
         """What happens, and last the outcome; RequestError where it is refused."""
         said = ""  # of the message
         for tries_left in reversed(range(_TRIES)):

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Response, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -42,7 +41,7 @@ from pipelines.serving.gate import Gate
 from pipelines.serving.request import Request
 from pipelines.serving.scrape import scrape
 from pipelines.serving.served import Served
-from pipelines.serving.stream import chunks
+from pipelines.serving.stream import EventStream
 
 api = FastAPI(
     title="Self-calibrated answers",
@@ -139,19 +138,4 @@ class Ingress:
             told = self._dispatch.tell(asked)
             await anext(told)  # what is refused has a status of its own
             with_usage = bool(request.stream_options and request.stream_options.include_usage)
-            return _Stream(chunks(told, form, with_usage), inside.pop_all())
-
-
-class _Stream(StreamingResponse):
-    """inside: what ends with it, even if no client reads it."""
-
-    def __init__(self, content: Any, inside: ExitStack):
-        super().__init__(content, media_type="text/event-stream")
-        self._content, self._inside = content, inside
-
-    async def __call__(self, *asgi: Any) -> None:
-        with self._inside:
-            try:
-                await super().__call__(*asgi)
-            finally:
-                await self._content.aclose()
+            return EventStream(told, form, with_usage, inside.pop_all())

@@ -6,18 +6,21 @@ follows when it is settled, then the usage, then [DONE].
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import ExitStack, aclosing
 from typing import Any
+
+from fastapi.responses import StreamingResponse
 
 from pipelines.serving.errors import RequestError, of_failure, of_refusal
 from pipelines.serving.events import Event
 from pipelines.serving.form import Form
 from pipelines.serving.reply import Outcome
 
+Told = list[Event] | Outcome
 
-async def chunks(
-    told: AsyncIterator[list[Event] | Outcome], form: Form, with_usage: bool
-) -> AsyncIterator[str]:
+
+async def chunks(told: AsyncIterator[Told], form: Form, with_usage: bool) -> AsyncIterator[str]:
     """told: events, and last the outcome. Pieces of the message are sent as they come."""
     head = {"id": form.id, "object": form.chunks, "created": form.created, "model": form.model}
     said = False
@@ -57,3 +60,19 @@ async def chunks(
 
 def _sent(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data)}\n\n"
+
+
+class EventStream(StreamingResponse):
+    """A response of `chunks`. inside: what ends with it. Both `told` and that end even if no client
+    reads it."""
+
+    def __init__(
+        self, told: AsyncGenerator[Told, None], form: Form, with_usage: bool, inside: ExitStack
+    ):
+        super().__init__(chunks(told, form, with_usage), media_type="text/event-stream")
+        self._told, self._inside = told, inside
+
+    async def __call__(self, *asgi: Any) -> None:
+        with self._inside:
+            async with aclosing(self._told):
+                await super().__call__(*asgi)

@@ -326,6 +326,22 @@ def test_a_response_is_heard_as_it_comes(driven):
         assert len(pieces) > 1 or len(one.token_ids) < 2
 
 
+def test_a_long_response_is_heard_and_counted_before_it_ends(driven):
+    """And is not drawn much past a stop string."""
+    ids = driven.prompts.sampling_ids(QUESTIONS[0])
+    long, counted = 0, set()
+    for key in range(6):
+        driven.draw(
+            (ids, key), max_tokens=200, heard=lambda _: counted.add(driven.spent.generated_tokens)
+        )
+        long += driven.spent.generated_tokens
+    assert len(counted) > 20
+    for key in range(6):
+        driven.draw((ids, key), max_tokens=200, stop=tuple("aeiou"))
+        long -= 2 * driven.spent.generated_tokens
+    assert long > 0
+
+
 def test_who_hears_may_fail_and_the_request_is_gone(driven):
     ids = driven.prompts.sampling_ids(QUESTIONS[0])
 
@@ -460,7 +476,7 @@ def test_cancelled_draws_and_scores_are_aborted_and_what_they_cost_is_counted(en
     long, spent, scores = replace(DRAWING, max_tokens=400), Counters(), Counters()
 
     async def one(key):
-        (await engine.draw(ids, key, long, spent)).release()
+        (await engine.draw(ids, key, long, spent, live=True)).release()
 
     async def until(told):
         while not told():
@@ -473,6 +489,7 @@ def test_cancelled_draws_and_scores_are_aborted_and_what_they_cost_is_counted(en
             tasks = [asyncio.create_task(one(5000 + i)) for i in range(20)]
             made = spent.generated_tokens
             await until(lambda made=made: spent.generated_tokens > made + 40 and 0 not in stated())
+            assert spent.generated_tokens < made + 4 * 400  # before any of them ended
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -44,6 +44,7 @@ class FakeEngine:
         drawing: Drawing,
         spent: Counters,
         heard: Callable[[str], None] | None = None,
+        live: bool = False,
     ) -> "FakeDraw":
         self.drawn.append(key)
         self.drawings.append(drawing)

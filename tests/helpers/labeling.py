@@ -57,6 +57,7 @@ class Engine:
         drawing: Drawing,
         spent: Counters,
         heard: Callable[[str], None] | None = None,
+        live: bool = False,
     ) -> "Draw":
         print(key, file=self._drawn)
         while self._after and not self._after.exists():
