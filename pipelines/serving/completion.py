@@ -2,14 +2,14 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from pipelines.method.prompts import Prompts
 from pipelines.serving.errors import RequestError
-from pipelines.serving.request import Clean, Request
+from pipelines.serving.request import Request, clean
 
 _Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-_Prompt = Annotated[Clean, Field(min_length=1)]
+_Prompt = Annotated[str, Field(min_length=1), AfterValidator(clean)]
 
 
 class CompletionRequest(Request):

@@ -38,7 +38,7 @@ class Dispatch:
         response = self._engines.answer.remote(asked)
         try:
             return _not_refused(await self._in_time(response))
-        except asyncio.CancelledError:
+        except BaseException:  # it is too late, or its client is gone
             response.cancel()
             raise
 
@@ -61,7 +61,7 @@ class Dispatch:
                 if not tries_left:
                     raise
                 yield [RESTARTED]
-            except (asyncio.CancelledError, GeneratorExit):
+            except BaseException:  # it is too late, or its client is gone
                 stream.cancel()
                 raise
 

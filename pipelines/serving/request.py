@@ -53,13 +53,13 @@ _WITHOUT_EFFECT = (
 )  # fmt: skip
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     if (found := flaw(text)) is not None:
         raise ValueError(f"expected text without {found}")
     return text
 
 
-Clean = Annotated[str, AfterValidator(_clean)]  # which may be empty
+Clean = Annotated[str, AfterValidator(clean)]  # which may be empty
 
 
 class StreamOptions(Strict):

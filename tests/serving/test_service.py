@@ -22,6 +22,7 @@ from pipelines.method.policies import POLICIES, in_order
 from pipelines.method.prompts import Prompts
 from pipelines.running.board import Board
 from pipelines.running.progress import Count
+from pipelines.serving import keys
 from pipelines.storage.models import fetch
 
 pytestmark = pytest.mark.process
@@ -31,6 +32,7 @@ URL = f"http://127.0.0.1:{PORT}/tiny"
 QUESTION = "What is the capital of Peru?"
 ANSWERED = "Name a colour."  # the tiny model's responses to it have answers, of some, not the first
 
+KEY = "a-key-that-nobody-tells"
 EDT = {"temperature_kind": "edt"}
 
 
@@ -346,6 +348,74 @@ def test_clients_at_once_and_such_that_go_away(service, chat):
     assert chat().scaling["answer"]
 
 
+def test_a_text_is_completed(client, chat):
+    scaling = {"policy": "best_of_n", "budget": 4, "details": True}
+    asked = {"model": "base", "prompt": "Once upon a time", "seed": 0, "max_tokens": 6}
+    whole = client.completions.create(**asked, extra_body={"scaling": scaling})
+    assert whole.usage.prompt_tokens == 4
+    assert whole.scaling["samples"]["used"] == 4
+    assert whole.choices[0].text in texts(whole)
+    assert (whole.object, whole.choices[0].finish_reason) == ("text_completion", "length")
+    *sent, last = client.completions.create(
+        **asked, extra_body={"scaling": scaling}, stream=True,
+        stream_options={"include_usage": True},
+    )  # fmt: skip
+    assert "".join(one.choices[0].text for one in sent) == whole.choices[0].text
+    assert last.usage.completion_tokens == whole.usage.completion_tokens
+    single = client.completions.create(**asked | {"model": "base:single"}, stream=True)
+    assert "".join(one.choices[0].text for one in single) == texts(whole)[0]
+    with pytest.raises(openai.BadRequestError) as told:
+        client.completions.create(model="base", prompt=[5])
+    assert told.value.param == "prompt"
+
+
+def test_a_body_may_be_so_long_and_no_longer(service, chat):
+    long = json.dumps({"messages": user("a" * 2**22)}).encode()
+    for body in (long, iter([long[: 2**20], long[2**20 :]])):  # told how long, or in chunks
+        got = requests.post(f"{URL}/v1/chat/completions", data=body, timeout=60)
+        assert (got.status_code, got.json()["error"]["code"]) == (413, "too_long")
+    just = long[: 2**22 - 100] + b'"}]}'
+    headers = {"content-type": "application/json"}
+    got = requests.post(f"{URL}/v1/chat/completions", data=just, headers=headers, timeout=60)
+    assert got.json()["error"]["code"] == "context_length_exceeded"
+
+
+def test_it_is_alive_and_ready_and_measured(service, chat):
+    assert requests.get(f"{URL}/health", timeout=60).json() == {"status": "ok"}
+    assert requests.get(f"{URL}/ready", timeout=60).json() == {"status": "ready"}
+    assert requests.get(f"{URL}/v2", timeout=60).json()["error"]["code"] == "not_found"
+    chat()
+
+    def families():
+        from prometheus_client.parser import text_string_to_metric_families
+
+        text = requests.get(f"{URL}/metrics", timeout=60).text
+        return {one.name: one.samples for one in text_string_to_metric_families(text)}
+
+    # Ray exports every ten seconds.
+    once(lambda: families().get("ray_selfcal_generated_tokens"))
+    names = set(families())
+    assert [one for one in names if one.startswith("ray_serve_")]
+    assert all(name.startswith(("ray_selfcal_", "ray_serve_")) for name in names)
+
+
+def what_needs_a_key(url):
+    """The key's value is nowhere in what is told."""
+    asked = {"messages": user(QUESTION), "scaling": {"policy": "best_of_n", "budget": 1}}
+    for headers in ({}, {"authorization": "Bearer wrong-1"}, {"authorization": KEY}):
+        for got in (
+            requests.post(f"{url}/chat/completions", json=asked, headers=headers, timeout=60),
+            requests.post(
+                f"{url}/completions", json={"prompt": "a b"}, headers=headers, timeout=60
+            ),
+            requests.get(f"{url}/models", headers=headers, timeout=60),
+        ):
+            assert (got.status_code, got.json()["error"]["code"]) == (401, "invalid_api_key")
+            assert got.headers["www-authenticate"] == "Bearer"
+            assert "wrong-1" not in got.text
+    assert openai.OpenAI(base_url=url, api_key=KEY).models.list().data
+
+
 def what_clients_leave_behind_ends(url, board):
     """Both samples under way: the engine's tokens stand still, far from what was asked for."""
 
@@ -353,7 +423,7 @@ def what_clients_leave_behind_ends(url, board):
         return (board.sum() or Count()).tokens
 
     scaling = {"policy": "best_of_n", "schedule": "all", "budget": 64}
-    client = openai.OpenAI(base_url=url, api_key="none", timeout=60)
+    client = openai.OpenAI(base_url=url, api_key=KEY, timeout=60)
     asked = {"model": "base", "messages": user(QUESTION), "seed": 0, "max_tokens": 150}
     before = tokens()
     client.chat.completions.create(**asked, extra_body={"scaling": scaling})
@@ -381,7 +451,9 @@ def settled(count):
     return last
 
 
-def test_one_engine_answers_for_the_base_and_the_calibrated_model(service, chat, tiny, tmp_path):
+def test_one_engine_answers_for_the_base_and_the_calibrated_model(
+    service, chat, tiny, tmp_path, monkeypatch
+):
     """By the name in a request, the calibrated one by default; to the letter what each draws."""
     from adapters import write_adapter
     from ray import serve
@@ -392,16 +464,20 @@ def test_one_engine_answers_for_the_base_and_the_calibrated_model(service, chat,
     both = Served("base", str(tiny), {"calibrated": str(write_adapter(tiny, tmp_path / "adapter"))})
     made = Config.model_validate(settings(tiny, max_num_seqs=32, max_num_batched_tokens=512))
     with Board.open() as board:
-        _, handle = deploy(made, both, "both", "/both", board=board)
+        monkeypatch.setenv(keys.VARIABLE, KEY)
+        _, handle = deploy(made, both, "both", "/both", keys.read(made.serve), board)
         for name in both.names:
             asyncio.run(collect(handle, name))
         once(lambda: (board.sum() or Count()).kept == 2 * 8)  # what both have handed over
-        what_clients_leave_behind_ends(f"{URL[: -len('tiny')]}both/v1", board)
+        url = f"{URL[: -len('tiny')]}both/v1"
+        what_needs_a_key(url)
+        what_clients_leave_behind_ends(url, board)
     scaling = {"policy": "best_of_n", "budget": 4, "details": True}
     asked = {"messages": user(QUESTION), "seed": 0, "scaling": scaling}
     answers = {
         name: requests.post(
-            f"{URL[: -len('tiny')]}both/v1/chat/completions", json=asked | named, timeout=60
+            f"{url}/chat/completions", json=asked | named, timeout=60,
+            headers={"authorization": f"Bearer {KEY}"},
         ).json()["scaling"]["details"]
         for name, named in {
             "default": {}, "base": {"model": "base"}, "calibrated": {"model": "calibrated"},
@@ -452,8 +528,3 @@ def test_the_schema_is_true(service):
     }  # fmt: skip
     fields = schema["components"]["schemas"]["ChatRequest"]["properties"]
     assert {"messages", "model", "temperature", "stop", "seed", "scaling", "stream"} <= set(fields)
-
-
-def test_health(service):
-    assert requests.get(f"{URL}/health", timeout=60).json() == {"status": "ok"}
-    assert requests.get(f"{URL}/v2", timeout=60).json()["error"]["code"] == "not_found"

@@ -1,0 +1,165 @@
+"""A request whose replica dies goes to another, and a client has its text once."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from decided import answered
+from ray.exceptions import ActorDiedError
+from ray.serve.exceptions import BackPressureError
+
+from pipelines.serving.answerer import Asked
+from pipelines.serving.dispatch import Dispatch
+from pipelines.serving.errors import RequestError
+from pipelines.serving.reply import outcome
+
+MADE = outcome(answered(), [], details=False)
+ASKED = Asked(SimpleNamespace(), seed=1, came=0.0)
+DIED = ActorDiedError()
+
+
+class Replicas:
+    """A handle: each call is answered as the next of `told` says; a list is a stream's."""
+
+    def __init__(self, *told):
+        self._told, self.asked, self.cancelled = list(told), [], 0
+        self.answer = SimpleNamespace(remote=self._whole)
+        self.tell = SimpleNamespace(remote=self._stream)
+
+    def options(self, **_):
+        return self
+
+    def _whole(self, asked):
+        self.asked.append(asked)
+        told = self._told.pop(0)
+
+        async def run():
+            if isinstance(told, Exception) and not isinstance(told, RequestError):
+                raise told
+            if told is None:
+                await asyncio.Event().wait()
+            return told
+
+        replicas = self
+
+        class Response:
+            def __await__(self):
+                return run().__await__()
+
+            def cancel(self):
+                replicas.cancelled += 1
+
+        return Response()
+
+    def _stream(self, asked):
+        self.asked.append(asked)
+        told = self._told.pop(0)
+        replicas = self
+
+        class Stream:
+            def __aiter__(self):
+                return self
+
+            async def __anext__(self):
+                if not told:
+                    await asyncio.Event().wait()
+                one = told.pop(0)
+                if isinstance(one, Exception) and not isinstance(one, RequestError):
+                    raise one
+                return one
+
+            def cancel(self):
+                replicas.cancelled += 1
+
+        return Stream()
+
+
+def dispatch(replicas, deadline=None):
+    return Dispatch(replicas, lambda: RequestError(429, "full", retry_after=1), deadline)
+
+
+def streamed(replicas, deadline=None):
+    async def collect():
+        return [one async for one in dispatch(replicas, deadline).tell(ASKED)]
+
+    return asyncio.run(collect())
+
+
+def test_another_replica_is_asked_the_same():
+    replicas = Replicas(DIED, DIED, MADE)
+    assert asyncio.run(dispatch(replicas).answer(ASKED)) == MADE
+    assert replicas.asked == [ASKED] * 3
+
+
+def test_where_all_die_the_last_death_is_told():
+    with pytest.raises(ActorDiedError):
+        asyncio.run(dispatch(Replicas(*[DIED] * 50)).answer(ASKED))
+
+
+def pieces(*texts):
+    return [[{"event": "message", "index": 0, "text": text}] for text in texts]
+
+
+def test_a_message_goes_on_where_it_was():
+    begun = [[], *pieces("It", " is"), DIED]
+    again = [[], *pieces("I", "t is a", " b."), MADE]
+    told = streamed(Replicas(begun, again))
+    said = [event["text"] for one in told[:-1] for event in one if event["event"] == "message"]
+    assert "".join(said) == "It is a b."
+    assert [{"event": "restarted"}] in told
+    assert told[-1] == MADE
+
+
+def test_a_message_that_another_draws_otherwise_is_an_error():
+    with pytest.raises(RuntimeError, match="another message"):
+        streamed(Replicas([[], *pieces("It"), DIED], [[], *pieces("He"), MADE]))
+
+
+def test_what_a_replica_refuses_is_raised():
+    refusal = RequestError(409, "no", "scaling.threshold", "not_calibrated")
+    for run in (lambda one: asyncio.run(dispatch(Replicas(one)).answer(ASKED)),
+                lambda one: streamed(Replicas([one]))):  # fmt: skip
+        with pytest.raises(RequestError) as told:
+            run(refusal)
+        assert told.value == refusal
+
+
+def test_a_full_queue_and_a_deadline_without_a_replica():
+    for told, deadline, status in ((BackPressureError(1, 1), None, 429), (None, -1.99, 408)):
+        whole, stream = Replicas(told), Replicas([told] if told else [])
+        with pytest.raises(RequestError) as refusal:
+            asyncio.run(dispatch(whole, deadline).answer(ASKED))
+        assert refusal.value.status == status
+        assert whole.cancelled == 1
+        with pytest.raises(RequestError) as refusal:
+            streamed(stream, deadline)
+        assert refusal.value.status == status
+        assert stream.cancelled == 1
+
+
+def test_who_goes_away_cancels_what_is_under_way():
+    async def leave(replicas, whole):
+        if whole:
+            task = asyncio.ensure_future(dispatch(replicas).answer(ASKED))
+        else:
+            stream = dispatch(replicas).tell(ASKED)
+            await anext(stream)
+            task = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        if not whole:
+            await stream.aclose()
+
+    for replicas, whole in ((Replicas(None), True), (Replicas([[]]), False)):
+        asyncio.run(leave(replicas, whole))
+        assert replicas.cancelled >= 1
+    closed = Replicas([[], [], []])
+
+    async def close():
+        stream = dispatch(closed).tell(ASKED)
+        await anext(stream)
+        await stream.aclose()
+
+    asyncio.run(close())
+    assert closed.cancelled == 1
