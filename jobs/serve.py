@@ -96,6 +96,7 @@ def served(config: Config, base: bool) -> "Served":
     """
     from pipelines import pipeline
     from pipelines.running import cluster
+    from pipelines.serving.reliability import reliability
     from pipelines.serving.served import base_model, calibrated_model
     from pipelines.storage import models
     from pipelines.storage.schemas import MODELS
@@ -114,7 +115,11 @@ def served(config: Config, base: bool) -> "Served":
     models.check(chosen.source)
     report = planned.get("report")
     names = [name for name in chosen.names if name in MODELS]
-    return replace(chosen, curves={name: _curves(report, name) for name in names})
+    curves = {name: _curves(report, name) for name in names}
+    if report is None or report.state != "done":
+        return replace(chosen, curves=curves)
+    found = {name: reliability(report.location, name) for name in names}
+    return replace(chosen, curves=curves, reliability=found)
 
 
 def _curves(report: dag.Planned | None, model: str) -> "dict[str, Curve]":

@@ -44,7 +44,7 @@ class QuerySampler:
     """Draws samples of one query; sample i is the same whenever and wherever it is drawn.
 
     kind: None where each text is its own answer. live: whether counters and what hears are told of
-    each token as it comes (protocol.py). counters: what they cost so far, which the engine counts.
+    each token as it comes (protocol.py). What they cost, the engine counts.
     """
 
     engine: Engine
@@ -55,7 +55,7 @@ class QuerySampler:
     kind: Kind | None
     choices: Sequence[str] | None = None
     live: bool = False
-    counters: Counters = field(default_factory=Counters)
+    _spent: dict[int, Counters] = field(default_factory=dict)
     _scores: dict[tuple[int, ...], "asyncio.Task[Scored]"] = field(default_factory=dict)
     _classes: Classes = field(default_factory=Classes)
 
@@ -67,9 +67,8 @@ class QuerySampler:
         heard: is told its text as it comes.
         """
         key = request_key(self.seed, self.query_id, index)
-        draw = await self.engine.draw(
-            self.prompt_ids, key, self.drawing, self.counters, heard, self.live
-        )
+        spent = self._spent[index] = Counters()
+        draw = await self.engine.draw(self.prompt_ids, key, self.drawing, spent, heard, self.live)
         generated = draw.generated
         p_true = mass = math.nan
         if scored:
@@ -78,6 +77,16 @@ class QuerySampler:
         else:
             draw.release()
         return Sample(index, generated, self._answer(generated), p_true, mass)
+
+    @property
+    def counters(self) -> Counters:
+        """What all samples cost so far."""
+        spent = [asdict(one) for one in self._spent.values()]
+        return Counters(**{name: sum(one[name] for one in spent) for name in asdict(Counters())})
+
+    def generated(self, index: int) -> int:
+        """Tokens of sample `index` so far."""
+        return self._spent[index].generated_tokens
 
     async def classed(self, sample: Sample) -> Sample:
         """A sample whose answer stands for its class; to be asked for in the order of samples.

@@ -83,16 +83,15 @@ async def decide(
     tasks: list[asyncio.Task[Sample]] = []
     used: list[Sample] = []
     reason: Reason
-    started = 0
+    started: list[int] = []
 
     def telling(index: int, what: str, more: object = None) -> None:
         if tell is not None:
             tell(index, what, more)
 
     async def sample(index: int) -> Sample:
-        nonlocal started
         async with room:
-            started += 1
+            started.append(index)
             telling(index, "started")
             heard = partial(telling, index, "text") if tell is not None else None
             drawn = await sampler.sample(index, family.needs_confidence, heard)
@@ -124,14 +123,18 @@ async def decide(
             if drawn.index not in seen:
                 await take(drawn)
     finally:
-        finished = len(_finished(tasks))
         for task in tasks:
             task.cancel()
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
         finally:  # also where a caller goes away meanwhile
             await sampler.abort()
-    return Decision(tally.answer(), used, reason, started, finished, family.needs_confidence)
+    done = {one.index for one in _finished(tasks)}
+    for index in started:
+        if index not in done:
+            telling(index, "aborted", sampler.generated(index))
+    answer, scored = tally.answer(), family.needs_confidence
+    return Decision(answer, used, reason, len(started), len(done), scored)
 
 
 def _finished(tasks: Sequence[asyncio.Task[Sample]]) -> list[Sample]:

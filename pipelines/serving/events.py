@@ -1,9 +1,9 @@
 """What happens to a request's samples, on its way from the replica that draws them.
 
 An event has its name and its sample's index: `started`; `text`, a piece as it is drawn; `finished`,
-with answer, p_true and tokens; `used`, which is when the policy saw it. Pieces of the text of a
-message that is one sample's alone are `message` instead. `restarted` says that what was told is
-void, for another replica begins anew.
+with answer, p_true and tokens; `used`, which is when the policy saw it; `aborted`, with the tokens
+that it had. Pieces of the text of a message that is one sample's alone are `message` instead.
+`restarted` says that what was told is void, for another replica begins anew.
 """
 
 import asyncio
@@ -53,6 +53,8 @@ class Events:
         event = {"event": what, "index": index}
         if isinstance(more, str):
             return event | {"event": self._text, "text": more}
+        if isinstance(more, int):
+            return event | {"tokens": more}
         if isinstance(more, Sample):
             p_true = None if more.p_true != more.p_true else more.p_true  # NaN: it is not scored
             tokens = more.generated.num_tokens

@@ -21,7 +21,8 @@ from starlette.exceptions import HTTPException
 
 from pipelines.config import Config
 from pipelines.config.serving import PRESETS
-from pipelines.serving import keys
+from pipelines.serving import keys, page
+from pipelines.serving.about import About, about
 from pipelines.serving.answerer import Asked
 from pipelines.serving.body_limit import BodyLimit
 from pipelines.serving.chat import ChatRequest
@@ -53,6 +54,7 @@ api = FastAPI(
     },
 )
 api.add_middleware(BodyLimit)
+api.include_router(page.router)
 
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -76,6 +78,7 @@ class Ingress:
         self._gate = Gate(config.serve)
         self._dispatch = Dispatch(engines, self._gate.full, config.serve.deadline)
         self._started = int(time.time())
+        self._about = about(config, served, bool(digests))
 
     @api.post("/v1/chat/completions", response_model=ChatCompletion, responses=_ANSWERS)
     async def chat(self, request: ChatRequest, bearer: Bearer) -> Any:
@@ -92,6 +95,11 @@ class Ingress:
         names = [f"{name}{end}" for name in self._served.names for end in ends]
         about = {"object": "model", "created": self._started, "owned_by": "selfcal"}
         return {"object": "list", "data": [{"id": name, **about} for name in names]}
+
+    @api.get("/about")
+    async def about(self) -> About:
+        """What a client can choose from, and what was measured of it."""
+        return self._about
 
     @api.get("/health")
     async def health(self) -> dict[str, str]:

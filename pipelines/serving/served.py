@@ -5,19 +5,22 @@ from dataclasses import dataclass, field
 
 from pipelines.config import Config
 from pipelines.serving.calibration import Curve
+from pipelines.serving.reliability import Reliability
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import ADAPTER_DIR, BASE, CALIBRATED, MODEL_DIR
 
 
 @dataclass(frozen=True)
 class Served:
-    """name: of the model at `source`. adapters: sources by name, each on that model. curves: what
-    was measured, by name and policy, for requests that name no threshold."""
+    """name: of the model at `source`. adapters: sources by name, each on that model. What was
+    measured, by name: curves, by policy, for requests that name no threshold; reliability, by data
+    set."""
 
     name: str
     source: str
     adapters: Mapping[str, str] = field(default_factory=dict)
     curves: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
+    reliability: Mapping[str, Mapping[str, Reliability]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:

@@ -4,7 +4,7 @@ from pipelines import pipeline
 from pipelines.config import Config
 from pipelines.running import dag
 from pipelines.storage.location import MANIFEST, Location
-from pipelines.storage.schemas import CALIBRATION_FILE
+from pipelines.storage.schemas import CALIBRATION_FILE, METRICS_FILE
 
 
 def finish(config: Config, *names: str) -> dict[str, Location]:
@@ -18,11 +18,12 @@ def finish(config: Config, *names: str) -> dict[str, Location]:
 
 
 def finish_report(config: Config, base: dict, calibrated: dict) -> Location:
-    """A report with thresholds of the policies, and nothing else."""
+    """A report with thresholds of the policies, and no more measured."""
     (place,) = finish(config, "report").values()
     models = {
         model: {policy: {"threshold": one, "curve": []} for policy, one in chosen.items()}
         for model, chosen in (("base", base), ("calibrated", calibrated))
     }
     (place / CALIBRATION_FILE).write_json({"model": models, "fallback": "weighted", "budget": 16})
+    (place / METRICS_FILE).write_json({"datasets": {}})
     return place

@@ -1,0 +1,60 @@
+"""What a client can choose from here, and what was measured of it: `/about`, which the page reads."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from pipelines.config import Config
+from pipelines.config.serving import DEFAULT, PRESETS, Choice
+from pipelines.method.policies import POLICIES
+from pipelines.serving.calibration import Curve
+from pipelines.serving.reliability import Reliability
+from pipelines.serving.served import Served
+
+
+class PolicyAbout(BaseModel):
+    threshold: Literal["none", "confidence", "share", "window"] = Field(description="what it is of")
+    needs_confidence: bool = Field(description="whether samples are scored for it")
+
+
+class ModelAbout(BaseModel):
+    """Both by what was measured, which is nothing where the run has no report."""
+
+    curves: Mapping[str, Curve] = Field(description="by policy, on the calibration queries")
+    reliability: Mapping[str, Reliability] = Field(description="by data set, on the test queries")
+
+
+class About(BaseModel):
+    default_model: str
+    models: dict[str, ModelAbout]
+    presets: Mapping[str, Choice] = Field(description="by what follows a model's name and a colon")
+    defaults: Choice = Field(description="of a request that chooses nothing")
+    max_budget: int
+    max_tokens: int = Field(description="of a sample, where a request names none")
+    policies: dict[str, PolicyAbout]
+    needs_key: bool
+
+
+def about(config: Config, served: Served, needs_key: bool) -> About:
+    chosen = config.serve.scaling.over(DEFAULT)
+    most = config.serve.max_budget
+    budget = min(chosen.budget or config.evaluate.num_samples, most)
+    return About(
+        default_model=served.default,
+        models={
+            name: ModelAbout(
+                curves=served.curves.get(name, {}), reliability=served.reliability.get(name, {})
+            )
+            for name in served.names
+        },
+        presets=PRESETS,
+        defaults=chosen.model_copy(update={"budget": budget}),
+        max_budget=most,
+        max_tokens=config.answering.max_tokens,
+        policies={
+            name: PolicyAbout(threshold=one.threshold, needs_confidence=one.needs_confidence)
+            for name, one in POLICIES.items()
+        },
+        needs_key=needs_key,
+    )
