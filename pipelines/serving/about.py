@@ -1,4 +1,4 @@
-"""What a client can choose from here, and what was measured of it: `/about`, which the page reads."""
+"""What a client can choose from here, and what was measured of it: `/about`, for the page."""
 
 from collections.abc import Mapping
 from typing import Literal

@@ -39,12 +39,12 @@ def test_each_model_is_served_with_its_thresholds(config, capsys):
     export = finish(made, "export")["export"]
     finish_report(made, {"early_stopping": 0.6, "best_of_n": None}, {"early_stopping": 0.31})
     chosen = served(made, base=False)
-    assert replace(chosen, curves={}) == Served("calibrated", f"{export.uri}/model")
+    assert replace(chosen, curves={}, reliability={}) == Served("calibrated", f"{export.uri}/model")
     assert thresholds(chosen) == {"calibrated": {"early_stopping": 0.31}}
     line = "Thresholds of the calibrated model, where a request names none: early_stopping 0.31\n"
     assert capsys.readouterr().out == line
     chosen = served(made, base=True)
-    assert replace(chosen, curves={}) == Served("base", "builtin:smollm2-135m")
+    assert replace(chosen, curves={}, reliability={}) == Served("base", "builtin:smollm2-135m")
     assert thresholds(chosen) == {"base": {"early_stopping": 0.6}}
 
 
@@ -54,7 +54,8 @@ def test_an_engine_with_adapters_has_the_thresholds_of_both_models(config):
     finish_report(made, {"early_stopping": 0.6}, {"early_stopping": 0.31})
     chosen = served(made, base=False)
     adapters = {"calibrated": f"{export.uri}/adapter"}
-    assert replace(chosen, curves={}) == Served("base", "builtin:smollm2-135m", adapters)
+    unmeasured = replace(chosen, curves={}, reliability={})
+    assert unmeasured == Served("base", "builtin:smollm2-135m", adapters)
     assert thresholds(chosen) == {
         "base": {"early_stopping": 0.6}, "calibrated": {"early_stopping": 0.31},
     }  # fmt: skip

@@ -84,6 +84,18 @@ def test_siblings_end_with_the_decision_and_are_counted():
     assert spent.generated_tokens > found.used[0].generated.num_tokens  # what they had made
 
 
+def test_what_each_aborted_sample_had_drawn_is_told():
+    told = {}
+    found, spent = decided(
+        engine(),
+        plan("early_stopping", schedule="all"),
+        tell=lambda index, what, more: told.setdefault(what, {}).update({index: more}),
+    )
+    assert len(told["aborted"]) == found.started - found.finished > 0
+    finished = sum(one.generated.num_tokens for one in told["finished"].values())
+    assert sum(told["aborted"].values()) == spent.generated_tokens - finished > 0
+
+
 def test_by_arrival_samples_decide_as_they_end():
     """Delays follow from keys, so they end in another order than they began."""
     ended = []

@@ -52,7 +52,7 @@ def test_events_come_as_they_are_told_and_pieces_of_a_text_together():
     told = batches(
         [(0, "started", None), (1, "started", None)],
         [(0, "text", "It"), (0, "text", " is"), (1, "text", "A"), (0, "text", " b.")],
-        [(0, "finished", USED[2])],
+        [(0, "finished", USED[2]), (1, "aborted", 5)],
     )
     assert told == [
         [{"event": "started", "index": 0}, {"event": "started", "index": 1}],
@@ -61,7 +61,10 @@ def test_events_come_as_they_are_told_and_pieces_of_a_text_together():
             {"event": "text", "index": 1, "text": "A"},
             {"event": "text", "index": 0, "text": " b."},
         ],
-        [{"event": "finished", "index": 0, "answer": "b", "p_true": 0.6, "tokens": 4}],
+        [
+            {"event": "finished", "index": 0, "answer": "b", "p_true": 0.6, "tokens": 4},
+            {"event": "aborted", "index": 1, "tokens": 5},
+        ],
     ]
     assert batches() == []
     assert batches([(0, "text", "a")], [(0, "text", "b")], one=True) == [

@@ -6,7 +6,10 @@ python -m pipelines.serving.page.record URL --question QUESTION [--scaling JSON]
 URL is where the page is. What is in the repository was recorded on the quickstart's run:
 
     python -m jobs.serve --config jobs/configs/quickstart.yaml
-    python -m pipelines.serving.page.record http://127.0.0.1:8000/ --question QUESTION ...
+    python -m pipelines.serving.page.record http://127.0.0.1:8000/ \\
+        --question "What is 30 / 10? Answer with just the number." \\
+        --scaling '{"policy": "asc_conf", "threshold": 0.7, "budget": 16, "schedule": "waves",
+                    "kind": "number"}'
 """
 
 import argparse

@@ -26,6 +26,7 @@ class Lanes {
     write(state, stateOf(lane));
     write(text, lane.text);
     write(answer, answerOf(lane, run));
+    answer.classList.toggle("none", lane.answer === null);
     const known = `${lane.confidence} ${run.asked.threshold}`;
     if (bars.dataset.known !== known) {
       bars.dataset.known = known;

@@ -76,7 +76,7 @@ function because(run) {
   if (of === "window") return `${threshold} answers in a row were equal.`;
   if (BY_SHARE.includes(policy)) {
     const [leader] = run.votes;
-    return `“${leader.answer}” had ${share(leader.share)} of ${policy === "asc" ? "the votes" : "P(True)"}, at a threshold of ${share(threshold)}.`;
+    return `“${leader.answer}” had ${share(leader.share)} of ${policy === "asc" ? "the votes" : "all P(True)"}, at a threshold of ${share(threshold)}.`;
   }
   return `one answer of ${Object.keys(votes).length} led far enough for ${policy}.`;
 }

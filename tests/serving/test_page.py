@@ -1,0 +1,174 @@
+"""The page in headless Chromium, by what a person sees: from disk, and asking a real service."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from finished import finish_report
+from object_store import free_port
+
+from pipelines.config import load
+from pipelines.serving.page import FOLDER
+
+pytestmark = pytest.mark.process
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
+WIDE, NARROW = {"width": 1200, "height": 900}, {"width": 360, "height": 800}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"there is no {CHROMIUM}")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser):
+    """Fails with what the page's own scripts fail at."""
+    opened = browser.new_page(viewport=WIDE)
+    opened.set_default_timeout(60_000)
+    wrong = []
+    opened.on("pageerror", lambda error: wrong.append(error))
+    yield opened
+    opened.close()
+    assert not wrong
+
+
+@pytest.fixture(scope="module")
+def url(browser, tiny, ray_cluster, tmp_path_factory):
+    """A service under a prefix, whose report has thresholds and no reliability."""
+    from ray import serve
+
+    from jobs.serve import app
+
+    directory, port = tmp_path_factory.mktemp("page"), free_port()
+    made = {
+        "root": str(directory / "root"),
+        "model": {"source": str(tiny)},
+        "data": {"train": [{"name": "capitals"}], "eval": [{"name": "elements"}]},
+        "engine": {
+            "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
+            "enforce_eager": True,
+        },
+        "evaluate": {"num_samples": 8, "sampling": {"max_tokens": 150}},
+        "serve": {"port": port, "max_budget": 64, "scaling": {"kind": "text"}},
+    }  # fmt: skip
+    file = directory / "config.yaml"
+    file.write_text(yaml.safe_dump(made))
+    finish_report(load(str(file), []), {"early_stopping": 0.0}, {})
+    serve.start(http_options={"port": port})
+    started = app({"config": str(file), "base": True, "without_keys": True})
+    serve.run(started, name="page", route_prefix="/page")
+    yield f"http://127.0.0.1:{port}/page"
+    serve.shutdown()
+
+
+def status(page):
+    return page.get_by_role("region", name="Answer").get_by_role("status")
+
+
+def lanes(page):
+    return page.get_by_role("region", name="Samples").get_by_role("listitem")
+
+
+def scrolls_sideways(page):
+    return page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW])
+def test_a_recorded_run_plays_from_disk_by_keyboard_alone(page, viewport):
+    page.set_viewport_size(viewport)
+    page.goto((FOLDER / "index.html").as_uri())
+    assert "without a server" in page.get_by_role("banner").inner_text()
+    assert page.get_by_role("button", name="Ask").is_disabled()
+    assert not scrolls_sideways(page)
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "Play a recorded run":
+            break
+    page.keyboard.press("Enter")
+    status(page).get_by_text("Stopped after").wait_for()
+    assert "2 samples under way were aborted" in status(page).inner_text()
+    said = [one.inner_text() for one in lanes(page).all()]
+    assert len(said) == 7
+    assert sum("aborted" in one and "wasted" in one for one in said) == 2
+    assert "settled it" in said[4]
+    assert "0.51" in said[4]
+    votes = page.get_by_role("table", name="Votes by answer")
+    first = votes.get_by_role("row").nth(1)
+    assert first.get_by_role("rowheader").inner_text() == "3"
+    assert [one.inner_text() for one in first.get_by_role("cell").all()] == ["2", "", "0.77"]
+    receipt = page.get_by_role("table", name="Tokens computed").inner_text()
+    assert "one sample" in receipt
+    assert "all 16 samples" in receipt
+    assert page.get_by_role("img", name="Reliability").is_visible()
+    assert page.get_by_role("table", name="Reliability by confidence").is_visible()
+    assert not scrolls_sideways(page)
+
+
+def test_all_that_can_be_used_has_a_name(page):
+    page.goto((FOLDER / "index.html").as_uri())
+    page.get_by_role("button", name="Play a recorded run").click()
+    status(page).get_by_text("Stopped after").wait_for()
+    for name in ("Model", "Policy", "Schedule", "Answer kind", "Test queries"):
+        assert page.get_by_role("combobox", name=name).count() == 1
+    for name in ("Question", "Threshold", "Budget", "Seed"):
+        assert page.get_by_role("textbox", name=name).count() == 1
+    assert page.get_by_label("API key").get_attribute("type") == "password"
+    names = ["Samples", "Answer", "Reliability of the served model", "The same request"]
+    for name in names:
+        assert page.get_by_role("region", name=name, exact=name == "Answer").count() >= 1
+    assert page.get_by_role("main").count() == page.get_by_role("banner").count() == 1
+    assert page.get_by_role("heading", level=1).inner_text() == "Self-calibrated answers"
+
+
+def test_a_question_is_asked_and_the_same_request_is_code(page, url):
+    page.goto(url)  # without a slash, too
+    assert "base at " in page.get_by_role("banner").inner_text()
+    assert page.get_by_text("Nothing was measured of the model base").is_visible()
+    page.get_by_label("Question").fill("Name a 'colour'.")
+    page.get_by_label("Policy").select_option("best_of_n")
+    page.get_by_label("Budget").fill("4")
+    page.get_by_label("Seed").fill("3")
+    code = page.get_by_role("region", name="The same request")
+    assert f"curl {url}/v1/chat/completions" in code.inner_text()
+    assert f'base_url="{url}/v1"' in code.inner_text()
+    compile(code.get_by_role("region", name="Python").inner_text(), "shown", "exec")
+    page.get_by_role("button", name="Ask").click()
+    status(page).get_by_text("The budget is spent").wait_for()
+    assert lanes(page).count() == 4
+    assert all("used" in one.inner_text() for one in lanes(page).all())
+    assert page.get_by_role("table", name="Tokens computed").is_visible()
+
+
+def test_what_the_service_refuses_is_one_sentence(page, url):
+    page.goto(f"{url}/")
+    page.get_by_label("Budget").fill("65")
+    page.get_by_role("button", name="Ask").click()
+    page.get_by_role("alert").get_by_text("scaling.budget").wait_for()
+    said = page.get_by_role("alert").inner_text()
+    assert "(400)" in said
+    assert "over this server's limit, 64" in said
+    assert "\n" not in said
+    assert page.get_by_role("button", name="Ask").is_enabled()
+
+
+def test_stop_ends_what_is_under_way(page, url):
+    page.goto(f"{url}/")
+    page.get_by_label("Policy").select_option("best_of_n")
+    page.get_by_label("Budget").fill("64")
+    page.get_by_label("Schedule").select_option("one by one")
+    page.get_by_role("button", name="Ask").click()
+    lanes(page).nth(1).wait_for()
+    page.get_by_role("button", name="Stop").click()
+    status(page).get_by_text("You stopped it").wait_for()
+    assert page.get_by_role("button", name="Ask").is_enabled()
