@@ -55,6 +55,7 @@ def url(browser, tiny, ray_cluster, tmp_path_factory):
         "root": str(directory / "root"),
         "model": {"source": str(tiny)},
         "data": {"train": [{"name": "capitals"}], "eval": [{"name": "elements"}]},
+        "sampling": {"max_tokens": 9},
         "engine": {
             "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
             "enforce_eager": True,
