@@ -31,9 +31,10 @@ def reliability(report: Location, model: str) -> dict[str, Reliability]:
         found = _Metrics.model_validate_json(file.read_text()).datasets
         return {title: models[model] for title, models in found.items()}
     except (FileNotFoundError, KeyError, ValueError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {}
-        where = ".".join(map(str, first.get("loc", ())))
-        reason = ": ".join(filter(None, [where, first.get("msg", str(error))]))
+        reason = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
         raise ValueError(
             f"{file.uri}: no reliability can be read ({reason}); delete {report.uri} and run "
             "`python -m jobs.run` with this config again"
