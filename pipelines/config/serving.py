@@ -27,7 +27,8 @@ class Choice(Section):
     order: Literal["index", "arrival"] | None = None  # in which samples decide; index, by default
     # of early stopping, where no sample was sure; weighted, or best without a kind, by default
     fallback: Fallback | None = None
-    kind: Kind | Literal["none"] | None = None  # of answers, to compare them; none: each text is its own
+    # of answers, to compare them; none: each text is its own
+    kind: Kind | Literal["none"] | None = None
 
     @field_validator("policy")
     @classmethod
