@@ -12,11 +12,10 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from pipelines.serving.answerer import Asked
 from pipelines.serving.errors import RequestError
 from pipelines.serving.events import RESTARTED, Event
 from pipelines.serving.reply import Outcome
-from pipelines.serving.stream import Told
+from pipelines.serving.wire import Asked, Told
 
 T = TypeVar("T")
 _TRIES = 5  # of a request whose replicas die

@@ -4,17 +4,18 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from decided import answered
+from decided import PLAN, answered
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError
 
-from pipelines.serving.answerer import Asked
+from pipelines.serving.completion import RawPrompt
 from pipelines.serving.dispatch import Dispatch
 from pipelines.serving.errors import RequestError
 from pipelines.serving.reply import outcome
+from pipelines.serving.wire import Asked
 
 MADE = outcome(answered(), [], details=False)
-ASKED = Asked(SimpleNamespace(), seed=1, came=0.0)
+ASKED = Asked("m", PLAN, RawPrompt("a b"), False, [], False, came=0.0)
 DIED = ActorDiedError()
 
 
