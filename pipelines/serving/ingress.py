@@ -37,7 +37,7 @@ from pipelines.serving.errors import (
     unread,
 )
 from pipelines.serving.form import ChatCompletion, ChatForm, Form, TextCompletion, TextForm
-from pipelines.serving.gate import Gate
+from pipelines.serving.gate import Gate, full
 from pipelines.serving.request import Request
 from pipelines.serving.scrape import scrape
 from pipelines.serving.served import Served
@@ -73,7 +73,7 @@ class Ingress:
     ):
         self._served, self._digests, self._engines = served, digests, engines
         self.max_body = int(config.serve.max_body_mib * 2**20)  # for BodyLimit
-        self._gate = Gate(config.serve)
+        self._gate = Gate(config.serve, config.engine.count * full(config))
         self._dispatch = Dispatch(engines, self._gate.full, config.serve.deadline)
         self._started = int(time.time())
 
