@@ -1,7 +1,6 @@
 """Which requests come in, and what is told to those that may not."""
 
 import asyncio
-import itertools
 from contextlib import ExitStack
 
 import pytest
@@ -18,13 +17,19 @@ class Clock:
         return self.now
 
 
-def refused(gate, owner="a"):
-    """None where a request may come in; it leaves at once."""
+def entered(gate, inside, owner="a"):
+    """None where a request may come in; it leaves with `inside`."""
     try:
-        with gate.entered(owner):
-            return None
+        inside.enter_context(gate.entered(owner))
     except RequestError as error:
         return error
+    return None
+
+
+def refused(gate, owner="a"):
+    """The same of one that leaves at once."""
+    with ExitStack() as inside:
+        return entered(gate, inside, owner)
 
 
 def test_a_key_has_so_many_at_once_and_another_its_own():
@@ -49,15 +54,13 @@ def test_one_that_failed_leaves_too():
 def batch(gate, clock, each):
     """As many as come in, at once, each of so many seconds; how many these were."""
     with ExitStack() as inside:
-        for came_in in itertools.count():
-            try:
-                inside.enter_context(gate.entered("a"))
-            except RequestError as told:
-                assert (told.status, told.code) == (429, "overloaded")
-                assert told.retry_after >= 1
+        for came_in in range(100):
+            if (told := entered(gate, inside)) is not None:
                 break
+        assert (told.status, told.code) == (429, "overloaded")
+        assert told.retry_after >= 1
         clock.now += each
-    return came_in
+        return came_in
 
 
 def test_as_many_come_in_as_end_in_time():
@@ -89,9 +92,7 @@ def test_what_is_refused_or_left_opens_no_gate():
     clock = Clock()
     gate = Gate(ServeConfig(deadline=10.0), 2, clock)
     for _ in range(50):
-        with pytest.raises(KeyError), ExitStack() as inside:
-            for _ in range(2):
-                inside.enter_context(gate.entered("a"))
+        with pytest.raises(KeyError), gate.entered("a"), gate.entered("a"):
             raise KeyError
     assert batch(gate, clock, 1.0) == 2
 
