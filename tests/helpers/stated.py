@@ -2,6 +2,7 @@
 
 import os
 
+from pipelines.engine.protocol import Counters, Drawing
 from pipelines.serving.answerer import Answerer
 
 
@@ -18,10 +19,12 @@ class Stated(Answerer.func_or_class):
 
     async def stated(self) -> tuple[int, list[float]]:
         """The process, and its engine's running requests, waiting ones and KV cache use, told in
-        the steps of one more draw."""
+        the steps of one more draw and its score."""
         from vllm.v1.metrics.reader import get_metrics_snapshot
 
-        await self.ready()
+        drawing = Drawing(1, 0.0, "fixed", 1.0, 0.0, "none")
+        ids = self._engine.prompts.sampling_ids("Hello.")
+        await (await self._engine.draw(ids, 0, drawing, Counters())).score()
         told = {one.name: one.value for one in get_metrics_snapshot() if hasattr(one, "value")}
         names = ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")
         return os.getpid(), [told[f"vllm:{name}"] for name in names]

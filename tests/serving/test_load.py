@@ -11,7 +11,7 @@ import psutil
 import pytest
 import schemathesis
 from asking import ask, ask_all, client, percentile, request
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, seed, settings
 from object_store import free_port
 from processes import command_line, descendants
 from schemathesis.checks import not_a_server_error
@@ -193,7 +193,7 @@ def test_what_clients_leave_behind_ends(replicas):
                 for _ in range(2):
                     lot = (leave(made, request(number, **LONG)) for number in range(20))
                     await asyncio.gather(*lot)
-                    once(lambda: replicas.idle(2), seconds=30)
+                    await asyncio.to_thread(once, lambda: replicas.idle(2), 30)
 
     asyncio.run(storm())
     told = replicas.ask([request(number) for number in range(AT_ONCE)], AT_ONCE)
@@ -239,9 +239,8 @@ def test_a_replica_that_leaves_finishes_what_it_has(redeployed, undisturbed):
     print("meanwhile:", collections.Counter(one.status for one in meanwhile))
     for number, one in enumerate(meanwhile):
         # The new one has a deadline, and its engine starts.
-        assert one.status in (200, 408, 429)
-        if one.status == 200:
-            assert one.said == undisturbed[number % len(QUESTIONS)]
+        late = one.status == 408 or '"code": "deadline"' in one.said
+        assert late or one.said == undisturbed[number % len(QUESTIONS)]
 
 
 def test_the_number_of_replicas_changes_no_answer(replicas, redeployed, undisturbed):
@@ -285,21 +284,21 @@ def test_ten_times_what_it_can_do(replicas, redeployed):
     once(lambda: replicas.idle(1), seconds=30)
 
 
-schema = schemathesis.pytest.from_fixture("described")
+def test_the_schema_is_true_of_whatever_is_sent(replicas, redeployed):
+    schema = schemathesis.openapi.from_url(f"{replicas.url}/openapi.json")
+    for found in schema.get_all_operations():
+        operation = found.ok()
 
+        @given(operation.as_strategy())
+        @settings(max_examples=20, database=None, suppress_health_check=list(HealthCheck))
+        def is_true(case):
+            case.call_and_validate(
+                headers={"authorization": f"Bearer {KEY}"},
+                checks=[
+                    not_a_server_error, checks.status_code_conformance,
+                    checks.content_type_conformance, checks.response_schema_conformance,
+                    checks.response_headers_conformance,
+                ],
+            )  # fmt: skip
 
-@pytest.fixture
-def described(replicas, redeployed):
-    return schemathesis.openapi.from_url(f"{replicas.url}/openapi.json")
-
-
-@schema.parametrize()
-@settings(max_examples=12, suppress_health_check=list(HealthCheck), derandomize=True)
-def test_the_schema_is_true(case):
-    case.call_and_validate(
-        headers={"authorization": f"Bearer {KEY}"},
-        checks=[
-            not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,
-            checks.response_schema_conformance, checks.response_headers_conformance,
-        ],
-    )  # fmt: skip
+        seed(0)(is_true)()
