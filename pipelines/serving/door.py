@@ -4,11 +4,13 @@ from contextlib import nullcontext
 from typing import Any
 
 from ray import serve
+from ray.exceptions import TaskCancelledError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from pipelines.serving import keys
 from pipelines.serving.errors import RequestError, refused
+from pipelines.serving.gate import Visit
 
 _WITH_KEYS = ("/v1/", "/about")  # of paths; probes, pages and the schema are for all
 
@@ -29,11 +31,10 @@ class Door:
         own: Any = serve.get_replica_context().servable_object
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         try:
-            wanted = own.digests if path.startswith(_WITH_KEYS) else ()
-            owner = keys.owner(wanted, _key(scope))
+            owner = keys.owner(own.digests if path.startswith(_WITH_KEYS) else (), _key(scope))
             asks = scope["method"] == "POST" and path.startswith("/v1/")
-            with own.gate.entered(owner) if asks else nullcontext():
-                await self._app(scope, _limited(receive, own.max_body), send)
+            with own.gate.entered(owner) if asks else nullcontext(Visit()) as visit:
+                await self._app(scope, _limited(receive, own.max_body), _watched(send, visit))
         except RequestError as refusal:  # by the two above: others are told inside
             response = await refused(None, refusal)
             await response(scope, receive, send)
@@ -50,7 +51,10 @@ def _limited(receive: Any, most: int) -> Any:
 
     async def limited() -> Any:
         nonlocal read
-        message = await receive()
+        try:
+            message = await receive()
+        except TaskCancelledError:  # how Serve says that a client is gone
+            return {"type": "http.disconnect"}
         read += len(message.get("body", b""))
         if read > most:
             line = f"the request's body is over {most} bytes (serve.max_body_mib)"
@@ -58,3 +62,16 @@ def _limited(receive: Any, most: int) -> Any:
         return message
 
     return limited
+
+
+def _watched(send: Any, visit: Visit) -> Any:
+    status = 0
+
+    async def watched(message: Any) -> None:
+        nonlocal status
+        status = message.get("status", status)
+        await send(message)
+        whole = message["type"] == "http.response.body" and not message.get("more_body")
+        visit.answered = status < 400 and whole
+
+    return watched

@@ -33,7 +33,7 @@ from pipelines.serving.errors import (
     unread,
 )
 from pipelines.serving.form import ChatCompletion, ChatForm, Form, TextCompletion, TextForm
-from pipelines.serving.gate import Gate
+from pipelines.serving.gate import Gate, full
 from pipelines.serving.prepare import prepare
 from pipelines.serving.readiness import Readiness
 from pipelines.serving.request import Request
@@ -69,7 +69,8 @@ class Ingress:
         self, config: Config, served: Served, digests: tuple[bytes, ...], engines: DeploymentHandle
     ):
         self._config, self._served = config, served
-        self.digests, self.gate = digests, Gate(config.serve)  # all three for the door
+        self.digests = digests  # all three for the door
+        self.gate = Gate(config.serve, config.engine.count * full(config))
         self.max_body = int(config.serve.max_body_mib * 2**20)
         self._dispatch = Dispatch(engines, self.gate.full, config.serve.deadline)
         self._readiness, self._scrape = Readiness(engines), Scrape()

@@ -14,11 +14,13 @@ from pipelines.running import placement
 from pipelines.running.board import Board
 from pipelines.serving import keys
 from pipelines.serving.answerer import Answerer
+from pipelines.serving.gate import full
 from pipelines.serving.ingress import Ingress
 from pipelines.serving.served import Served
 
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
-_DRAINED = 600.0  # seconds that a replica which is about to leave has for those without a deadline
+_DRAINED = 600.0  # seconds that a replica which is about to leave has for its requests
+_SLACK = 5.0  # more of them, in which what a deadline ended is told
 
 
 def application(
@@ -32,12 +34,8 @@ def application(
     replicas: dict[str, Any] = {"num_replicas": engine.count}
     if engine.most > engine.count:
         bounds = {"min_replicas": engine.count, "max_replicas": engine.most}
-        # A replica is full with a batch of samples.
-        budget = config.serve.scaling.budget or config.evaluate.num_samples
-        full = max(1, engine.max_num_seqs // budget)
-        replicas = {"autoscaling_config": bounds | {"target_ongoing_requests": full}}
-    # Somewhat longer than a request may take.
-    leaving = {"graceful_shutdown_timeout_s": (config.serve.deadline or _DRAINED) + 10}
+        replicas = {"autoscaling_config": bounds | {"target_ongoing_requests": full(config)}}
+    leaving = {"graceful_shutdown_timeout_s": (config.serve.deadline or _DRAINED) + _SLACK}
     answerer = Answerer.options(  # type: ignore[attr-defined]
         **replicas,
         # A batching engine wants many requests at once; Serve's default is 5.
@@ -55,6 +53,7 @@ def application(
         num_replicas=1,
         max_ongoing_requests=2**31 - 1,  # it has limits of its own
         ray_actor_options={"num_cpus": 0},  # so that engines have all of a small machine
+        max_surge_percent=100,  # a new one is there before the old one finishes what it has
         **leaving,
         logging_config=_QUIET,
     )
