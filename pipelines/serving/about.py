@@ -33,10 +33,9 @@ class About(BaseModel):
     max_budget: int
     max_tokens: int = Field(description="of a sample, where a request names none")
     policies: dict[str, PolicyAbout]
-    needs_key: bool
 
 
-def about(config: Config, served: Served, needs_key: bool) -> About:
+def about(config: Config, served: Served) -> About:
     chosen = config.serve.scaling.over(DEFAULT)
     most = config.serve.max_budget
     budget = min(chosen.budget or config.evaluate.num_samples, most)
@@ -56,5 +55,4 @@ def about(config: Config, served: Served, needs_key: bool) -> About:
             name: PolicyAbout(threshold=one.threshold, needs_confidence=one.needs_confidence)
             for name, one in POLICIES.items()
         },
-        needs_key=needs_key,
     )

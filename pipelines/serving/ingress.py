@@ -19,13 +19,8 @@ from starlette.exceptions import HTTPException
 
 from pipelines.config import Config
 from pipelines.config.serving import PRESETS
-<<<<<<< HEAD
-from pipelines.serving import keys, page
+from pipelines.serving import page
 from pipelines.serving.about import About, about
-from pipelines.serving.answerer import Asked
-from pipelines.serving.body_limit import BodyLimit
-=======
->>>>>>> main
 from pipelines.serving.chat import ChatRequest
 from pipelines.serving.completion import CompletionRequest
 from pipelines.serving.dispatch import Dispatch
@@ -57,12 +52,8 @@ api = FastAPI(
         Exception: failed,
     },
 )
-<<<<<<< HEAD
-api.add_middleware(BodyLimit)
-api.include_router(page.router)
-=======
 api.add_middleware(Door)
->>>>>>> main
+api.include_router(page.router)
 
 _KEY = [Security(HTTPBearer(auto_error=False))]  # as the schema has it; door.py asks for it
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -87,7 +78,7 @@ class Ingress:
         self._dispatch = Dispatch(engines, self.gate.full, config.serve.deadline)
         self._readiness, self._scrape = Readiness(engines), Scrape()
         self._started = int(time.time())
-        self._about = about(config, served, bool(digests))
+        self._about = about(config, served)
 
     @api.post(
         "/v1/chat/completions",
@@ -111,7 +102,7 @@ class Ingress:
         about = {"object": "model", "created": self._started, "owned_by": "selfcal"}
         return {"object": "list", "data": [{"id": name, **about} for name in names]}
 
-    @api.get("/about")
+    @api.get("/about", responses={"4XX": {"model": ErrorBody}}, dependencies=_KEY)
     async def about(self) -> About:
         """What a client can choose from, and what was measured of it."""
         return self._about

@@ -33,9 +33,9 @@ def test_it_tells_the_defaults_and_what_was_measured(tmp_path):
     found = reliability(report(tmp_path, json.dumps(datasets)), "base")
     curve = Curve.model_validate({"threshold": 0.4, "curve": []})
     served = Served("base", "m", {"other": "a"}, {"base": {"asc": curve}}, {"base": found})
-    made = about(config(max_budget=9, scaling={"kind": "number"}), served, needs_key=True)
+    made = about(config(max_budget=9, scaling={"kind": "number"}), served)
     told = json.loads(made.model_dump_json(by_alias=True))
-    assert (told["default_model"], told["max_budget"], told["needs_key"]) == ("base", 9, True)
+    assert (told["default_model"], told["max_budget"]) == ("base", 9)
     assert told["defaults"]["budget"] == 9  # evaluate.num_samples is over the limit
     assert (told["defaults"]["policy"], told["defaults"]["kind"]) == ("early_stopping", "number")
     assert told["models"]["other"] == {"curves": {}, "reliability": {}}

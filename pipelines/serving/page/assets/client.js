@@ -3,23 +3,31 @@
 
 const address = (path) => new URL(path, document.baseURI).href;
 
-async function readAbout() {
-  const response = await fetch("about", { cache: "no-store" });
-  if (!response.ok) throw new Error(await refusal(response));
+async function readAbout(key) {
+  const response = await fetch("about", { cache: "no-store", headers: authorization(key) });
+  if (!response.ok) throw new Refusal(response.status, await refusal(response));
   return response.json();
 }
 
+class Refusal extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const authorization = (key) => (key ? { authorization: `Bearer ${key}` } : {});
+
 // Yields each chunk of a streamed completion; throws an Error with one sentence.
 async function* ask(body, key, signal) {
-  const headers = { "content-type": "application/json" };
-  if (key) headers.authorization = `Bearer ${key}`;
+  const headers = { "content-type": "application/json", ...authorization(key) };
   const response = await fetch("v1/chat/completions", {
     method: "POST",
     headers,
     body: JSON.stringify(body),
     signal,
   });
-  if (!response.ok) throw new Error(await refusal(response));
+  if (!response.ok) throw new Refusal(response.status, await refusal(response));
   for await (const data of serverSent(response.body)) {
     if (data === "[DONE]") return;
     const chunk = JSON.parse(data);

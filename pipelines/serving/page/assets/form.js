@@ -9,9 +9,6 @@ function fillForm(about) {
   const models = Object.keys(about.models).flatMap((name) => presets.map((end) => name + end));
   fill("model", Object.fromEntries(models.map((one) => [one, one])), about.default_model);
   fillDefaults(about);
-  byId("key").disabled = !about.needs_key;
-  byId("key").placeholder = about.needs_key ? "this server wants one" : "none is needed";
-  byId("key-note").hidden = !about.needs_key;
 }
 
 // The defaults are the model's preset's, so they change with it.

@@ -136,17 +136,27 @@ async function begin() {
   if (location.protocol === "file:") {
     write(byId("server"), "Opened from disk, without a server: it plays a recorded run.");
   } else {
-    try {
-      about = await readAbout();
-      fillForm(about);
-      write(byId("server"), `${Object.keys(about.models).join(", ")} at ${address("v1")}`);
-    } catch (error) {
-      write(byId("server"), "The server tells nothing of itself.");
-      tell(error);
-    }
+    await connect();
   }
   busy(false);
   draw();
+}
+
+// Asks for the key first where the server wants one.
+async function connect() {
+  const key = byId("key").value;
+  write(byId("error"), "");
+  try {
+    about = await readAbout(key);
+    fillForm(about);
+    write(byId("server"), `${Object.keys(about.models).join(", ")} at ${address("v1")}`);
+    if (!key) byId("key").placeholder = "none is needed";
+  } catch (error) {
+    const keyless = error.status === 401;
+    write(byId("server"), keyless ? "This server wants an API key." : "The server tells nothing of itself.");
+    if (keyless) byId("key").placeholder = "wanted";
+    if (!keyless || key) tell(error);
+  }
 }
 
 byId("form").addEventListener("submit", askServer);
@@ -154,6 +164,9 @@ byId("form").addEventListener("input", drawForm);
 byId("model").addEventListener("change", () => {
   if (about) fillDefaults(about);
   draw();
+});
+byId("key").addEventListener("change", () => {
+  if (location.protocol !== "file:" && !serves()) begin();
 });
 byId("question").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("form").requestSubmit();
