@@ -17,6 +17,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
+KEY = "a-key-of-the-page"
 WIDE, NARROW = {"width": 1200, "height": 900}, {"width": 360, "height": 800}
 
 
@@ -45,10 +46,10 @@ def page(browser):
 
 @pytest.fixture(scope="module")
 def url(browser, tiny, ray_cluster, tmp_path_factory):
-    """A service under a prefix, whose report has thresholds and no reliability."""
+    """A service under a prefix that wants a key; its report has thresholds and no reliability."""
     from ray import serve
 
-    from jobs.serve import app
+    from jobs.serve import Arguments, app
 
     directory, port = tmp_path_factory.mktemp("page"), free_port()
     made = {
@@ -63,14 +64,24 @@ def url(browser, tiny, ray_cluster, tmp_path_factory):
         "evaluate": {"num_samples": 8, "sampling": {"max_tokens": 150}},
         "serve": {"port": port, "max_budget": 64, "scaling": {"kind": "text"}},
     }  # fmt: skip
+    (directory / "keys").write_text(KEY)
+    made["serve"]["api_keys_file"] = str(directory / "keys")
     file = directory / "config.yaml"
     file.write_text(yaml.safe_dump(made))
     finish_report(load(str(file), []), {"early_stopping": 0.0}, {})
     serve.start(http_options={"port": port})
-    started = app({"config": str(file), "base": True, "without_keys": True})
+    started = app(Arguments(config=str(file), base=True))
     serve.run(started, name="page", route_prefix="/page")
     yield f"http://127.0.0.1:{port}/page"
     serve.shutdown()
+
+
+def connected(page, url):
+    page.goto(url)
+    page.get_by_text("This server wants an API key.").wait_for()
+    page.get_by_label("API key").fill(KEY)
+    page.keyboard.press("Tab")
+    page.get_by_text("base at ").wait_for()
 
 
 def status(page):
@@ -133,8 +144,7 @@ def test_all_that_can_be_used_has_a_name(page):
 
 
 def test_a_question_is_asked_and_the_same_request_is_code(page, url):
-    page.goto(url)  # without a slash, too
-    assert "base at " in page.get_by_role("banner").inner_text()
+    connected(page, url)  # without a slash, too
     assert page.get_by_text("Nothing was measured of the model base").is_visible()
     page.get_by_label("Question").fill("Name a 'colour'.")
     page.get_by_label("Policy").select_option("best_of_n")
@@ -143,6 +153,8 @@ def test_a_question_is_asked_and_the_same_request_is_code(page, url):
     code = page.get_by_role("region", name="The same request")
     assert f"curl {url}/v1/chat/completions" in code.inner_text()
     assert f'base_url="{url}/v1"' in code.inner_text()
+    assert "$API_KEY" in code.inner_text()
+    assert KEY not in page.content()
     compile(code.get_by_role("region", name="Python").inner_text(), "shown", "exec")
     page.get_by_role("button", name="Ask").click()
     status(page).get_by_text("The budget is spent").wait_for()
@@ -151,8 +163,17 @@ def test_a_question_is_asked_and_the_same_request_is_code(page, url):
     assert page.get_by_role("table", name="Tokens computed").is_visible()
 
 
-def test_what_the_service_refuses_is_one_sentence(page, url):
+def test_a_wrong_key_is_told(page, url):
     page.goto(f"{url}/")
+    page.get_by_text("This server wants an API key.").wait_for()
+    page.get_by_label("API key").fill("wrong")
+    page.keyboard.press("Tab")
+    page.get_by_role("alert").get_by_text("(401)").wait_for()
+    assert page.get_by_role("button", name="Ask").is_disabled()
+
+
+def test_what_the_service_refuses_is_one_sentence(page, url):
+    connected(page, f"{url}/")
     page.get_by_label("Budget").fill("65")
     page.get_by_role("button", name="Ask").click()
     page.get_by_role("alert").get_by_text("scaling.budget").wait_for()
@@ -164,7 +185,7 @@ def test_what_the_service_refuses_is_one_sentence(page, url):
 
 
 def test_stop_ends_what_is_under_way(page, url):
-    page.goto(f"{url}/")
+    connected(page, f"{url}/")
     page.get_by_label("Policy").select_option("best_of_n")
     page.get_by_label("Budget").fill("64")
     page.get_by_label("Schedule").select_option("one by one")
