@@ -1,8 +1,10 @@
-"""A request's body may be so long and no longer: what is over is not read."""
+"""A request's body may be so long and no longer: what is over is not read. And of a client that is
+gone it says so as ASGI does."""
 
 from typing import Any
 
 from ray import serve
+from ray.exceptions import TaskCancelledError
 from starlette.exceptions import HTTPException
 
 
@@ -22,7 +24,10 @@ class BodyLimit:
 
         async def counted() -> Any:
             nonlocal read
-            message = await receive()
+            try:
+                message = await receive()
+            except TaskCancelledError:  # how Serve says it; a failure in its log, else
+                return {"type": "http.disconnect"}
             read += len(message.get("body", b""))
             if read > most:
                 line = f"the request's body is over {most} bytes (serve.max_body_mib)"

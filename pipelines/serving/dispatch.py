@@ -4,6 +4,7 @@ Its draws depend on its seed alone, so the other draws the same.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -37,7 +38,7 @@ class Dispatch:
         """RequestError where it is refused."""
         response = self._engines.answer.remote(asked)
         try:
-            return _not_refused(await self._in_time(response))
+            return _not_refused(await self._in_time(asked, response))
         except BaseException:  # it is too late, or its client is gone
             response.cancel()
             raise
@@ -50,7 +51,7 @@ class Dispatch:
             stream: Any = self._engines.options(stream=True).tell.remote(asked)
             try:
                 while True:
-                    told = _not_refused(await self._in_time(anext(stream)))
+                    told = _not_refused(await self._in_time(asked, anext(stream)))
                     if isinstance(told, Outcome):
                         yield told
                         return
@@ -65,12 +66,13 @@ class Dispatch:
                 stream.cancel()
                 raise
 
-    async def _in_time(self, told: Awaitable[T]) -> T:
-        """Also of a request that still waits for a replica at its deadline."""
+    async def _in_time(self, asked: Asked, told: Awaitable[T]) -> T:
+        """Also of a request that still waits for a replica at its deadline, be it for another."""
+        left = None
+        if self._deadline is not None:
+            left = asked.came + self._deadline + _GRACE - time.time()
         try:
-            return await asyncio.wait_for(
-                told, None if self._deadline is None else self._deadline + _GRACE
-            )
+            return await asyncio.wait_for(told, left)
         except TimeoutError:
             raise RequestError(408, "no sample ended in time", code="deadline") from None
         except BackPressureError:
