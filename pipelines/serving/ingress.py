@@ -36,7 +36,15 @@ from pipelines.serving.errors import (
     refused,
     unread,
 )
-from pipelines.serving.form import ChatCompletion, ChatForm, Form, TextCompletion, TextForm
+from pipelines.serving.form import (
+    ChatCompletion,
+    ChatForm,
+    Form,
+    Model,
+    Models,
+    TextCompletion,
+    TextForm,
+)
 from pipelines.serving.gate import Gate, full
 from pipelines.serving.request import Request
 from pipelines.serving.scrape import scrape
@@ -86,12 +94,11 @@ class Ingress:
         return await self._respond(request, TextForm(self._name(request)), bearer)
 
     @api.get("/v1/models", responses={"4XX": {"model": ErrorBody}})
-    async def models(self, bearer: Bearer) -> dict[str, Any]:
+    async def models(self, bearer: Bearer) -> Models:
         self._owner(bearer)
         ends = ("", *map(":{}".format, PRESETS))
         names = [f"{name}{end}" for name in self._served.names for end in ends]
-        about = {"object": "model", "created": self._started, "owned_by": "selfcal"}
-        return {"object": "list", "data": [{"id": name, **about} for name in names]}
+        return Models(data=[Model(id=name, created=self._started) for name in names])
 
     @api.get("/health")
     async def health(self) -> dict[str, str]:
@@ -109,7 +116,7 @@ class Ingress:
             raise RequestError(503, line, code="unavailable", retry_after=10) from None
         return {"status": "ready"}
 
-    @api.get("/metrics", response_class=Response)
+    @api.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics(self) -> Response:
         """In Prometheus' format, of all nodes."""
         return Response(await scrape(), media_type="text/plain; version=0.0.4")
