@@ -18,7 +18,9 @@ import signal
 import sys
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
 
 from jobs import cli
 from jobs.cli import say
@@ -42,23 +44,34 @@ def main(arguments: list[str] | None = None) -> int:
     return cli.run(options, lambda config: _serve(config, options.base))
 
 
-def app(arguments: dict[str, Any]) -> "Application":
-    """The application of a Serve config file (`serve deploy`, KubeRay's RayService).
+class Arguments(BaseModel):
+    """Of the application: as on the command line, and without_keys, where only those can ask who
+    may. Where it answers is Serve's to say, so it wants API keys else."""
 
-    arguments: `config`, and as on the command line `set`, a list, and `base`. Where it answers is
-    Serve's to say, so it wants API keys, or `without_keys`.
+    model_config = ConfigDict(extra="forbid")
+
+    config: str
+    set: list[str] = []
+    base: bool = False
+    without_keys: bool = False
+
+
+def app(arguments: Arguments) -> "Application":
+    """The application of `serve run`, a Serve config file, and KubeRay's RayService.
+
+    ValueError where it has no keys, or the model is not there.
     """
     from pipelines.serving import keys
     from pipelines.serving.service import application
 
-    config = load(arguments["config"], arguments.get("set", []))
+    config = load(arguments.config, arguments.set)
     digests = keys.read(config.serve)
-    if not digests and not arguments.get("without_keys", False):
+    if not digests and not arguments.without_keys:
         raise ValueError(
             f"no API keys: set ${keys.VARIABLE} or serve.api_keys_file, or the argument "
-            "without_keys: true where only those can ask who may"
+            "without_keys to true where only those can ask who may"
         )
-    return application(config, served(config, arguments.get("base", False)), digests)
+    return application(config, served(config, arguments.base), digests)
 
 
 def _serve(config: Config, base: bool) -> int:
@@ -66,16 +79,17 @@ def _serve(config: Config, base: bool) -> int:
     from pipelines.serving import keys
 
     digests = keys.read(config.serve)
-    keys.check_wanted(config.serve, digests)
+    keys.check_wanted(config.serve.host, digests)
     chosen = served(config, base)
     say(f"Starting {', '.join([chosen.source, *chosen.adapters.values()])}")
     cluster.connect(config)
     from ray import serve
 
-    from pipelines.serving.service import deploy
+    from pipelines.serving.service import address, deploy
 
     ingress, _ = deploy(config, chosen, "answers", "/", digests)
-    where = f"http://{config.serve.host}:{config.serve.port}"
+    host, port = address()
+    where = f"http://{host}:{port}"
     say(f"Answering at {where}/v1 (described at {where}/docs) until interrupted")
     stop = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
@@ -84,8 +98,12 @@ def _serve(config: Config, base: bool) -> int:
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.default_int_handler)
     say("Finishing what is under way; a second Ctrl-C ends it at once")
-    ingress.drain.remote().result()
-    serve.shutdown()
+    try:
+        ingress.drain.remote().result()
+    finally:
+        serve.delete("answers")
+        if not serve.status().applications:  # of others, on a Serve that ran before
+            serve.shutdown()
     return 0
 
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from pipelines.config import Config
 from pipelines.config.serving import ServeConfig
@@ -15,6 +16,13 @@ from pipelines.serving.errors import RequestError
 _LAST = 64  # requests that ended, whose time says how long others will take
 _LONGEST = 60  # seconds after which a client is told to try again
 _LESS = 0.7  # of those that came in, after one that was late
+
+
+@dataclass
+class Visit:
+    """answered: set it where the request was, to the end."""
+
+    answered: bool = False
 
 
 class Gate:
@@ -37,7 +45,7 @@ class Gate:
         self._empty.set()
 
     @contextmanager
-    def entered(self, owner: str) -> Iterator[None]:
+    def entered(self, owner: str) -> Iterator[Visit]:
         """Counts a request as inside; RequestError where it may not come in."""
         self.check_open()
         most = self._serve.max_concurrent
@@ -49,12 +57,11 @@ class Gate:
             raise RequestError(429, line, code="overloaded", retry_after=self.retry_after())
         self._inside[owner] += 1
         self._empty.clear()
-        came, well = self._now(), False
+        came, visit = self._now(), Visit()
         try:
-            yield
-            well = True
+            yield visit
         finally:
-            self._learn(came, well)
+            self._learn(came, visit.answered)
             self._inside[owner] -= 1
             if not self._inside[owner]:
                 del self._inside[owner]
@@ -82,7 +89,7 @@ class Gate:
         self._draining = True
         await self._empty.wait()
 
-    def _learn(self, came: float, well: bool) -> None:
+    def _learn(self, came: float, answered: bool) -> None:
         """From a request that ends. What was refused, or left by its client, says nothing."""
         now, inside = self._now(), self._inside.total()
         if self._serve.deadline is not None and now - came >= self._serve.deadline:
@@ -90,7 +97,7 @@ class Gate:
             if came >= self._cut:  # else it came in with those for which it was cut
                 self._most = max(self._at_once, self._most * _LESS)
                 self._cut = now
-        elif well:
+        elif answered:
             self._took.append(now - came)
             if inside > self._most / 2:  # where few are inside, more are not known to fit
                 self._most += 1 / self._most

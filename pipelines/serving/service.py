@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ray import serve
+from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
 from pipelines.config import Config
 from pipelines.engine.sampling import queries_at_once
 from pipelines.running import placement
 from pipelines.running.board import Board
+from pipelines.serving import keys
 from pipelines.serving.answerer import Answerer
 from pipelines.serving.gate import full
 from pipelines.serving.ingress import Ingress
@@ -58,6 +60,13 @@ def application(
     return ingress.bind(config, served, tuple(digests), answerer.bind(config, served, board))
 
 
+def address() -> tuple[str, int]:
+    """Host and port of the Serve that runs."""
+    client = _get_global_client()
+    assert client, "or it raises"
+    return client.http_config.host, client.http_config.port
+
+
 def deploy(
     config: Config,
     served: Served,
@@ -69,13 +78,15 @@ def deploy(
     """Runs the application under a route; returns handles of the ingress and of the engines when
     they are ready.
 
-    ValueError where its replicas do not start with this config.
+    ValueError where its replicas do not start with this config, and where others can ask without a
+    key.
     """
     engine = config.engine
     placement.tell_if_short("engine.count", engine.count, placement.bundles(engine))
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     where = {"host": config.serve.host, "port": config.serve.port}
     serve.start(http_options=where, logging_config=_QUIET)
+    keys.check_wanted(address()[0], digests)  # Serve that ran before stays where it is
     app = application(config, served, digests, board)
     try:
         ingress = serve.run(app, name=name, route_prefix=route)

@@ -56,7 +56,7 @@ def service(tiny, ray_cluster, tmp_path_factory):
     """As a Serve config file or a RayService runs it."""
     from ray import serve
 
-    from jobs.serve import app
+    from jobs.serve import Arguments, app
 
     directory = tmp_path_factory.mktemp("service")
     data = {"train": [{"name": "capitals"}], "eval": [{"name": "elements"}]}
@@ -66,8 +66,9 @@ def service(tiny, ray_cluster, tmp_path_factory):
     chosen = {"early_stopping": 0.0, "asc": 0.4, "best_of_n": None}
     finish_report(load(str(file), []), chosen, {"early_stopping": 1.0})
     serve.start(http_options={"port": PORT})
-    arguments = {"config": str(file), "set": ["serve.max_budget=8"], "base": True}
-    serve.run(app(arguments | {"without_keys": True}), name="tiny", route_prefix="/tiny")
+    given = {"config": str(file), "set": ["serve.max_budget=8"], "base": True}
+    arguments = Arguments(**given, without_keys=True)
+    serve.run(app(arguments), name="tiny", route_prefix="/tiny")
     yield serve.get_deployment_handle("Answerer", "tiny")
     serve.shutdown()
 
@@ -139,7 +140,8 @@ def test_every_token_is_accounted_for(chat):
     counted = made.scaling["samples"]
     assert counted["started"] == 8 == counted["finished"] + counted["cancelled"]
     receipt = made.scaling["receipt"]
-    assert receipt["one_sample"] == usage.prompt_tokens + tokens[0]
+    cached = usage.prompt_tokens_details.cached_tokens
+    assert receipt["one_sample"] == usage.prompt_tokens - cached + tokens[0]
     assert receipt["one_sample"] <= receipt["tokens"]
     whole = chat(scaling={"policy": "best_of_n", "schedule": "all"}).scaling["receipt"]
     assert whole["tokens"] == whole["full_budget"]
