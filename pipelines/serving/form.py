@@ -1,4 +1,5 @@
-"""The two forms of a response, whole and in chunks: a chat completion and a text completion."""
+"""The two forms of a response, whole and in chunks: a chat completion and a text completion; and
+the list of models."""
 
 import time
 import uuid
@@ -48,6 +49,18 @@ class TextCompletion(BaseModel):
     choices: list[TextChoice]
     usage: Usage
     scaling: Scaled
+
+
+class Model(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "selfcal"
+
+
+class Models(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Model]
 
 
 @dataclass(frozen=True)

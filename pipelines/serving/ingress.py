@@ -34,7 +34,15 @@ from pipelines.serving.errors import (
     refused,
     unread,
 )
-from pipelines.serving.form import ChatCompletion, ChatForm, Form, TextCompletion, TextForm
+from pipelines.serving.form import (
+    ChatCompletion,
+    ChatForm,
+    Form,
+    Model,
+    Models,
+    TextCompletion,
+    TextForm,
+)
 from pipelines.serving.gate import Gate, full
 from pipelines.serving.prepare import prepare
 from pipelines.serving.readiness import Readiness
@@ -96,11 +104,10 @@ class Ingress:
         return await self._respond(request, TextForm(self._name(request)))
 
     @api.get("/v1/models", responses={"4XX": {"model": ErrorBody}}, dependencies=_KEY)
-    async def models(self) -> dict[str, Any]:
+    async def models(self) -> Models:
         ends = ("", *map(":{}".format, PRESETS))
         names = [f"{name}{end}" for name in self._served.names for end in ends]
-        about = {"object": "model", "created": self._started, "owned_by": "selfcal"}
-        return {"object": "list", "data": [{"id": name, **about} for name in names]}
+        return Models(data=[Model(id=name, created=self._started) for name in names])
 
     @api.get("/about", responses={"4XX": {"model": ErrorBody}}, dependencies=_KEY)
     async def about(self) -> About:
@@ -119,7 +126,7 @@ class Ingress:
         await self._readiness.check()
         return {"status": "ready"}
 
-    @api.get("/metrics", response_class=Response)
+    @api.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics(self) -> Response:
         """In Prometheus' format, of all nodes."""
         return Response(await self._scrape.page(), media_type="text/plain; version=0.0.4")

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.process
 
 KEY = "a-key-of-many-clients"
 AT_ONCE = 32  # requests of the key
-QUESTIONS = range(60)
+QUESTIONS = range(30)
 
 
 def config(model, port, serve, **engine):
@@ -73,7 +73,8 @@ class Service:
 
     def idle(self, replicas):
         """Whether so many engines have nothing that runs, waits or is held."""
-        told = dict(self.engines.stated.remote().result() for _ in range(8 * replicas))
+        # Which replica tells, Serve chooses.
+        told = dict(self.engines.stated.remote().result() for _ in range(4 * replicas))
         return len(told) == replicas and not any(map(any, told.values()))
 
 
@@ -140,12 +141,12 @@ def test_none_fails_where_replicas_are_killed(replicas, undisturbed):
                 random.choice(victims()).kill()
             return await asyncio.gather(*asked)
 
-    before = replicas.ask(list(map(request, numbers[:200])), AT_ONCE)
+    before = replicas.ask(list(map(request, numbers[:150])), AT_ONCE)
     told = asyncio.run(storm())
     assert collections.Counter(one.status for one in told) == {200: len(numbers)}
     assert [one.said for one in told] == [undisturbed[number] for number in numbers]
     once(lambda: running() == 2)
-    after = replicas.ask(list(map(request, numbers[:200])), AT_ONCE)
+    after = replicas.ask(list(map(request, numbers[:150])), AT_ONCE)
     for name, some in (("before", before), ("amid", told), ("after", after)):
         print(f"{name}: p50 {percentile(some, 0.5):.2f} s, p99 {percentile(some, 0.99):.2f} s")
 
@@ -193,7 +194,7 @@ def test_what_clients_leave_behind_ends(replicas):
                 for _ in range(2):
                     lot = (leave(made, request(number, **LONG)) for number in range(20))
                     await asyncio.gather(*lot)
-                    await asyncio.to_thread(once, lambda: replicas.idle(2), 30)
+                await asyncio.to_thread(once, lambda: replicas.idle(2), 30)
 
     asyncio.run(storm())
     told = replicas.ask([request(number) for number in range(AT_ONCE)], AT_ONCE)
@@ -207,7 +208,7 @@ def redeployed(replicas, undisturbed):
         "deadline": 5.0, "max_queue": 16, "max_concurrent": 64, "max_budget": 4,
         "max_output_tokens": 40, "scaling": {"kind": "text", "budget": 4},
     }  # fmt: skip
-    long = {"scaling": {"policy": "best_of_n", "budget": 12}, "max_tokens": 150}
+    long = {"scaling": {"policy": "best_of_n", "budget": 8}, "max_tokens": 150}
     over = False
 
     def meanwhile():
@@ -235,7 +236,7 @@ def test_a_replica_that_leaves_finishes_what_it_has(redeployed, undisturbed):
     assert all(one.ended > began + 2 for one in finished)  # its replica was told long before
     assert [one.status for one in finished] == [200, 200]
     assert finished[0].said == finished[1].said
-    assert finished[0].said[2:] == (12, "budget")
+    assert finished[0].said[2:] == (8, "budget")
     print("meanwhile:", collections.Counter(one.status for one in meanwhile))
     for number, one in enumerate(meanwhile):
         # The new one has a deadline, and its engine starts.
@@ -285,14 +286,14 @@ def test_ten_times_what_it_can_do(replicas, redeployed):
 
 
 def test_the_schema_is_true_of_whatever_is_sent(replicas, redeployed):
-    schema = schemathesis.openapi.from_url(f"{replicas.url}/openapi.json")
+    schema, seen = schemathesis.openapi.from_url(f"{replicas.url}/openapi.json"), set()
     for found in schema.get_all_operations():
         operation = found.ok()
 
         @given(operation.as_strategy())
         @settings(max_examples=20, database=None, suppress_health_check=list(HealthCheck))
         def is_true(case):
-            case.call_and_validate(
+            got = case.call_and_validate(
                 headers={"authorization": f"Bearer {KEY}"},
                 checks=[
                     not_a_server_error, checks.status_code_conformance,
@@ -300,5 +301,8 @@ def test_the_schema_is_true_of_whatever_is_sent(replicas, redeployed):
                     checks.response_headers_conformance,
                 ],
             )  # fmt: skip
+            seen.add((case.path, got.status_code))
 
         seed(0)(is_true)()
+    print(sorted(seen))
+    assert seen >= {("/v1/chat/completions", 200), ("/v1/models", 200), ("/metrics", 200)}
