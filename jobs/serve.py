@@ -18,7 +18,9 @@ import signal
 import sys
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
 
 from jobs import cli
 from jobs.cli import say
@@ -42,23 +44,34 @@ def main(arguments: list[str] | None = None) -> int:
     return cli.run(options, lambda config: _serve(config, options.base))
 
 
-def app(arguments: dict[str, Any]) -> "Application":
-    """The application of a Serve config file (`serve deploy`, KubeRay's RayService).
+class Arguments(BaseModel):
+    """Of the application: as on the command line, and without_keys, where only those can ask who
+    may. Where it answers is Serve's to say, so it wants API keys else."""
 
-    arguments: `config`, and as on the command line `set`, a list, and `base`. Where it answers is
-    Serve's to say, so it wants API keys, or `without_keys`.
+    model_config = ConfigDict(extra="forbid")
+
+    config: str
+    set: list[str] = []
+    base: bool = False
+    without_keys: bool = False
+
+
+def app(arguments: Arguments) -> "Application":
+    """The application of `serve run`, a Serve config file, and KubeRay's RayService.
+
+    ValueError where it has no keys, or the model is not there.
     """
     from pipelines.serving import keys
     from pipelines.serving.service import application
 
-    config = load(arguments["config"], arguments.get("set", []))
+    config = load(arguments.config, arguments.set)
     digests = keys.read(config.serve)
-    if not digests and not arguments.get("without_keys", False):
+    if not digests and not arguments.without_keys:
         raise ValueError(
             f"no API keys: set ${keys.VARIABLE} or serve.api_keys_file, or the argument "
-            "without_keys: true where only those can ask who may"
+            "without_keys to true where only those can ask who may"
         )
-    return application(config, served(config, arguments.get("base", False)), digests)
+    return application(config, served(config, arguments.base), digests)
 
 
 def _serve(config: Config, base: bool) -> int:

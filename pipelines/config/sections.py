@@ -28,6 +28,7 @@ from pipelines.config.values import (
     Unit,
     nearest,
 )
+from pipelines.method.answers import Kind
 from pipelines.method.policies import POLICIES
 from pipelines.method.template import PLAIN, RESERVED, Chat
 from pipelines.storage.text import short
@@ -72,7 +73,7 @@ class DatasetConfig(Section):
     question: Text = "question"  # jsonl: the field of the question
     answer: Text = "answer"  # jsonl: the field of the answer
     choices: Text | None = None  # jsonl: the field of an option's choices; the question's, else
-    kind: Literal["number", "option", "text", "math"] = "text"  # jsonl: how answers compare
+    kind: Kind = "text"  # jsonl: how answers compare
     label: Text | None = None  # what results are listed under; the name, by default
 
     @property

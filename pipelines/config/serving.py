@@ -7,11 +7,11 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.config.sections import Section
 from pipelines.config.values import Count, NotNegative, Positive, Some, Text, nearest
+from pipelines.method.answers import Kind
 from pipelines.method.policies import POLICIES, Fallback
 from pipelines.storage.text import short
 
 Schedule = Literal["sequential", "waves", "all"] | Some[Count]
-Kind = Literal["number", "option", "text", "math", "none"]
 DEFAULT_POLICY = "early_stopping"
 
 
@@ -27,7 +27,8 @@ class Choice(Section):
     order: Literal["index", "arrival"] | None = None  # in which samples decide; index, by default
     # of early stopping, where no sample was sure; weighted, or best without a kind, by default
     fallback: Fallback | None = None
-    kind: Kind | None = None  # of answers, to compare them; none: each text is its own
+    # of answers, to compare them; none: each text is its own
+    kind: Kind | Literal["none"] | None = None
 
     @field_validator("policy")
     @classmethod

@@ -24,7 +24,7 @@ from pipelines.engine.text_stream import TextStream
 from pipelines.method.prompts import ConfidenceKind, Prompts, confidence, reply_mass
 from pipelines.running.progress import Count
 
-_NEVER = 2**31 - 1  # tokens between the reports of a request: only its first and its end
+_NEVER = 2**31 - 1  # tokens between the reports of a session: only its first and its end
 
 
 class VLLMDraw:
@@ -70,8 +70,8 @@ class VLLMDraw:
         # Nothing is decoded on the way that nobody asks for.
         stream = TextStream(self._prompts, drawing.stop, heard) if heard or drawing.stop else None
         # How often a session reports, vLLM learns from what it begins with.
-        first = self._score.clone()
-        first.stream_interval = None if live or stream else _NEVER
+        every = 1 if live or stream else _NEVER
+        first = _score_params(self._kind, self._prompts, every)
 
         async def parts() -> AsyncGenerator[StreamingInput, None]:
             # vLLM learns from the first part whether a session reports log-probabilities, and
@@ -200,7 +200,8 @@ def respond_params(drawing: Drawing, key: int, end_ids: Iterable[int]) -> Sampli
     )
 
 
-def _score_params(kind: ConfidenceKind, prompts: Prompts) -> SamplingParams:
+def _score_params(kind: ConfidenceKind, prompts: Prompts, every: int = 1) -> SamplingParams:
+    """every: so many tokens a session reports, but for its first and its end."""
     wanted: dict[str, Any] = {"logprob_token_ids": [prompts.yes_id, prompts.no_id]}
     if kind == "yes_top20":
         wanted = {"logprobs": 20}
@@ -209,6 +210,7 @@ def _score_params(kind: ConfidenceKind, prompts: Prompts) -> SamplingParams:
         max_tokens=1,
         output_kind=RequestOutputKind.DELTA,
         detokenize=False,
+        stream_interval=every,
         extra_args={LOG_PROBABILITIES: 1},
         **wanted,
     )

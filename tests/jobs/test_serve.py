@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from finished import finish, finish_report
 
-from jobs.serve import served
+from jobs.serve import Arguments, app, served
 from pipelines.config import Config
 from pipelines.serving.served import Served
 
@@ -93,3 +93,17 @@ def test_the_calibrated_model_wants_its_export(config):
     finish_report(made, {}, {"early_stopping": 0.3})
     with pytest.raises(ValueError, match=r"export-\w+: to do; run .* or serve .* with --base"):
         served(made, base=False)
+
+
+def test_an_application_wants_keys_or_to_be_told_that_it_needs_none(tmp_path, monkeypatch):
+    """As `serve run` gives them, its arguments are texts."""
+    monkeypatch.delenv("SELFCAL_API_KEYS", raising=False)
+    file = tmp_path / "config.yaml"
+    file.write_text("{root: r, model: {source: /none/there}, data: {train: [{name: capitals}]}}")
+    given = {"config": str(file), "base": "true"}
+    with pytest.raises(ValueError, match=r"^no API keys: set \$SELFCAL_API_KEYS"):
+        app(Arguments(**given))
+    with pytest.raises(ValueError, match="/none/there"):  # keys are no longer the fault
+        app(Arguments(**given, without_keys="true"))
+    with pytest.raises(ValueError, match="without_key\n"):
+        Arguments(**given, without_key="true")

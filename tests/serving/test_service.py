@@ -56,7 +56,7 @@ def service(tiny, ray_cluster, tmp_path_factory):
     """As a Serve config file or a RayService runs it."""
     from ray import serve
 
-    from jobs.serve import app
+    from jobs.serve import Arguments, app
 
     directory = tmp_path_factory.mktemp("service")
     data = {"train": [{"name": "capitals"}], "eval": [{"name": "elements"}]}
@@ -66,8 +66,9 @@ def service(tiny, ray_cluster, tmp_path_factory):
     chosen = {"early_stopping": 0.0, "asc": 0.4, "best_of_n": None}
     finish_report(load(str(file), []), chosen, {"early_stopping": 1.0})
     serve.start(http_options={"port": PORT})
-    arguments = {"config": str(file), "set": ["serve.max_budget=8"], "base": True}
-    serve.run(app(arguments | {"without_keys": True}), name="tiny", route_prefix="/tiny")
+    given = {"config": str(file), "set": ["serve.max_budget=8"], "base": True}
+    arguments = Arguments(**given, without_keys=True)
+    serve.run(app(arguments), name="tiny", route_prefix="/tiny")
     yield serve.get_deployment_handle("Answerer", "tiny")
     serve.shutdown()
 
