@@ -79,16 +79,17 @@ def _serve(config: Config, base: bool) -> int:
     from pipelines.serving import keys
 
     digests = keys.read(config.serve)
-    keys.check_wanted(config.serve, digests)
+    keys.check_wanted(config.serve.host, digests)
     chosen = served(config, base)
     say(f"Starting {', '.join([chosen.source, *chosen.adapters.values()])}")
     cluster.connect(config)
     from ray import serve
 
-    from pipelines.serving.service import deploy
+    from pipelines.serving.service import address, deploy
 
     ingress, _ = deploy(config, chosen, "answers", "/", digests)
-    where = f"http://{config.serve.host}:{config.serve.port}"
+    host, port = address()
+    where = f"http://{host}:{port}"
     say(f"Answering at {where}/v1 (described at {where}/docs) until interrupted")
     stop = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
@@ -97,8 +98,12 @@ def _serve(config: Config, base: bool) -> int:
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.default_int_handler)
     say("Finishing what is under way; a second Ctrl-C ends it at once")
-    ingress.drain.remote().result()
-    serve.shutdown()
+    try:
+        ingress.drain.remote().result()
+    finally:
+        serve.delete("answers")
+        if not serve.status().applications:  # of others, on a Serve that ran before
+            serve.shutdown()
     return 0
 
 

@@ -118,6 +118,11 @@ class Prompts:
         text = render_messages(self.tokenizer, self.chat, messages, prompt=True)
         return self.tokenizer.encode(text, add_special_tokens=False)
 
+    @cached_property
+    def longest_token(self) -> int:
+        """Characters of it, or more."""
+        return max(map(len, self.tokenizer.get_vocab()))
+
     def room(self, max_model_len: int, max_tokens: int) -> int:
         """The most tokens of a prompt whose longest response can still be scored."""
         return max_model_len - max_tokens - len(self.turn_ids)

@@ -115,14 +115,17 @@ async def decide(
         return "budget"
 
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as deadline:
             reason = await run()
     except TimeoutError:
+        if not deadline.expired():
+            raise
         reason = "deadline"
         seen = {one.index for one in used}
         for drawn in _finished(tasks):  # those that waited for one before them
-            if drawn.index not in seen:
-                await take(drawn)
+            if drawn.index not in seen and await take(drawn):
+                reason = "policy"
+                break
     finally:
         finished = len(_finished(tasks))
         for task in tasks:

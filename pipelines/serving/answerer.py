@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from ray import serve
@@ -23,23 +23,12 @@ from pipelines.engine.sampling import QuerySampler, label_query, sample_room
 from pipelines.running.board import Board
 from pipelines.serving.adaptive import Tell, decide
 from pipelines.serving.errors import RequestError
-from pipelines.serving.events import Event, Events
-from pipelines.serving.prepare import Prepared, prepare
+from pipelines.serving.events import Events
+from pipelines.serving.fit import fitted
 from pipelines.serving.reply import Answered, Outcome, outcome
-from pipelines.serving.request import Request
+from pipelines.serving.scaling import Plan
 from pipelines.serving.served import Served
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request as it is handed to a replica, and to the next where that one dies.
-
-    seed: of its draws, so that every replica draws the same. came: seconds of Unix time.
-    """
-
-    request: Request
-    seed: int
-    came: float
+from pipelines.serving.wire import Asked, Told
 
 
 @serve.deployment
@@ -84,20 +73,20 @@ class Answerer:
 
     async def answer(self, asked: Asked) -> Outcome | RequestError:
         try:
-            return await self._answer(await self._prepared(asked), asked, None)
+            return await self._answer(asked, *await self._fitted(asked), None)
         except RequestError as error:
             return error
 
-    async def tell(self, asked: Asked) -> AsyncIterator[list[Event] | Outcome | RequestError]:
+    async def tell(self, asked: Asked) -> AsyncIterator[Told | RequestError]:
         """What happens, and last the outcome. First of all comes a refusal, or []."""
         try:
-            prepared = await self._prepared(asked)
+            prompt_ids, plan = await self._fitted(asked)
         except RequestError as error:
             yield error
             return
         yield []
-        events = Events(one=prepared.plan.budget == 1)
-        task = asyncio.create_task(self._answer(prepared, asked, events.add))
+        events = Events(one=plan.budget == 1)
+        task = asyncio.create_task(self._answer(asked, prompt_ids, plan, events.add))
         task.add_done_callback(lambda _: events.close())
         try:
             async for batch in events.batches():
@@ -115,20 +104,19 @@ class Answerer:
         draw = await self._engine.draw(prompts.sampling_ids("Hello."), 0, greedy, Counters())
         draw.release()
 
-    async def _prepared(self, asked: Asked) -> Prepared:
+    async def _fitted(self, asked: Asked) -> tuple[list[int], Plan]:
         # In a thread: a long text takes a while, and others wait for this loop.
-        return await asyncio.to_thread(
-            prepare, self._config, self._served, self._engine.prompts, asked.request, asked.seed
-        )
+        return await asyncio.to_thread(fitted, self._config, self._engine.prompts, asked)
 
-    async def _answer(self, prepared: Prepared, asked: Asked, tell: Tell | None) -> Outcome:
-        plan = prepared.plan
+    async def _answer(
+        self, asked: Asked, prompt_ids: list[int], plan: Plan, tell: Tell | None
+    ) -> Outcome:
         sampler = QuerySampler(
-            self._models[prepared.model],
+            self._models[asked.model],
             plan.drawing,
             plan.seed,
-            plan.query_id or " ".join(map(str, prepared.prompt_ids)),
-            prepared.prompt_ids,
+            plan.query_id or " ".join(map(str, prompt_ids)),
+            prompt_ids,
             plan.kind,
             plan.choices,
             live=True,
@@ -146,8 +134,8 @@ class Answerer:
         if not decision.used:
             raise RequestError(408, "no sample ended in time", code="deadline")
         seconds = time.time() - asked.came
-        answered = Answered(plan, len(prepared.prompt_ids), decision, sampler.counters, seconds)
-        return outcome(answered, prepared.ignored, asked.request.scaling.details)
+        answered = Answered(plan, len(prompt_ids), decision, sampler.counters, seconds)
+        return outcome(answered, asked.ignored, asked.details)
 
     def _done(self, samples: int, counters: Mapping[str, Any]) -> None:
         self._metrics.done(samples, counters)

@@ -1,5 +1,6 @@
 """A chat request: a conversation, as the model's template renders it."""
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -21,7 +22,7 @@ class ChatMessage(Strict):
     """role: developer is another word for system. content: null and "" are an empty message."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Clean | list[TextPart] | None = None
+    content: Clean | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
 
     @property
     def text(self) -> str:
@@ -30,12 +31,29 @@ class ChatMessage(Strict):
         return self.content or ""
 
 
+@dataclass(frozen=True)
+class Conversation:
+    """Messages as a chat template takes them, each with its role and content."""
+
+    messages: list[dict[str, str]]
+    param: ClassVar[str] = "messages"
+
+    @property
+    def size(self) -> int:
+        return sum(len(message["content"]) for message in self.messages)
+
+    def ids(self, prompts: Prompts) -> list[int]:
+        try:
+            return prompts.chat_ids(self.messages)
+        except ValueError as error:
+            why = f"the model's chat template does not take them ({error.__cause__})"
+            raise RequestError(400, f"messages: {why}", "messages") from None
+
+
 class ChatRequest(Request):
     """A conversation to answer."""
 
-    param: ClassVar[str] = "messages"
-
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
 
     @property
     def question(self) -> str:
@@ -43,13 +61,11 @@ class ChatRequest(Request):
         said = [message.text for message in self.messages if message.role == "user"]
         return said[-1] if said else ""
 
-    def prompt_ids(self, prompts: Prompts) -> list[int]:
-        messages = [
-            {"role": "system" if one.role == "developer" else one.role, "content": one.text}
-            for one in self.messages
-        ]
-        try:
-            return prompts.chat_ids(messages)
-        except ValueError as error:
-            why = f"the model's chat template does not take them ({error.__cause__})"
-            raise RequestError(400, f"messages: {why}", "messages") from None
+    @property
+    def asks(self) -> Conversation:
+        return Conversation(
+            [
+                {"role": "system" if one.role == "developer" else one.role, "content": one.text}
+                for one in self.messages
+            ]
+        )

@@ -4,6 +4,7 @@ Its draws depend on its seed alone, so the other draws the same.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -12,11 +13,10 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from pipelines.serving.answerer import Asked
 from pipelines.serving.errors import RequestError
 from pipelines.serving.events import RESTARTED, Event
 from pipelines.serving.reply import Outcome
-from pipelines.serving.stream import Told
+from pipelines.serving.wire import Asked, Told
 
 T = TypeVar("T")
 _TRIES = 5  # of a request whose replicas die
@@ -37,41 +37,45 @@ class Dispatch:
         """RequestError where it is refused."""
         response = self._engines.answer.remote(asked)
         try:
-            return _not_refused(await self._in_time(response))
-        except BaseException:  # it is too late, or its client is gone
+            return _not_refused(await self._in_time(asked, response, response))
+        except asyncio.CancelledError:  # its client is gone
             response.cancel()
             raise
 
     async def tell(self, asked: Asked) -> AsyncGenerator[Told, None]:
         """What happens, and last the outcome; RequestError where it is refused."""
-        said = ""  # of the message
+        begun, said = False, ""  # of the message
         for tries_left in reversed(range(_TRIES)):
             skipped = _Skipped(said)
             stream: Any = self._engines.options(stream=True).tell.remote(asked)
             try:
                 while True:
-                    told = _not_refused(await self._in_time(anext(stream)))
+                    told = _not_refused(await self._in_time(asked, stream, anext(stream)))
                     if isinstance(told, Outcome):
                         yield told
                         return
                     new = skipped.past(told)
                     said += "".join(one["text"] for one in new if one["event"] == "message")
                     yield new
+                    begun = True
             except _DIED:
                 if not tries_left:
                     raise
-                yield [RESTARTED]
-            except BaseException:  # it is too late, or its client is gone
+                if begun:  # else the first of all may still be a refusal
+                    yield [RESTARTED]
+            except (asyncio.CancelledError, GeneratorExit):  # its client is gone
                 stream.cancel()
                 raise
 
-    async def _in_time(self, told: Awaitable[T]) -> T:
-        """Also of a request that still waits for a replica at its deadline."""
+    async def _in_time(self, asked: Asked, response: Any, told: Awaitable[T]) -> T:
+        """Also of a request that still waits for a replica at its deadline, be it for another."""
+        left = None
+        if self._deadline is not None:
+            left = asked.came + self._deadline + _GRACE - time.time()
         try:
-            return await asyncio.wait_for(
-                told, None if self._deadline is None else self._deadline + _GRACE
-            )
+            return await asyncio.wait_for(told, left)
         except TimeoutError:
+            response.cancel()
             raise RequestError(408, "no sample ended in time", code="deadline") from None
         except BackPressureError:
             raise self._full() from None

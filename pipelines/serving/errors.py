@@ -103,7 +103,7 @@ async def unread(_: Any, found: Any) -> JSONResponse:
     JSON or too long."""
     status = found.status_code
     code = {404: "not_found", 413: "too_long"}.get(status, "invalid")
-    return JSONResponse(body(status, str(found.detail), code=code), status)
+    return JSONResponse(body(status, str(found.detail), code=code), status, found.headers)
 
 
 async def failed(_: Any, __: Any) -> JSONResponse:

@@ -18,7 +18,7 @@ RESTARTED: Event = {"event": "restarted"}
 
 class Events:
     """Events as they come, and as they are read: all that came meanwhile at once, where pieces of
-    one text that follow each other are one. So a slow reader has less to read, not more to wait.
+    one text that follow each other are one. So a busy process has less to send, not more to wait.
 
     one: whether all text is the message's.
     """

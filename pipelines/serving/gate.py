@@ -1,4 +1,4 @@
-"""Which requests come in: as many at once as their key may have, none that would wait past its
+"""Which requests come in: as many at once as their key may have, as many as end before their
 deadline, and none once the service is about to end."""
 
 import asyncio
@@ -7,45 +7,62 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+from pipelines.config import Config
 from pipelines.config.serving import ServeConfig
 from pipelines.serving.errors import RequestError
 
-_LAST = 64  # requests that ended, whose rate says how long others will take
+_LAST = 64  # requests that ended, whose time says how long others will take
 _LONGEST = 60  # seconds after which a client is told to try again
+_LESS = 0.7  # of those that came in, after one that was late
+
+
+@dataclass
+class Visit:
+    """answered: set it where the request was, to the end."""
+
+    answered: bool = False
 
 
 class Gate:
-    """Of one process. now: a clock, in seconds."""
+    """Of one process. at_once: requests that the engines draw without a wait. now: a clock, in
+    seconds.
 
-    def __init__(self, serve: ServeConfig, now: Callable[[], float] = time.monotonic):
-        self._serve, self._now = serve, now
+    With a deadline it lets in what ends in time: one more for each lot that did, and fewer once one
+    was late (additive increase, multiplicative decrease, as TCP finds a line's capacity); never
+    less than `at_once`, which wait for nothing, so that what makes those late is their own length.
+    """
+
+    def __init__(self, serve: ServeConfig, at_once: int, now: Callable[[], float] = time.monotonic):
+        self._serve, self._at_once, self._now = serve, at_once, now
         self._inside: Counter[str] = Counter()
-        self._ended: deque[float] = deque(maxlen=_LAST)
+        self._most = float(at_once)
+        self._cut = -math.inf  # when it became less
+        self._took: deque[float] = deque(maxlen=_LAST)
         self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
 
     @contextmanager
-    def entered(self, owner: str) -> Iterator[None]:
+    def entered(self, owner: str) -> Iterator[Visit]:
         """Counts a request as inside; RequestError where it may not come in."""
         self.check_open()
         most = self._serve.max_concurrent
         if most is not None and self._inside[owner] >= most:
             line = f"{most} requests of this key are under way (serve.max_concurrent); wait for one"
             raise RequestError(429, line, code="concurrency", retry_after=self.retry_after())
-        deadline = self._serve.deadline
-        # Waits differ, so half of it: the mean of those inside may be no more.
-        if deadline is not None and self._wait() > deadline / 2:
+        if self._serve.deadline is not None and self._inside.total() >= self._most:
             line = "the requests before this one take too long for its deadline (serve.deadline)"
             raise RequestError(429, line, code="overloaded", retry_after=self.retry_after())
         self._inside[owner] += 1
         self._empty.clear()
+        came, visit = self._now(), Visit()
         try:
-            yield
+            yield visit
         finally:
+            self._learn(came, visit.answered)
             self._inside[owner] -= 1
-            self._ended.append(self._now())
             if not self._inside[owner]:
                 del self._inside[owner]
             if not self._inside:
@@ -63,16 +80,30 @@ class Gate:
         return RequestError(429, line, code="overloaded", retry_after=self.retry_after())
 
     def retry_after(self) -> int:
-        """Seconds until those inside have ended, at the rate of the last ones; 1 at least."""
-        return max(1, min(_LONGEST, math.ceil(self._wait())))
+        """Seconds that the last ones were inside, on average; 1 at least."""
+        mean = sum(self._took) / max(1, len(self._took))
+        return max(1, min(_LONGEST, math.ceil(mean)))
 
     async def drain(self) -> None:
         """Lets none in any more, and returns when all have ended."""
         self._draining = True
         await self._empty.wait()
 
-    def _wait(self) -> float:
-        """Seconds that one more request would be inside (Little's law); 0 where too few ended."""
-        if len(self._ended) < 2:
-            return 0.0
-        return self._inside.total() * (self._now() - self._ended[0]) / len(self._ended)
+    def _learn(self, came: float, answered: bool) -> None:
+        """From a request that ends. What was refused, or left by its client, says nothing."""
+        now, inside = self._now(), self._inside.total()
+        if self._serve.deadline is not None and now - came >= self._serve.deadline:
+            self._took.append(now - came)
+            if came >= self._cut:  # else it came in with those for which it was cut
+                self._most = max(self._at_once, self._most * _LESS)
+                self._cut = now
+        elif answered:
+            self._took.append(now - came)
+            if inside > self._most / 2:  # where few are inside, more are not known to fit
+                self._most += 1 / self._most
+
+
+def full(config: Config) -> int:
+    """Requests whose samples fill the batch of one engine."""
+    budget = config.serve.scaling.budget or config.evaluate.num_samples
+    return max(1, config.engine.max_num_seqs // budget)

@@ -32,14 +32,16 @@ def read(serve: ServeConfig) -> tuple[bytes, ...]:
         if any(" " in key for key in in_file):
             raise ValueError(f"serve.api_keys_file: {file}: a key has a space; write one a line")
         found += in_file
-    return tuple(_digest(key) for key in dict.fromkeys(found))
+    if not all(key.isascii() for key in found):  # HTTP's headers have no others
+        raise ValueError(f"${VARIABLE} and serve.api_keys_file: a key is not of ASCII characters")
+    return tuple(digest(key) for key in dict.fromkeys(found))
 
 
-def check_wanted(serve: ServeConfig, keys: Sequence[bytes]) -> None:
-    """ValueError where other machines could ask and there are no keys."""
-    if not keys and not _is_loopback(serve.host):
+def check_wanted(host: str, keys: Sequence[bytes]) -> None:
+    """ValueError where other machines could ask at this host and there are no keys."""
+    if not keys and not _is_loopback(host):
         raise ValueError(
-            f"serve.host: at {serve.host} other machines can ask; set API keys, by "
+            f"serve.host: at {host} other machines can ask; set API keys, by "
             f"${VARIABLE} or serve.api_keys_file"
         )
 
@@ -56,8 +58,8 @@ def owner(keys: Sequence[bytes], key: str | None) -> str:
     has none of them. Each is compared, in a time that tells nothing of them."""
     if not keys:
         return ""
-    digest = _digest(key or "")
-    same = [str(number) for number, one in enumerate(keys) if hmac.compare_digest(one, digest)]
+    given = digest(key or "")
+    same = [str(number) for number, one in enumerate(keys) if hmac.compare_digest(one, given)]
     if key is None or not same:
         what = "wrong" if key else "missing"
         line = f"the API key is {what}; send it as `Authorization: Bearer KEY`"
@@ -65,5 +67,6 @@ def owner(keys: Sequence[bytes], key: str | None) -> str:
     return same[0]
 
 
-def _digest(key: str) -> bytes:
+def digest(key: str) -> bytes:
+    """What is kept of a key."""
     return hashlib.sha256(key.encode(errors="surrogateescape")).digest()

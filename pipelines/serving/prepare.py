@@ -1,47 +1,44 @@
-"""A request as the engine is asked: its model, how samples are spent, the prompt's ids."""
+"""A request as the engine is asked: its model, and how samples are spent."""
 
-from dataclasses import dataclass, replace
+import secrets
+import time
+from dataclasses import replace
 from typing import Any
 
 from pipelines.config import Config
 from pipelines.config.serving import PRESETS, Choice
 from pipelines.engine.protocol import Drawing
-from pipelines.method.prompts import Prompts
 from pipelines.serving.errors import RequestError
 from pipelines.serving.request import EFFORTS, Request
-from pipelines.serving.scaling import Plan, plan
+from pipelines.serving.scaling import plan
 from pipelines.serving.served import Served
+from pipelines.serving.wire import Asked
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """name: the model's as the request has it; model: without a preset. ignored: fields of the
-    request."""
-
-    name: str
-    model: str
-    plan: Plan
-    prompt_ids: list[int]
-    ignored: list[str]
-
-
-def prepare(
-    config: Config, served: Served, prompts: Prompts, request: Request, seed: int
-) -> Prepared:
-    """seed: of the draws. RequestError where this server cannot do what is asked."""
+def prepare(config: Config, served: Served, request: Request) -> Asked:
+    """RequestError where this server cannot do what is asked."""
     ignored = request.ignored()
     model, preset = _named(served, request)
+    seed = request.scaling.seed if request.seed is None else request.seed
     made = plan(
         config,
         preset,
         request.scaling,
         request.question,
         _drawing(config, request),
-        seed,
+        # Drawn here, so that whichever replica answers draws the same.
+        secrets.randbits(31) if seed is None else seed,
         served.curves.get(model, {}),
     )
-    prompt_ids = _prompt_ids(config, prompts, request, made.drawing.max_tokens)
-    return Prepared(request.model or model, model, made, prompt_ids, ignored)
+    return Asked(
+        model,
+        made,
+        request.asks,
+        request.most_tokens is not None,
+        ignored,
+        request.scaling.details,
+        time.time(),
+    )
 
 
 def _named(served: Served, request: Request) -> tuple[str, Choice]:
@@ -63,38 +60,29 @@ def _named(served: Served, request: Request) -> tuple[str, Choice]:
 
 def _drawing(config: Config, request: Request) -> Drawing:
     """As evaluation draws, but for what the request says."""
-    field = "max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"
+    usual = Drawing.of(config.answering)
     own: dict[str, Any] = {
-        "max_tokens": getattr(request, field),
+        "max_tokens": _max_tokens(config, request),
         "temperature": request.temperature,
         "method": request.scaling.temperature_kind,
         "top_p": request.top_p,
     }
+    if (request.top_p or 1) < 1 and request.scaling.temperature_kind is None:
+        own["method"] = "fixed"  # many clients send one, and know of no EDT
     chosen = {name: value for name, value in own.items() if value is not None}
-    usual = config.answering.max_tokens
-    most = config.serve.max_output_tokens or max(usual, chosen.get("max_tokens", usual))
-    if chosen.setdefault("max_tokens", min(most, usual)) > most:
-        line = f"{field}: a sample has {most} tokens at most here (serve.max_output_tokens)"
-        raise RequestError(400, line, field)
     try:
-        return replace(Drawing.of(config.answering), **chosen, stop=request.stops)
+        return replace(usual, **chosen, stop=request.stops)
     except ValueError as error:
         param = str(error).partition(":")[0]
         raise RequestError(400, f"{error} (scaling.temperature_kind)", param) from None
 
 
-def _prompt_ids(config: Config, prompts: Prompts, request: Request, max_tokens: int) -> list[int]:
-    prompt_ids, param = request.prompt_ids(prompts), request.param
-    tokens, most = len(prompt_ids), config.engine.max_model_len
-    fault = None
-    if tokens > (limit := config.serve.max_prompt_tokens or tokens):
-        fault = f"and this server takes {limit} (serve.max_prompt_tokens)"
-    elif tokens > (room := prompts.room(most, max_tokens)):
-        fault = (
-            f"and {max(0, room)} fit beside a response of {max_tokens} (max_completion_tokens) in "
-            f"this server's {most} (engine.max_model_len)"
-        )
-    if fault:
-        line = f"{param}: the prompt has {tokens} tokens, {fault}"
-        raise RequestError(400, line, param, "context_length_exceeded")
-    return prompt_ids
+def _max_tokens(config: Config, request: Request) -> int:
+    named, most = request.most_tokens, config.serve.max_output_tokens
+    if named is None:
+        return min(config.answering.max_tokens, most or config.answering.max_tokens)
+    if most is not None and named > most:
+        field = "max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"
+        line = f"{field}: a sample has {most} tokens at most here (serve.max_output_tokens)"
+        raise RequestError(400, line, field)
+    return named

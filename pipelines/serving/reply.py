@@ -183,16 +183,18 @@ def _reason(decision: Decision) -> StopReason:
 
 def _receipt(answered: Answered) -> Receipt:
     decision, spent = answered.decision, answered.spent
+    first = _first(decision).generated
+    prompt = answered.prompt - first.cached_tokens
     mean = sum(one.generated.num_tokens for one in decision.used) / len(decision.used)
     # A further sample computes of the prompt what those after the first did on average.
-    further = max(0, spent.prompt_tokens - answered.prompt) / max(1, decision.started - 1)
+    further = max(0, spent.prompt_tokens - prompt) / max(1, decision.started - 1)
     budget, score = answered.plan.budget, spent.scored_tokens / max(1, decision.finished)
     prompts = spent.prompt_tokens + (budget - decision.started) * further
     full = prompts + budget * (mean + score)
     tokens = spent.prompt_tokens + spent.generated_tokens + spent.scored_tokens
     return Receipt(
         tokens=tokens,
-        one_sample=answered.prompt + _first(decision).generated.num_tokens,
+        one_sample=prompt + first.num_tokens,
         cached=spent.cached_tokens,
         full_budget=round(full),
         saved=1 - tokens / full,

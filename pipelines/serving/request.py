@@ -7,22 +7,22 @@ strict: true is no 1, and "8" is no 8.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from pipelines.config.sections import Strict
 from pipelines.config.values import Count, Text
-from pipelines.method.prompts import Prompts
 from pipelines.serving.errors import RequestError
 from pipelines.serving.scaling import Scaling
+from pipelines.serving.wire import Prompt
 from pipelines.storage.text import flaw
 
-Effort = Literal["none", "minimal", "low", "medium", "high"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 # A model's preset by the effort that is asked for.
 EFFORTS: Mapping[str | None, str | None] = {
     "none": "single", "minimal": "single", "low": "fast", "medium": None, "high": "careful",
-    None: None,
+    "xhigh": "careful", "max": "careful", None: None,
 }  # fmt: skip
 
 
@@ -63,17 +63,13 @@ Clean = Annotated[str, AfterValidator(clean)]  # which may be empty
 
 
 class StreamOptions(Strict):
-    include_usage: bool = False
+    include_usage: bool | None = None
 
 
 class Request(Strict, ABC):
-    """What to answer. Equal requests with equal seeds draw equal samples.
-
-    param: the field that has the prompt.
-    """
+    """What to answer. Equal requests with equal seeds draw equal samples."""
 
     model_config = ConfigDict(extra="allow")
-    param: ClassVar[str]
 
     model: Text | None = Field(
         None, description="a name of /v1/models; the server's own, by default"
@@ -93,6 +89,11 @@ class Request(Strict, ABC):
     stream_options: StreamOptions | None = None
     reasoning_effort: Effort | None = Field(None, description="stands for a preset")
     scaling: Scaling = Scaling()
+
+    @field_validator("scaling", mode="before")
+    @classmethod
+    def _left_out(cls, scaling: Any) -> Any:
+        return Scaling() if scaling is None else scaling
 
     @field_validator("stop")
     @classmethod
@@ -115,13 +116,15 @@ class Request(Strict, ABC):
     def question(self) -> str:
         """What choices are read off."""
 
+    @property
     @abstractmethod
-    def prompt_ids(self, prompts: Prompts) -> list[int]:
-        """What the engine is asked; RequestError where there is no such prompt."""
+    def asks(self) -> Prompt:
+        """What the engine is asked."""
 
     @property
-    def named_seed(self) -> int | None:
-        return self.scaling.seed if self.seed is None else self.seed
+    def most_tokens(self) -> int | None:
+        """Of a sample, where the request says it."""
+        return self.max_completion_tokens or self.max_tokens
 
     @property
     def stops(self) -> tuple[str, ...]:

@@ -5,18 +5,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from ray import serve
+from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
 from pipelines.config import Config
 from pipelines.engine.sampling import queries_at_once
 from pipelines.running import placement
 from pipelines.running.board import Board
+from pipelines.serving import keys
 from pipelines.serving.answerer import Answerer
+from pipelines.serving.gate import full
 from pipelines.serving.ingress import Ingress
 from pipelines.serving.served import Served
 
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
 _DRAINED = 600.0  # seconds that a replica which is about to leave has for its requests
+_SLACK = 5.0  # more of them, in which what a deadline ended is told
 
 
 def application(
@@ -30,11 +34,8 @@ def application(
     replicas: dict[str, Any] = {"num_replicas": engine.count}
     if engine.most > engine.count:
         bounds = {"min_replicas": engine.count, "max_replicas": engine.most}
-        # A replica is full with a batch of samples.
-        budget = config.serve.scaling.budget or config.evaluate.num_samples
-        full = max(1, engine.max_num_seqs // budget)
-        replicas = {"autoscaling_config": bounds | {"target_ongoing_requests": full}}
-    leaving = {"graceful_shutdown_timeout_s": config.serve.deadline or _DRAINED}
+        replicas = {"autoscaling_config": bounds | {"target_ongoing_requests": full(config)}}
+    leaving = {"graceful_shutdown_timeout_s": (config.serve.deadline or _DRAINED) + _SLACK}
     answerer = Answerer.options(  # type: ignore[attr-defined]
         **replicas,
         # A batching engine wants many requests at once; Serve's default is 5.
@@ -52,10 +53,18 @@ def application(
         num_replicas=1,
         max_ongoing_requests=2**31 - 1,  # it has limits of its own
         ray_actor_options={"num_cpus": 0},  # so that engines have all of a small machine
+        max_surge_percent=100,  # a new one is there before the old one finishes what it has
         **leaving,
         logging_config=_QUIET,
     )
     return ingress.bind(config, served, tuple(digests), answerer.bind(config, served, board))
+
+
+def address() -> tuple[str, int]:
+    """Host and port of the Serve that runs."""
+    client = _get_global_client()
+    assert client, "or it raises"
+    return client.http_config.host, client.http_config.port
 
 
 def deploy(
@@ -69,13 +78,15 @@ def deploy(
     """Runs the application under a route; returns handles of the ingress and of the engines when
     they are ready.
 
-    ValueError where its replicas do not start with this config.
+    ValueError where its replicas do not start with this config, and where others can ask without a
+    key.
     """
     engine = config.engine
     placement.tell_if_short("engine.count", engine.count, placement.bundles(engine))
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     where = {"host": config.serve.host, "port": config.serve.port}
     serve.start(http_options=where, logging_config=_QUIET)
+    keys.check_wanted(address()[0], digests)  # Serve that ran before stays where it is
     app = application(config, served, digests, board)
     try:
         ingress = serve.run(app, name=name, route_prefix=route)

@@ -7,17 +7,15 @@ follows when it is settled, then the usage, then [DONE].
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing
 from typing import Any
 
 from fastapi.responses import StreamingResponse
 
 from pipelines.serving.errors import RequestError, of_failure, of_refusal
-from pipelines.serving.events import Event
 from pipelines.serving.form import Form
 from pipelines.serving.reply import Outcome
-
-Told = list[Event] | Outcome
+from pipelines.serving.wire import Told
 
 
 async def chunks(told: AsyncIterator[Told], form: Form, with_usage: bool) -> AsyncIterator[str]:
@@ -63,16 +61,12 @@ def _sent(data: dict[str, Any]) -> str:
 
 
 class EventStream(StreamingResponse):
-    """A response of `chunks`. inside: what ends with it. Both `told` and that end even if no client
-    reads it."""
+    """A response of `chunks`; `told` ends with it, even if no client reads it."""
 
-    def __init__(
-        self, told: AsyncGenerator[Told, None], form: Form, with_usage: bool, inside: ExitStack
-    ):
+    def __init__(self, told: AsyncGenerator[Told, None], form: Form, with_usage: bool):
         super().__init__(chunks(told, form, with_usage), media_type="text/event-stream")
-        self._told, self._inside = told, inside
+        self._told = told
 
     async def __call__(self, *asgi: Any) -> None:
-        with self._inside:
-            async with aclosing(self._told):
-                await super().__call__(*asgi)
+        async with aclosing(self._told):
+            await super().__call__(*asgi)

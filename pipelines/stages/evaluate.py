@@ -10,6 +10,7 @@ a further training run, the calibrated model's alone.
 
 import asyncio
 import math
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,12 +57,12 @@ def run(
 ) -> Result:
     from ray import serve
 
+    from pipelines.serving import keys
     from pipelines.serving.served import base_model, calibrated_model
     from pipelines.serving.service import deploy
 
     cluster.connect(config)
     # As the service is by default: what a config has it do for others is not what is measured.
-    # It answers this machine alone, so it wants no keys.
     own = ServeConfig(
         port=config.serve.port,
         max_budget=max(ServeConfig().max_budget, config.evaluate.num_samples),
@@ -75,13 +76,16 @@ def run(
     # With adapters on it, the base model's engines answer for both.
     engines = [tuned] if tuned.adapters else [base_model(config), tuned]
     live: dict[str, Any] = {}
+    key = secrets.token_hex()  # Serve may run already, at an address that others reach
     for served in engines:
         names = [name for name in served.names if name in models]
         if not names:
             continue
         print(f"evaluate: engines of the {' and the '.join(names)} model start", flush=True)
         with Board.open() as board:
-            _, handle = deploy(config, served, served.name, "/", board=board)
+            digests = [keys.digest(key)]
+            route = f"/{served.name}"  # beside what a Serve that ran before has
+            _, handle = deploy(config, served, served.name, route, digests, board)
             drawn = Count()
             try:
                 for name in names:
@@ -90,7 +94,7 @@ def run(
                     columns = ["query_id", "role", "question", "kind", "choices", "samples"]
                     recorded = out.read_table(f"{name}-", columns).to_pylist()
                     tests = [row for row in recorded if row["role"] == "eval"]
-                    live[name] = asyncio.run(_live(config, name, tests))
+                    live[name] = asyncio.run(_live(config, route, name, tests, key))
             finally:
                 serve.delete(served.name)
     (out / LIVE_FILE).write_json(live)
@@ -195,7 +199,9 @@ def _file(out: Location, name: str, number: int) -> Location:
     return out / f"{name}-{number:05}.parquet"
 
 
-async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+async def _live(
+    config: Config, route: str, name: str, rows: list[dict[str, Any]], key: str
+) -> dict[str, Any]:
     """Answers the first test queries live; RuntimeError where an answer is not the replay's.
 
     Returns counts: runs, runs that stopped early, runs whose samples are the recorded ones to
@@ -203,14 +209,19 @@ async def _live(config: Config, name: str, rows: list[dict[str, Any]]) -> dict[s
     """
     import aiohttp
 
-    url = f"http://{config.serve.host}:{config.serve.port}/v1/chat/completions"
+    from pipelines.serving.service import address
+
+    host, port = address()
+    here = "127.0.0.1" if host == "0.0.0.0" else host
+    url = f"http://{here}:{port}{route}/v1/chat/completions"
+    headers = {"authorization": f"Bearer {key}"}
     step = max(1, len(rows) // max(1, config.evaluate.live_queries))
     chosen = rows[::step][: config.evaluate.live_queries]
     budget = config.evaluate.num_samples
     counts: dict[str, float] = {"runs": 0, "stopped_early": 0, "same_samples": 0, "samples": 0}
     timeout = aiohttp.ClientTimeout(total=600)
     start = time.monotonic()
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
 
         async def ask(row: dict[str, Any], policy: str, threshold: float) -> None:
             scaling = {

@@ -152,6 +152,24 @@ def test_a_deadline_ends_it_with_what_is_there(place):
     assert (found.started, found.finished) == (4, 3)
 
 
+def test_at_a_deadline_too_a_policy_stops_where_it_is_sure():
+    fake = Endless(list(P_TRUE), P_TRUE, place=0)
+    found, _ = decided(fake, plan("early_stopping", 8, "all", threshold=0.0), seconds=0.2)
+    replay = in_order(POLICIES["early_stopping"].make(0.0), recorded(8)[1:])
+    assert found.reason == "policy"
+    assert (found.answer, len(found.used)) == (replay.answers[-1], replay.samples[-1])
+    assert len(found.used) < 7
+
+
+def test_a_timeout_of_the_engines_is_no_deadline():
+    class Late(FakeEngine):
+        async def draw(self, *arguments):
+            raise TimeoutError("the engine's own")
+
+    with pytest.raises(TimeoutError, match="own"):
+        decided(Late(list(P_TRUE), P_TRUE), plan("best_of_n", 4), seconds=60)
+
+
 def test_a_caller_that_goes_away_takes_all_with_it():
     fake = Endless(list(P_TRUE), P_TRUE)
 

@@ -19,7 +19,7 @@ def test_a_prompt_is_taken_as_it_is(prompts, wrapped):
     assert len(ids) > 2
     for prompt in ("Once upon a time", ids):
         request = CompletionRequest(prompt=[prompt] if wrapped else prompt)
-        assert request.prompt_ids(prompts) == ids
+        assert request.asks.ids(prompts) == ids
     assert request.question == ""
     assert CompletionRequest(prompt="(A) one (B) two").question == "(A) one (B) two"
 
@@ -56,7 +56,7 @@ def test_what_is_no_prompt_is_refused(prompt, says):
 )
 def test_what_the_engine_could_not_take_is_refused(prompts, prompt, says):
     with pytest.raises(RequestError, match=says) as told:
-        CompletionRequest(prompt=prompt).prompt_ids(prompts)
+        CompletionRequest(prompt=prompt).asks.ids(prompts)
     assert (told.value.status, told.value.param) == (400, "prompt")
 
 
@@ -69,3 +69,10 @@ def test_what_is_not_done_is_refused_by_its_field(fields):
         CompletionRequest(prompt="a b", **fields).ignored()
     nothing = {"echo": False, "best_of": 1, "suffix": None, "logprobs": None}
     assert CompletionRequest(prompt="a b", **nothing).ignored() == []
+
+
+def test_of_many_faults_few_are_looked_for():
+    for prompt in ([-1] * 10_000, [[]] * 10_000, [[-1] * 10_000]):
+        with pytest.raises(ValidationError) as told:
+            CompletionRequest(prompt=prompt)
+        assert told.value.error_count() < 20

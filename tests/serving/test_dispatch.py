@@ -1,20 +1,28 @@
 """A request whose replica dies goes to another, and a client has its text once."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 
 import pytest
-from decided import answered
+from decided import PLAN, answered
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError
 
-from pipelines.serving.answerer import Asked
+from pipelines.serving.completion import RawPrompt
 from pipelines.serving.dispatch import Dispatch
 from pipelines.serving.errors import RequestError
 from pipelines.serving.reply import outcome
+from pipelines.serving.wire import Asked
 
 MADE = outcome(answered(), [], details=False)
-ASKED = Asked(SimpleNamespace(), seed=1, came=0.0)
+
+
+def asked():
+    return Asked("m", PLAN, RawPrompt("a b"), False, [], False, came=time.time())
+
+
+ASKED = asked()
 DIED = ActorDiedError()
 
 
@@ -25,6 +33,12 @@ class Replicas:
         self._told, self.asked, self.cancelled = list(told), [], 0
         self.answer = SimpleNamespace(remote=self._whole)
         self.tell = SimpleNamespace(remote=self._stream)
+
+    def cancel(self, told):
+        """As Serve's own, of a response that has failed: it raises the failure."""
+        self.cancelled += 1
+        if isinstance(told, Exception):
+            raise told
 
     def options(self, **_):
         return self
@@ -47,7 +61,7 @@ class Replicas:
                 return run().__await__()
 
             def cancel(self):
-                replicas.cancelled += 1
+                replicas.cancel(told)
 
         return Response()
 
@@ -69,7 +83,7 @@ class Replicas:
                 return one
 
             def cancel(self):
-                replicas.cancelled += 1
+                replicas.cancel(None)
 
         return Stream()
 
@@ -80,7 +94,7 @@ def dispatch(replicas, deadline=None):
 
 def streamed(replicas, deadline=None):
     async def collect():
-        return [one async for one in dispatch(replicas, deadline).tell(ASKED)]
+        return [one async for one in dispatch(replicas, deadline).tell(asked())]
 
     return asyncio.run(collect())
 
@@ -110,6 +124,11 @@ def test_a_message_goes_on_where_it_was():
     assert told[-1] == MADE
 
 
+def test_a_refusal_by_the_next_replica_still_has_a_status():
+    with pytest.raises(RequestError, match="no"):
+        streamed(Replicas([DIED], [RequestError(404, "no")]))
+
+
 def test_a_message_that_another_draws_otherwise_is_an_error():
     with pytest.raises(RuntimeError, match="another message"):
         streamed(Replicas([[], *pieces("It"), DIED], [[], *pieces("He"), MADE]))
@@ -125,16 +144,16 @@ def test_what_a_replica_refuses_is_raised():
 
 
 def test_a_full_queue_and_a_deadline_without_a_replica():
-    for told, deadline, status in ((BackPressureError(1, 1), None, 429), (None, -1.99, 408)):
+    for told, deadline, status in ((BackPressureError(1, 1), None, 429), (None, -1.9, 408)):
         whole, stream = Replicas(told), Replicas([told] if told else [])
         with pytest.raises(RequestError) as refusal:
-            asyncio.run(dispatch(whole, deadline).answer(ASKED))
+            asyncio.run(dispatch(whole, deadline).answer(asked()))
         assert refusal.value.status == status
-        assert whole.cancelled == 1
+        assert whole.cancelled == (status == 408)
         with pytest.raises(RequestError) as refusal:
             streamed(stream, deadline)
         assert refusal.value.status == status
-        assert stream.cancelled == 1
+        assert stream.cancelled == (status == 408)
 
 
 def test_who_goes_away_cancels_what_is_under_way():

@@ -140,7 +140,8 @@ def test_every_token_is_accounted_for(chat):
     counted = made.scaling["samples"]
     assert counted["started"] == 8 == counted["finished"] + counted["cancelled"]
     receipt = made.scaling["receipt"]
-    assert receipt["one_sample"] == usage.prompt_tokens + tokens[0]
+    cached = usage.prompt_tokens_details.cached_tokens
+    assert receipt["one_sample"] == usage.prompt_tokens - cached + tokens[0]
     assert receipt["one_sample"] <= receipt["tokens"]
     whole = chat(scaling={"policy": "best_of_n", "schedule": "all"}).scaling["receipt"]
     assert whole["tokens"] == whole["full_budget"]

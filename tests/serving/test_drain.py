@@ -1,0 +1,101 @@
+"""jobs.serve is told to end while it answers."""
+
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+import yaml
+from object_store import free_port
+from processes import printed_until, start
+from waiting import once
+
+pytestmark = pytest.mark.process
+
+# Of the tiny model it takes many seconds.
+LONG = {
+    "messages": [{"role": "user", "content": "What is 7 + 5?"}],
+    "seed": 0,
+    "max_tokens": 150,
+    "scaling": {"policy": "best_of_n", "budget": 24, "schedule": "sequential", "kind": "text"},
+}
+
+
+@pytest.fixture(scope="module")
+def served(tiny, tmp_path_factory):
+    """Two of them, with their ports: they start side by side."""
+    directory = tmp_path_factory.mktemp("drain")
+    made = {
+        "root": "r",
+        "model": {"source": str(tiny)},
+        "data": {"train": [{"name": "capitals"}]},
+        "sampling": {"max_tokens": 9},
+        "engine": {
+            "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
+            "enforce_eager": True, "max_num_seqs": 32,
+        },
+    }  # fmt: skip
+    (directory / "config.yaml").write_text(yaml.safe_dump(made))
+    command = [sys.executable, "-m", "jobs.serve", "--config", str(directory / "config.yaml")]
+    ports = [free_port() for _ in range(2)]
+    started = [start([*command, "--base", "--port", str(port)]) for port in ports]
+    for one in started:
+        printed_until("Answering at", one)
+    yield list(zip(started, ports, strict=True))
+    for one in started:
+        one.kill()
+        one.wait()
+
+
+def ask(port, **fields):
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
+    return requests.post(url, json=LONG | fields, timeout=300)
+
+
+def under_way(port, **fields):
+    """A stream that has begun."""
+    got = requests.post(
+        f"http://127.0.0.1:{port}/v1/chat/completions",
+        json=LONG | {"stream": True} | fields, timeout=300, stream=True,
+    )  # fmt: skip
+    lines = got.iter_lines()
+    next(line for line in lines if b'"finished"' in line)
+    return lines
+
+
+def test_who_is_told_to_end_finishes_what_it_has(served):
+    process, port = served[0]
+    with ThreadPoolExecutor() as pool:
+        whole = pool.submit(ask, port)
+        stream = under_way(port)
+        process.send_signal(signal.SIGTERM)
+        printed_until("Finishing what is under way", process)
+        refused = once(lambda: (got := ask(port, max_tokens=1)).status_code == 503 and got)
+        assert not whole.done()
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.json()["error"]["code"] == "draining"
+        ready = requests.get(f"http://127.0.0.1:{port}/ready", timeout=60)
+        assert (ready.status_code, int(ready.headers["retry-after"]) >= 1) == (503, True)
+        assert requests.get(f"http://127.0.0.1:{port}/health", timeout=60).status_code == 200
+        *_, done = [line for line in stream if line]
+        assert done == b"data: [DONE]"
+        assert whole.result().status_code == 200
+        assert whole.result().json()["scaling"]["samples"]["used"] == 24
+    rest, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, rest
+    assert "Traceback" not in rest
+
+
+def test_a_second_interrupt_ends_it_at_once(served):
+    process, port = served[1]
+    under_way(port, scaling=LONG["scaling"] | {"budget": 64})
+    process.send_signal(signal.SIGINT)
+    printed_until("Finishing what is under way", process)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=120)
+    print(f"ended in {time.monotonic() - began:.1f} s")
+    assert process.returncode == 130, rest
+    assert "Traceback" not in rest

@@ -1,0 +1,304 @@
+"""Many clients at once, replicas that are killed, and clients that leave, on real engines."""
+
+import asyncio
+import collections
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import psutil
+import pytest
+import schemathesis
+from asking import ask, ask_all, client, percentile, request
+from hypothesis import HealthCheck, given, seed, settings
+from object_store import free_port
+from processes import command_line, descendants
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
+from stated import Stated
+from waiting import once
+
+from pipelines.config import Config
+
+pytestmark = pytest.mark.process
+
+KEY = "a-key-of-many-clients"
+AT_ONCE = 32  # requests of the key
+QUESTIONS = range(60)
+
+
+def config(model, port, serve, **engine):
+    return Config.model_validate(
+        {
+            "root": "r",
+            "model": {"source": str(model)},
+            "data": {"train": [{"name": "capitals"}]},
+            "sampling": {"max_tokens": 9},
+            "engine": {
+                "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
+                "enforce_eager": True, **engine,
+            },
+            "evaluate": {"num_samples": 4, "sampling": {"max_tokens": 6}},
+            "serve": {"port": port, "scaling": {"kind": "text"}, **serve},
+        }
+    )  # fmt: skip
+
+
+class Service:
+    """One application, deployed again and again."""
+
+    def __init__(self, model):
+        self._model, self._port = model, free_port()
+        self.url = f"http://127.0.0.1:{self._port}/load"
+
+    def deploy(self, serve, **engine):
+        from pipelines.serving import keys
+        from pipelines.serving.served import base_model
+        from pipelines.serving.service import deploy
+
+        made = config(self._model, self._port, serve, **engine)
+        digests = keys.read(made.serve)
+        _, self.engines = deploy(made, base_model(made), "load", "/load", digests)
+
+    def client(self, **more):
+        return client(self.url, KEY, **more)
+
+    def ask(self, bodies, at_once):
+        async def run():
+            async with self.client() as made:
+                return await ask_all(made, bodies, at_once)
+
+        return asyncio.run(run())
+
+    def idle(self, replicas):
+        """Whether so many engines have nothing that runs, waits or is held."""
+        told = dict(self.engines.stated.remote().result() for _ in range(8 * replicas))
+        return len(told) == replicas and not any(map(any, told.values()))
+
+
+@pytest.fixture(scope="module")
+def replicas(tiny, ray_cluster):
+    from ray import serve
+
+    from pipelines.serving import service
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SELFCAL_API_KEYS", KEY)
+        answerer = service.Answerer.options(func_or_class=Stated)
+        patched.setattr(service, "Answerer", answerer)
+        made = Service(tiny)
+        made.deploy({"max_concurrent": AT_ONCE}, count=2)
+        yield made
+    serve.shutdown()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(replicas):
+    """What the questions are answered, by number."""
+    told = replicas.ask([request(number) for number in QUESTIONS], 8)
+    assert {one.status for one in told} == {200}
+    return [one.said for one in told]
+
+
+def engines():
+    return [
+        one
+        for replica in descendants("ServeReplica:load:Answerer")
+        for one in replica.children(recursive=True)
+        if "EngineCore" in command_line(one)
+    ]
+
+
+def running():
+    from ray import serve
+
+    answerer = serve.status().applications["load"].deployments["Answerer"]
+    return answerer.replica_states.get("RUNNING", 0)
+
+
+def test_none_fails_where_replicas_are_killed(replicas, undisturbed):
+    """A replica's process, and another's engine, of a thousand requests."""
+    numbers = [number % len(QUESTIONS) for number in range(1000)]
+
+    async def storm():
+        async with replicas.client() as made:
+            room, told = asyncio.Semaphore(AT_ONCE), []
+
+            async def one(number):
+                async with room:
+                    told.append(await ask(made, request(number)))
+                    return told[-1]
+
+            asked = [asyncio.create_task(one(number)) for number in numbers]
+            for after, victims in (
+                (100, lambda: descendants("ServeReplica:load:Answerer")),
+                (600, engines),
+            ):
+                while len(told) < after:
+                    await asyncio.sleep(0.01)
+                random.choice(victims()).kill()
+            return await asyncio.gather(*asked)
+
+    before = replicas.ask(list(map(request, numbers[:200])), AT_ONCE)
+    told = asyncio.run(storm())
+    assert collections.Counter(one.status for one in told) == {200: len(numbers)}
+    assert [one.said for one in told] == [undisturbed[number] for number in numbers]
+    once(lambda: running() == 2)
+    after = replicas.ask(list(map(request, numbers[:200])), AT_ONCE)
+    for name, some in (("before", before), ("amid", told), ("after", after)):
+        print(f"{name}: p50 {percentile(some, 0.5):.2f} s, p99 {percentile(some, 0.99):.2f} s")
+
+
+LONG = {"scaling": {"policy": "best_of_n", "budget": 8, "schedule": "all"}, "max_tokens": 150}
+
+
+async def close_amid(made, body):
+    async with made.stream("POST", "/v1/chat/completions", json=body | {"stream": True}) as got:
+        assert got.status_code == 200
+        async for line in got.aiter_lines():
+            if '"event": "text"' in line:
+                return
+
+
+async def impatient(made, body):
+    with pytest.raises(httpx.TimeoutException):
+        await made.post("/v1/chat/completions", json=body, timeout=0.2)
+
+
+async def drop(made, body):
+    """The connection, when the request is sent."""
+    url = made.base_url
+    sent = made.build_request("POST", "/v1/chat/completions", json=body)
+    lines = [f"POST {sent.url.path} HTTP/1.1", *(f"{k}: {v}" for k, v in sent.headers.items())]
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write("\r\n".join([*lines, "", ""]).encode() + sent.read())
+    await writer.drain()
+    await asyncio.sleep(random.random() / 10)
+    writer.transport.abort()
+
+
+def test_what_clients_leave_behind_ends(replicas):
+    """In the engines, and of what a key has under way: it may send as many as before."""
+
+    async def storm():
+        leaving = (
+            lambda made, body: close_amid(made, body),
+            lambda made, body: impatient(made, body),
+            lambda made, body: drop(made, body),
+            lambda made, body: drop(made, body | {"stream": True}),
+        )
+        async with replicas.client() as made:
+            for leave in leaving:
+                for _ in range(2):
+                    lot = (leave(made, request(number, **LONG)) for number in range(20))
+                    await asyncio.gather(*lot)
+                    await asyncio.to_thread(once, lambda: replicas.idle(2), 30)
+
+    asyncio.run(storm())
+    told = replicas.ask([request(number) for number in range(AT_ONCE)], AT_ONCE)
+    assert {one.status for one in told} == {200}
+
+
+@pytest.fixture(scope="module")
+def redeployed(replicas, undisturbed):
+    """The application with limits and one replica: what was under way meanwhile, and asked."""
+    limits = {
+        "deadline": 5.0, "max_queue": 16, "max_concurrent": 64, "max_budget": 4,
+        "max_output_tokens": 40, "scaling": {"kind": "text", "budget": 4},
+    }  # fmt: skip
+    long = {"scaling": {"policy": "best_of_n", "budget": 12}, "max_tokens": 150}
+    over = False
+
+    def meanwhile():
+        told = []
+        while not over:
+            told += replicas.ask([request(len(told) % len(QUESTIONS))], 1)
+        return told
+
+    with ThreadPoolExecutor() as pool:
+        bodies = [request(0, **long), request(0, **long, stream=True)]
+        under_way = [pool.submit(replicas.ask, [body], 1) for body in bodies]
+        asked = pool.submit(meanwhile)
+        once(lambda: not replicas.idle(2))
+        began = time.monotonic()
+        try:
+            replicas.deploy(limits, max_num_seqs=16)
+        finally:
+            over = True
+        print(f"deployed in {time.monotonic() - began:.1f} s")
+        return began, [one.result()[0] for one in under_way], asked.result()
+
+
+def test_a_replica_that_leaves_finishes_what_it_has(redeployed, undisturbed):
+    began, finished, meanwhile = redeployed
+    assert all(one.ended > began + 2 for one in finished)  # its replica was told long before
+    assert [one.status for one in finished] == [200, 200]
+    assert finished[0].said == finished[1].said
+    assert finished[0].said[2:] == (12, "budget")
+    print("meanwhile:", collections.Counter(one.status for one in meanwhile))
+    for number, one in enumerate(meanwhile):
+        # The new one has a deadline, and its engine starts.
+        late = one.status == 408 or '"code": "deadline"' in one.said
+        assert late or one.said == undisturbed[number % len(QUESTIONS)]
+
+
+def test_the_number_of_replicas_changes_no_answer(replicas, redeployed, undisturbed):
+    assert running() == 1
+    told = replicas.ask([request(number) for number in QUESTIONS], 4)
+    assert [one.said for one in told] == undisturbed
+
+
+def test_ten_times_what_it_can_do(replicas, redeployed):
+    """Requests come at their own pace, whatever becomes of those before."""
+    body = {"scaling": {"policy": "best_of_n", "budget": 4}, "max_tokens": 40}
+    (ingress,) = descendants("ServeReplica:load:Ingress")
+    memory = psutil.Process(ingress.pid).memory_info().rss
+    began = time.monotonic()
+    each = replicas.ask([request(3 * number, **body) for number in range(24)], 4)
+    rate = len(each) / (time.monotonic() - began)
+
+    async def storm():
+        async with replicas.client() as made:
+            asked = []
+            for number in range(int(10 * rate * 8)):
+                asked.append(asyncio.create_task(ask(made, request(3 * number, **body))))
+                await asyncio.sleep(0.1 / rate)
+            return await asyncio.gather(*asked)
+
+    told = asyncio.run(storm())
+    again = replicas.ask([request(0)], 1)
+    by_status = collections.Counter((one.status, isinstance(one.said, tuple)) for one in told)
+    print(f"{rate:.1f} a second alone; of ten times as many {by_status}")
+    refused = [one for one in told if one.status == 429]
+    accepted = [one for one in told if one.status != 429]
+    print(f"accepted: p50 {percentile(accepted, 0.5):.2f} s, most {percentile(accepted, 1):.2f} s")
+    grown = (psutil.Process(ingress.pid).memory_info().rss - memory) / 2**20
+    print(f"the ingress grew by {grown:.0f} MiB; again in {again[0].seconds:.2f} s")
+    assert set(by_status) <= {(200, True), (408, True), (408, False), (429, False)}
+    assert by_status[200, True] > 0
+    assert len(refused) > len(told) / 2
+    assert all(int(one.headers["retry-after"]) >= 1 for one in refused)
+    assert grown < 64
+    assert again[0].status == 200
+    once(lambda: replicas.idle(1), seconds=30)
+
+
+def test_the_schema_is_true_of_whatever_is_sent(replicas, redeployed):
+    schema = schemathesis.openapi.from_url(f"{replicas.url}/openapi.json")
+    for found in schema.get_all_operations():
+        operation = found.ok()
+
+        @given(operation.as_strategy())
+        @settings(max_examples=20, database=None, suppress_health_check=list(HealthCheck))
+        def is_true(case):
+            case.call_and_validate(
+                headers={"authorization": f"Bearer {KEY}"},
+                checks=[
+                    not_a_server_error, checks.status_code_conformance,
+                    checks.content_type_conformance, checks.response_schema_conformance,
+                    checks.response_headers_conformance,
+                ],
+            )  # fmt: skip
+
+        seed(0)(is_true)()
