@@ -98,7 +98,7 @@ def _schedules(clients: int, by_way: Mapping[Way, Sequence[Got]]) -> Iterator[Fi
                     (a.seconds, b.seconds) for a, b in zip(ours, after_each_other, strict=True)
                 ]
                 name = f"serve.{policy}_{schedule}_{clients}"
-                yield Figure.of(name, "s", pairs, Reach("at most", 1 / 3))
+                yield Figure.of(name, "s", pairs, Reach("at most", 0.333))
     Console(width=160).print(table)
 
 
