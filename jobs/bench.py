@@ -35,6 +35,7 @@ BY_DEFAULT = (
     "label",
     "overhead",
     "evaluate",
+    "serve",
     "adapter",
 )
 GROUPS = (*BY_DEFAULT, "scaling", "memory", "recipes", "gpu")
