@@ -1,6 +1,7 @@
 """The Ray Serve app: one ingress, and a replica for each engine."""
 
 import logging
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,6 +68,19 @@ def address() -> tuple[str, int]:
     return client.http_config.host, client.http_config.port
 
 
+def _check_free(host: str, port: int) -> None:
+    """ValueError where another program answers there: Serve would share its requests, unasked."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of one that has just ended
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ValueError(
+                f"serve.port: at {host}:{port} nothing more can answer ({error.strerror}); set "
+                "another port or host"
+            ) from None
+
+
 def deploy(
     config: Config,
     served: Served,
@@ -78,12 +92,14 @@ def deploy(
     """Runs the application under a route; returns handles of the ingress and of the engines when
     they are ready.
 
-    ValueError where its replicas do not start with this config, and where others can ask without a
-    key.
+    ValueError where its replicas do not start with this config, where others can ask without a key,
+    and where its port is another's.
     """
     engine = config.engine
     placement.tell_if_short("engine.count", engine.count, placement.bundles(engine))
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    if _get_global_client(raise_if_no_controller_running=False) is None:
+        _check_free(config.serve.host, config.serve.port)
     where = {"host": config.serve.host, "port": config.serve.port}
     serve.start(http_options=where, logging_config=_QUIET)
     keys.check_wanted(address()[0], digests)  # Serve that ran before stays where it is

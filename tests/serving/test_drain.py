@@ -1,8 +1,8 @@
 """jobs.serve is told to end while it answers."""
 
 import signal
+import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -24,8 +24,7 @@ LONG = {
 
 
 @pytest.fixture(scope="module")
-def served(tiny, tmp_path_factory):
-    """Two of them, with their ports: they start side by side."""
+def command(tiny, tmp_path_factory):
     directory = tmp_path_factory.mktemp("drain")
     made = {
         "root": "r",
@@ -38,9 +37,15 @@ def served(tiny, tmp_path_factory):
         },
     }  # fmt: skip
     (directory / "config.yaml").write_text(yaml.safe_dump(made))
-    command = [sys.executable, "-m", "jobs.serve", "--config", str(directory / "config.yaml")]
+    file = str(directory / "config.yaml")
+    return [sys.executable, "-m", "jobs.serve", "--config", file, "--base", "--port"]
+
+
+@pytest.fixture(scope="module")
+def served(command):
+    """Two of them, with their ports: they start side by side."""
     ports = [free_port() for _ in range(2)]
-    started = [start([*command, "--base", "--port", str(port)]) for port in ports]
+    started = [start([*command, str(port)]) for port in ports]
     for one in started:
         printed_until("Answering at", one)
     yield list(zip(started, ports, strict=True))
@@ -63,6 +68,15 @@ def under_way(port, **fields):
     lines = got.iter_lines()
     next(line for line in lines if b'"finished"' in line)
     return lines
+
+
+def test_a_port_where_another_answers_is_refused(served, command):
+    """Serve itself would share its requests."""
+    (_, port), _ = served
+    done = subprocess.run([*command, str(port)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    *_, last = done.stderr.splitlines()
+    assert last.startswith(f"error: serve.port: at 127.0.0.1:{port} nothing more can answer (")
 
 
 def test_who_is_told_to_end_finishes_what_it_has(served):
@@ -95,9 +109,7 @@ def test_a_second_interrupt_ends_it_at_once(served):
     under_way(port, scaling=LONG["scaling"] | {"budget": 64})
     process.send_signal(signal.SIGINT)
     printed_until("Finishing what is under way", process)
-    began = time.monotonic()
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=120)
-    print(f"ended in {time.monotonic() - began:.1f} s")
     assert process.returncode == 130, rest
     assert "Traceback" not in rest
