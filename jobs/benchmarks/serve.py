@@ -23,7 +23,7 @@ Way = tuple[str, str]  # policy, schedule
 
 
 def run(quick: bool) -> Iterator[Figure]:
-    budget, alone, together, times = (4, 1, 2, 2) if quick else (16, 2, 4, 12)
+    budget, alone, together, times = (4, 1, 2, 2) if quick else (8, 2, 4, 12)
     asked = work.questions(work.SHORT, max(alone, together))
     ways = [*product(THRESHOLDS, SCHEDULES), ("sc_conf", "all"), ("self_consistency", "all")]
 
