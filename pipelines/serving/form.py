@@ -3,7 +3,6 @@ the list of models."""
 
 import time
 import uuid
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
@@ -24,14 +23,19 @@ class ChatChoice(BaseModel):
     logprobs: None = None
 
 
-class ChatCompletion(BaseModel):
+class Completion(BaseModel):
+    """What both forms have beside their choices."""
+
     id: str
-    object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
-    choices: list[ChatChoice]
     usage: Usage
     scaling: Scaled
+
+
+class ChatCompletion(Completion):
+    object: Literal["chat.completion"] = "chat.completion"
+    choices: list[ChatChoice]
 
 
 class TextChoice(BaseModel):
@@ -41,14 +45,9 @@ class TextChoice(BaseModel):
     logprobs: None = None
 
 
-class TextCompletion(BaseModel):
-    id: str
+class TextCompletion(Completion):
     object: Literal["text_completion"] = "text_completion"
-    created: int
-    model: str
     choices: list[TextChoice]
-    usage: Usage
-    scaling: Scaled
 
 
 class Model(BaseModel):
@@ -63,57 +62,45 @@ class Models(BaseModel):
     data: list[Model]
 
 
-@dataclass(frozen=True)
 class ChatForm:
     """Of one response. model: as its request names it."""
-
-    model: str
-    id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
-    created: int = field(default_factory=lambda: int(time.time()))
 
     chunks: ClassVar[str] = "chat.completion.chunk"
     first: ClassVar[dict[str, Any]] = {"delta": {"role": "assistant", "content": ""}}
 
+    def __init__(self, model: str):
+        self.head = _head("chatcmpl", model)
+
     def whole(self, made: Outcome) -> BaseModel:
-        message = Reply(content=made.text)
-        return ChatCompletion(
-            id=self.id,
-            created=self.created,
-            model=self.model,
-            choices=[ChatChoice(message=message, finish_reason=made.finish_reason)],
-            usage=made.usage,
-            scaling=made.scaling,
-        )
+        choice = ChatChoice(message=Reply(content=made.text), finish_reason=made.finish_reason)
+        return ChatCompletion(**self.head, choices=[choice], usage=made.usage, scaling=made.scaling)
 
     def piece(self, text: str | None) -> dict[str, Any]:
         """Of a chunk's choice: more of the message, or nothing."""
         return {"delta": {} if text is None else {"content": text}}
 
 
-@dataclass(frozen=True)
 class TextForm:
     """Of one response. model: as its request names it."""
-
-    model: str
-    id: str = field(default_factory=lambda: f"cmpl-{uuid.uuid4().hex}")
-    created: int = field(default_factory=lambda: int(time.time()))
 
     chunks: ClassVar[str] = "text_completion"
     first: ClassVar[dict[str, Any]] = {"text": ""}
 
+    def __init__(self, model: str):
+        self.head = _head("cmpl", model)
+
     def whole(self, made: Outcome) -> BaseModel:
-        return TextCompletion(
-            id=self.id,
-            created=self.created,
-            model=self.model,
-            choices=[TextChoice(text=made.text, finish_reason=made.finish_reason)],
-            usage=made.usage,
-            scaling=made.scaling,
-        )
+        choice = TextChoice(text=made.text, finish_reason=made.finish_reason)
+        return TextCompletion(**self.head, choices=[choice], usage=made.usage, scaling=made.scaling)
 
     def piece(self, text: str | None) -> dict[str, Any]:
         """Of a chunk's choice: more of the text, or nothing."""
         return {"text": text or ""}
+
+
+def _head(prefix: str, model: str) -> dict[str, Any]:
+    """What a response and each of its chunks begin with."""
+    return {"id": f"{prefix}-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
 
 
 Form = ChatForm | TextForm

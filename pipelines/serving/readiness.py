@@ -29,7 +29,7 @@ class Readiness:
                 await asyncio.wait_for(asked, _LONGEST)
             except BackPressureError:
                 pass
-            except Exception as error:
+            except Exception as error:  # whatever it is, no engine answered
                 if isinstance(error, TimeoutError):
                     asked.cancel()
                 line = f"no engine answers ({type(error).__name__})"

@@ -20,7 +20,7 @@ from pipelines.serving.wire import Told
 
 async def chunks(told: AsyncIterator[Told], form: Form, with_usage: bool) -> AsyncIterator[str]:
     """told: events, and last the outcome. Pieces of the message are sent as they come."""
-    head = {"id": form.id, "object": form.chunks, "created": form.created, "model": form.model}
+    head = form.head | {"object": form.chunks}
     said = False
 
     def chunk(choice: dict[str, Any], finish: str | None = None, **more: Any) -> str:
