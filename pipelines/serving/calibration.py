@@ -49,12 +49,17 @@ def measured(report: Location, model: str) -> dict[str, Curve]:
         for policy, curve in curves.items():
             Choice(policy=policy, threshold=curve.threshold)
     except (FileNotFoundError, ValueError) as error:
-        reason = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            reason = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
-        raise ValueError(
-            f"{file.uri}: no thresholds can be read ({reason}); delete {report.uri} and run "
-            "`python -m jobs.run` with this config again"
-        ) from None
+        raise unreadable(file, "thresholds", error) from None
     return curves
+
+
+def unreadable(file: Location, what: str, error: Exception) -> ValueError:
+    """That what a finished report should have cannot be read of its file, and why."""
+    reason = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        reason = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+    return ValueError(
+        f"{file.uri}: no {what} can be read ({reason}); delete {file.parent.uri} and run "
+        "`python -m jobs.run` with this config again"
+    )

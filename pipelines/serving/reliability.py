@@ -1,7 +1,8 @@
 """What a run measured of a model's confidence on its test queries: `metrics.json` of its report."""
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
+from pipelines.serving.calibration import unreadable
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import METRICS_FILE
 
@@ -31,11 +32,4 @@ def reliability(report: Location, model: str) -> dict[str, Reliability]:
         found = _Metrics.model_validate_json(file.read_text()).datasets
         return {title: models[model] for title, models in found.items()}
     except (FileNotFoundError, KeyError, ValueError) as error:
-        reason = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            reason = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
-        raise ValueError(
-            f"{file.uri}: no reliability can be read ({reason}); delete {report.uri} and run "
-            "`python -m jobs.run` with this config again"
-        ) from None
+        raise unreadable(file, "reliability", error) from None
