@@ -136,9 +136,10 @@ def test_a_run_as_recorded_is_its_tallys(one, of):
         assert found.samples[query] == (used or len(samples))
         assert found.right[query] == verdict[tally.answer()]
         if of is None:
-            assert found.right_at_end[query] == verdict[names[-1]]
+            assert found.right_after[:, query].tolist() == [verdict[name] for name in names]
         elif of[0] != "reasc":  # whose threshold is not all that stops it
-            assert found.right_at_end[query] == verdict[in_order(never, samples).answers[-1]]
+            expected = [verdict[answer] for answer in in_order(never, samples).answers]
+            assert found.right_after[:, query].tolist() == expected
 
 
 @pytest.mark.parametrize(("samples", "orders"), [(1, 1), (5, 1), (16, 100), (64, 100)])

@@ -1,6 +1,7 @@
 """A lower threshold: an end to sampling where more of it will hardly help."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipelines.method.policies.base import ROUNDING, Policy, Tally
 from pipelines.method.policies.votes import Votes
@@ -21,7 +22,8 @@ class GivingUp:
     def start(self) -> "GivingUpTally":
         return GivingUpTally(self, self.policy.start())
 
-    def gives_up(self, most_votes: float) -> bool:
+    def gives_up(self, most_votes: Any) -> Any:
+        """Whether so many votes are too few: of a number a bool, of an array one of flags."""
         return most_votes / self.after < self.below - ROUNDING
 
 

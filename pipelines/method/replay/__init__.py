@@ -32,12 +32,12 @@ class Replayed(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Of single runs at the full budget; each [queries]."""
+    """Of single runs at the full budget; each [queries], but for right_after."""
 
     stopped: Flags  # by the policy itself, at the last sample too
     right: Flags
-    right_at_end: Flags  # whether its answer would be right had it not stopped
     samples: Integers  # used
+    right_after: Flags  # [samples, queries], each sample, had it not stopped before
 
 
 def replay(
@@ -137,25 +137,24 @@ def _outcome(policy: Policy, draws: Draws) -> Outcome:
     if found is None:
         return _outcome_by_tallies(policy, draws)
     over, held = (one[..., 0] for one in _held(found))
-    ends = found.so_far[-1, :, 0]
+    so_far = found.so_far[..., 0]
     used = np.minimum(len(over), 1 + (~over).sum(0))
-    return Outcome(over[-1], np.where(over[-1], held[0], ends), ends, used)
+    return Outcome(over[-1], np.where(over[-1], held[0], so_far[-1]), used, so_far)
 
 
 def _outcome_by_tallies(policy: Policy, draws: Draws) -> Outcome:
-    """One query after the other; what it answers in the end is its tally's with its stops passed
-    over."""
+    """One query after the other; had it not stopped, its tally goes on."""
     rows = []
     for query in range(draws.answers.shape[1]):
         samples, verdict = _samples(draws, query, 0)
-        tally, to_the_end = policy.start(), policy.start()
-        used = next((n for n, one in enumerate(samples, 1) if tally.add(*one)), None)
-        for one in samples:
-            to_the_end.add(*one)
-        answers = tally.answer(), to_the_end.answer()
-        right, at_end = (verdict.get(answer, False) for answer in answers)
-        rows.append((used is not None, right, at_end, used or len(samples)))
-    return Outcome(*map(np.array, zip(*rows, strict=True)))
+        tally, so_far, used = policy.start(), [], 0
+        for count, one in enumerate(samples, 1):
+            stops = tally.add(*one)
+            so_far.append(verdict.get(tally.answer(), False))
+            used = used or (count if stops else 0)
+        rows.append((used > 0, so_far[used - 1], used or len(samples), so_far))
+    stopped, right, used_each, right_after = map(np.array, zip(*rows, strict=True))
+    return Outcome(stopped, right, used_each, right_after.T)
 
 
 def _samples(
