@@ -73,7 +73,8 @@ def wqd(confidence: Array, correct: Array, weights: Array) -> Array:
     """Within-question discrimination (Taubenfeld et al. 2025, arXiv 2502.06233): of all pairs of a
     correct and a wrong response to one query, in how many the correct one is more confident.
 
-    Ties half, as in auroc; the public code leaves them out of what is counted, not of the pairs.
+    Ties half, as in auroc. A response without an answer is a wrong one, as everywhere here; in the
+    public code it is in no pair.
     """
     won, pairs = np.empty((2, len(confidence)))
     for query, (c, right) in enumerate(zip(confidence, correct.astype(bool), strict=True)):

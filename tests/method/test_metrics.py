@@ -40,8 +40,8 @@ def test_wqd_is_of_pairs_of_one_query(data):
                 won += 1 if c[i] > c[j] else 0.5 if c[i] == c[j] else 0
                 pairs += 1
     assert figure(metrics.wqd, confidence, correct) == pytest.approx(won / pairs)
-    one = [figure(metrics.wqd, confidence[:1], correct[:1]) for _ in range(2)]
-    assert one == pytest.approx([figure(metrics.auroc, confidence[:1], correct[:1])] * 2)
+    one = confidence[:1], correct[:1]
+    assert figure(metrics.wqd, *one) == pytest.approx(figure(metrics.auroc, *one))
 
 
 def test_wqd_sees_nothing_of_what_differs_between_queries():
