@@ -37,9 +37,9 @@ def soonest(tally: Tally, answers: Sequence[str | None], left: int) -> int:
     not stop it.
 
     answers: of the samples so far. What stops it soonest is one answer again and again, each time
-    sure: the one that leads, the last one, or a new one.
+    sure: the one that leads, the last one, or a new one; or none, where it gives up.
     """
-    for answer in {tally.answer(), *answers[-1:], _NEW} - {None}:
+    for answer in {tally.answer(), *answers[-1:], _NEW, None}:
         ahead = deepcopy(tally)
         steps = (number for number in range(1, left) if ahead.add(answer, 1.0))
         left = next(steps, left)
