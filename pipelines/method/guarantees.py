@@ -27,7 +27,7 @@ from math import ceil, exp, fsum, lgamma, log, log1p
 
 from pipelines.method.policies import POLICIES
 
-CHAIN = 8
+CHAIN = 4
 LOOK = 4  # it may give up after one in so many of the budget's samples
 CONFIDENCE = 0.9  # 1 - delta, where nobody says otherwise
 MOST = 2**16  # calibration queries that a refusal speaks of
