@@ -177,7 +177,8 @@ def _cheapest(shown: Evidence, found: Iterable[int]) -> Promise:
 
 def _too_few(shown: Evidence, lost: int, limit: float, delta: float) -> tuple[str, int | None]:
     why = (
-        f"{lost} of {shown.queries} calibration queries lose a right answer at the most careful one"
+        f"{lost} of {shown.queries} calibration queries lose a right answer at the most careful "
+        "threshold"
     )
     return why, _needed(lost, shown.queries, shown.queries, limit, delta)
 

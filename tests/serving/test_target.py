@@ -81,8 +81,8 @@ def test_giving_up_takes_half_of_the_loss_and_of_what_may_go_wrong():
         ),
         (
             {"target": {"max_error": 0.05}, "policy": "asc"},
-            "0 of the 10 calibration queries that stop at 0.95 are answered wrongly, of 20 in all; it "
-            "takes about 90",
+            "0 of the 10 calibration queries that stop at 0.95 are answered wrongly, of 20 in "
+            "all; it takes about 90",
         ),
         (
             {"target": {"max_loss": 0.05, "give_up": True}, "policy": "asc"},
