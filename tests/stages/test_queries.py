@@ -10,6 +10,7 @@ from processes import ROOT
 from tokenizing import byte_level, template, write
 
 from pipelines.config import Config
+from pipelines.datasets.entries import query_id
 from pipelines.method.answers import canonical, is_correct
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import canonical_json
@@ -37,7 +38,7 @@ def config(train, evals=(), calibration=(), **more):
 
 
 def rows(*entries):
-    return queries.read(config(entries))
+    return list(queries.read(config(entries)))
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -178,7 +179,7 @@ def test_bad_data_is_one_line(tmp_path, entry, text, says):
 
 def test_one_question_has_one_role():
     with pytest.raises(ValueError, match=r"data.eval.0 \(capitals, train\).*there twice"):
-        queries.read(config([{"name": "capitals"}], [{"name": "capitals", "split": "train"}]))
+        list(queries.read(config([{"name": "capitals"}], [{"name": "capitals", "split": "train"}])))
 
 
 def test_the_artifact(tmp_path, smollm):
@@ -258,7 +259,7 @@ def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):
     ):
         with pytest.raises(ValueError, match=r"1 prompts? .* engine.max_model_len") as caught:
             stage(made)
-        assert queries.query_id("jsonl", "long " * 299 + "long") in str(caught.value)
+        assert query_id("jsonl", "long " * 299 + "long") in str(caught.value)
 
 
 def test_a_prompt_is_held_to_the_responses_of_its_role(tmp_path, smollm):
@@ -283,7 +284,7 @@ def test_references_that_are_no_formulas_are_named(tmp_path, smollm):
     file.write_text("\n".join(json.dumps(line) for line in lines))
     made = config([{"name": "jsonl", "path": str(file), "kind": "math"}])
     queries.check(made)  # takes no process
-    said = rf"^1 references of kind math .*{queries.query_id('jsonl', 'q2')} \('1/0'\); leave"
+    said = rf"^1 references of kind math .*{query_id('jsonl', 'q2')} \('1/0'\); leave"
     with pytest.raises(ValueError, match=said):
         queries.run(made, {}, Location.of(str(tmp_path)), ("train",))
 
