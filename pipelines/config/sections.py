@@ -76,7 +76,7 @@ class DatasetConfig(Section):
     system: Template | None = None  # jsonl: a system prompt, which may have fields in it
     answer: Text = "answer"  # jsonl: the field of the answer
     # jsonl: the field of an option's choices, or [A, B], one field each; the question's, else
-    choices: Text | Distinct[Text] | None = None
+    choices: Text | Several[Text] | None = None
     kind: Kind = "text"  # jsonl: how answers compare
     label: Text | None = None  # what results are listed under; the name, by default
 
@@ -88,6 +88,8 @@ class DatasetConfig(Section):
     def _fits(self) -> Self:
         if self.choices is not None and self.kind != "option":
             raise ValueError("choices are of kind: option")
+        if isinstance(self.choices, tuple) and len(set(self.choices)) < max(2, len(self.choices)):
+            raise ValueError("choices: expected a field each for two or more, none of them twice")
         if self.prompt is not None and self.question != "question":
             raise ValueError("question: leave it out, for prompt names the fields itself")
         if self.prompt is not None and "{" not in self.prompt:

@@ -82,9 +82,10 @@ class Reading:
             if self._is_there(entry, asked, lenient):
                 found.twice += 1
                 continue
-            found.shared.update(self._nearly_there(entry, near(asked)))
+            alike = near(asked)
+            found.shared.update(self._nearly_there(entry, alike))
             exactly.add(exact(asked))
-            nearly.add(near(asked))
+            nearly.add(alike)
             found.rows += 1
             yield _query(entry, row)
         if not found.rows:

@@ -65,22 +65,21 @@ def files(path: str) -> list[Source]:
     In a pattern * and ? stand for anything but a /, as does [...]; a folder's are those at any
     depth that end in a format's name, but for those that begin with a dot or an underscore.
     """
-    location = Location.of(path)
-    filesystem = location.filesystem
+    shown, pattern = _pattern(path)
+    location = Location.of(shown or "." if pattern else path)
+    filesystem, base = location.filesystem, location.path
     with _told(path, filesystem):
-        kind = filesystem.get_file_info(location.path).type
+        itself = f"{base}/{pattern}" if pattern else base
+        kind = filesystem.get_file_info(itself).type
         if kind == pafs.FileType.File:
-            return [Source(path, filesystem, location.path)]
-        if kind == pafs.FileType.NotFound and (wild := re.search(r"[*?\[]", location.path)):
-            base = location.path[: wild.start()].rpartition("/")[0]
-            tail = location.path[len(base) + 1 :]
-            shown = path[: len(path) - len(tail)]
-            found = [one for one in _within(filesystem, base) if PurePosixPath(one).match(tail)]
-            nothing = "no file fits this pattern"
-        elif kind == pafs.FileType.Directory:
-            base, shown = location.path, f"{path.rstrip('/')}/"
+            return [Source(path, filesystem, itself)]
+        if kind == pafs.FileType.Directory:
+            shown, base = f"{path.rstrip('/')}/", itself
             found = [one for one in _within(filesystem, base) if _is_of_rows(one)]
             nothing = f"no file of this folder ends in {', '.join(_ENDINGS)}, compressed or not"
+        elif pattern:
+            found = [one for one in _within(filesystem, base) if _fits(one, pattern)]
+            nothing = "no file fits this pattern"
         elif kind == pafs.FileType.NotFound:
             raise ValueError(f"{path}: there is no such file")
         else:
@@ -88,6 +87,22 @@ def files(path: str) -> list[Source]:
     if not found:
         raise ValueError(f"{path}: {nothing}")
     return [Source(shown + one, filesystem, f"{base}/{one}") for one in sorted(found)]
+
+
+def _pattern(path: str) -> tuple[str, str]:
+    """The folder that a pattern begins with, and the rest; no rest where it is none."""
+    wild = re.search(r"[*?\[]", path)
+    if wild is None:
+        return path, ""
+    end = path.rfind("/", 0, wild.start()) + 1
+    return path[:end], path[end:]
+
+
+def _fits(path: str, pattern: str) -> bool:
+    """As a shell has it: a pattern names no hidden file."""
+    whole = PurePosixPath(path)
+    deep = len(PurePosixPath(pattern).parts)
+    return whole.match(pattern) and len(whole.parts) == deep and not whole.name.startswith(".")
 
 
 def _within(filesystem: pafs.FileSystem, base: str) -> list[str]:
