@@ -10,7 +10,8 @@ The promise holds for queries that are exchangeable with the calibration queries
 model with the same sampling and budget; of each one run counts, over its samples in the order in
 which they were drawn, which is what the service sees. It is about the share over queries, not about
 any one of them; delta is over the draw of the calibration queries; and of several promises each
-holds so, not all at once.
+holds so, not all at once. A set number of calibration queries from each of several data sets is as
+good as a draw of the mixture: so few bad ones are not more likely (Hoeffding 1956).
 
 Under the hypothesis that the share is over the limit, the number of bad ones among n is at least
 binomial: P(Bin(n, limit) <= bad) is an exact p-value, ties or not (of max_error, given how many

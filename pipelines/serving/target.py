@@ -91,7 +91,7 @@ def _frugal(policy: str, samples: float, points: Sequence[Point]) -> float:
 def _promised(policy: str, target: Target, curve: Curve) -> Reached:
     shown, confidence = curve.evidence, target.confidence
     if shown is None:
-        raise _refused(f"{policy} has parameters of the same queries, so nothing can be promised")
+        raise _refused(f"{policy} has parameters that were fitted, and nothing is promised of it")
     if target.max_error is not None:
         made = guarantees.max_error(shown, target.max_error, confidence)
         return Reached(_kept(policy, made, "max_error", target.max_error, confidence))
