@@ -146,17 +146,25 @@ def max_loss(shown: Evidence, limit: float, confidence: float = CONFIDENCE) -> P
 
 
 def give_up(shown: Evidence, limit: float, confidence: float = CONFIDENCE) -> Promise:
-    """The lower threshold of the fewest samples that loses at most `limit` of the right answers.
-
-    Whatever else ends sampling: who stops at a threshold of max_loss's and gives up at this one
-    loses at most the sum of both limits, with confidence 1 - the sum of both deltas.
-    """
+    """The lower threshold of the fewest samples that loses at most `limit` of the right answers."""
     counts = [(one.lost, shown.queries) for one in shown.given_up]
     if not counts:
         return Promise(None, f"a budget under {2 * LOOK} leaves nothing to give up")
     if found := _certified(counts, 0, limit, 1 - confidence):
         return Promise(shown.given_up[max(found)].below)
     return Promise(None, *_too_few(shown, counts[0][0], limit, 1 - confidence))
+
+
+def max_loss_with_giving_up(
+    shown: Evidence, limit: float, confidence: float = CONFIDENCE
+) -> tuple[Promise, Promise]:
+    """A threshold and a lower one that together lose at most `limit` of the right answers.
+
+    Each has half of the limit and half of delta. What ends at one of both is answered as if there
+    were no other, so no more is lost than the sum of what each loses alone.
+    """
+    half, surer = limit / 2, (1 + confidence) / 2
+    return max_loss(shown, half, surer), give_up(shown, half, surer)
 
 
 def _certified(

@@ -85,7 +85,7 @@ def test_giving_up_takes_half_of_the_loss_and_of_what_may_go_wrong():
             "all; it takes about 90",
         ),
         (
-            {"target": {"max_loss": 0.05, "give_up": True}, "policy": "asc"},
+            {"target": {"max_loss": 0.5, "give_up": True}, "policy": "asc"},
             "a budget under 8 leaves nothing to give up",
         ),
         (
