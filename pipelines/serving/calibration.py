@@ -7,7 +7,7 @@ reaches what a request wants.
 from pydantic import BaseModel, Field, ValidationError
 
 from pipelines.config.sections import Strict
-from pipelines.config.serving import Choice
+from pipelines.config.serving import ScalingConfig
 from pipelines.config.values import NotNegative
 from pipelines.method.guarantees import Evidence
 from pipelines.method.policies import POLICIES
@@ -52,7 +52,7 @@ def measured(report: Location, model: str) -> dict[str, Curve]:
         read = _Calibration.model_validate_json(file.read_text())
         curves: dict[str, Curve] = getattr(read.model, model)
         for policy, curve in curves.items():
-            Choice(policy=policy, threshold=curve.threshold)
+            ScalingConfig(policy=policy, threshold=curve.threshold)
             POLICIES[policy].make(curve.threshold or 1.0, **curve.fitted)
     except (FileNotFoundError, TypeError, ValueError) as error:
         raise unreadable(file, "thresholds", error) from None
