@@ -92,9 +92,10 @@ class Signs:
                 "from right ones: take harder questions"
             )
         if self.agreeing and self.agreement <= CHANCE * self.by_chance:
+            chance = self.by_chance / self.agreeing
             lines.append(
                 f"the commonest answer has {found['agreement']:.0%} of a query's answers, hardly "
-                f"more than if all differed ({self.by_chance / self.agreeing:.0%}): see that `kind` "
-                "compares them as it is meant, or lower sampling.temperature"
+                f"more than if all differed ({chance:.0%}): see that `kind` compares them as it is "
+                "meant, or lower sampling.temperature"
             )
         return lines
