@@ -1,4 +1,4 @@
-"""One request's samples: drawn in waves, decided one by one, and ended when the answer is settled.
+"""One request's samples: drawn several at once, decided one by one, and ended when that is settled.
 
 A policy sees samples in the order of their index, whichever ends first, so that a seeded request
 has one answer whatever the timing: the one of its offline replay. By arrival the answer comes
@@ -6,17 +6,18 @@ sooner, but leans to short responses, and depends on the timing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 from pipelines.engine.sampling import QuerySampler, Sample
 from pipelines.method.consistency import self_consistency, soft_self_consistency
-from pipelines.method.policies import POLICIES
-from pipelines.serving.scaling import Plan, waves
+from pipelines.method.policies import POLICIES, GivingUp, GivingUpTally
+from pipelines.serving.scaling import Plan
+from pipelines.serving.schedule import soonest, started
 
-Reason = Literal["policy", "budget", "deadline"]
+Reason = Literal["policy", "gave up", "budget", "deadline"]
 # What happens to sample `index`: (index, "started"), ("text", piece), ("finished", sample), ...
 Tell = Callable[[int, str, object], None]
 
@@ -79,11 +80,13 @@ async def decide(
     under way in the engine is aborted, draws and scores alike.
     """
     family = POLICIES[plan.policy]
-    tally = family.make(plan.threshold or 0.0).start()
+    policy = family.make(plan.threshold or 0.0, **plan.fitted)
+    tally = (GivingUp(policy, *plan.give_up) if plan.give_up else policy).start()
     tasks: list[asyncio.Task[Sample]] = []
+    ended: asyncio.Queue[asyncio.Task[Sample]] = asyncio.Queue()
     used: list[Sample] = []
     reason: Reason
-    started: list[int] = []
+    begun: list[int] = []  # samples that found room
 
     def telling(index: int, what: str, more: object = None) -> None:
         if tell is not None:
@@ -91,7 +94,7 @@ async def decide(
 
     async def sample(index: int) -> Sample:
         async with room:
-            started.append(index)
+            begun.append(index)
             telling(index, "started")
             heard = partial(telling, index, "text") if tell is not None else None
             drawn = await sampler.sample(index, family.needs_confidence, heard)
@@ -104,13 +107,18 @@ async def decide(
         telling(drawn.index, "used", used[-1])
         return tally.add(used[-1].answer, used[-1].p_true)
 
+    def stopped() -> Reason:
+        return "gave up" if isinstance(tally, GivingUpTally) and tally.gave_up else "policy"
+
     async def run() -> Reason:
-        for size in waves(plan.schedule, plan.budget):
-            first = len(tasks)
-            tasks.extend(asyncio.create_task(sample(first + i)) for i in range(size))
-            async for drawn in _ended(tasks[first:], plan.by_arrival):
-                if await take(drawn):
-                    return "policy"
+        for count in range(plan.budget):
+            ahead = soonest(tally, [one.answer for one in used], plan.budget - count)
+            for index in range(len(tasks), started(plan.schedule, count, plan.budget, ahead)):
+                tasks.append(asyncio.create_task(sample(index)))
+                tasks[-1].add_done_callback(ended.put_nowait)
+            drawn = await (await ended.get() if plan.by_arrival else tasks[count])
+            if await take(drawn):
+                return stopped()
         return "budget"
 
     try:
@@ -123,7 +131,7 @@ async def decide(
         seen = {one.index for one in used}
         for drawn in _finished(tasks):  # those that waited for one before them
             if drawn.index not in seen and await take(drawn):
-                reason = "policy"
+                reason = stopped()
                 break
     finally:
         for task in tasks:
@@ -133,20 +141,14 @@ async def decide(
         finally:  # also where a caller goes away meanwhile
             await sampler.abort()
     done = {one.index for one in _finished(tasks)}
-    for index in started:
+    for index in begun:
         if index not in done:
             telling(index, "aborted", sampler.generated(index))
     answer, scored = tally.answer(), family.needs_confidence
-    return Decision(answer, used, reason, len(started), len(done), scored)
+    return Decision(answer, used, reason, len(begun), len(done), scored)
 
 
 def _finished(tasks: Sequence[asyncio.Task[Sample]]) -> list[Sample]:
     """The samples of those that ended well."""
     ended = [task for task in tasks if task.done() and not task.cancelled()]
     return [task.result() for task in ended if task.exception() is None]
-
-
-async def _ended(tasks: Sequence[asyncio.Task[Sample]], by_arrival: bool) -> AsyncIterator[Sample]:
-    """The samples of a wave, as they stand or as they end."""
-    for one in asyncio.as_completed(tasks) if by_arrival else tasks:
-        yield await one
