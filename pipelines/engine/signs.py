@@ -56,12 +56,13 @@ class Signs:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Shares of the responses; agreement, of queries with several answers."""
-        shares = {"cut": self.cut, "unparsed": self.unparsed}
+        """Shares of the responses and, where queries have several answers, their agreement."""
+        agreement = {"agreement": self.agreement / self.agreeing} if self.agreeing else {}
         return {
-            **{name: count / max(1, self.samples) for name, count in shares.items()},
+            "cut": self.cut / max(1, self.samples),
+            "unparsed": self.unparsed / max(1, self.samples),
             "accuracy": self.right / max(1, self.graded),
-            "agreement": self.agreement / max(1, self.agreeing),
+            **agreement,
         }
 
     @property
