@@ -7,7 +7,7 @@ reaches what a request wants.
 from pydantic import BaseModel, Field, ValidationError
 
 from pipelines.config.sections import Strict
-from pipelines.config.serving import Choice
+from pipelines.config.serving import ScalingConfig
 from pipelines.config.values import NotNegative, Positive
 from pipelines.method.guarantees import Evidence
 from pipelines.storage.location import Location
@@ -51,7 +51,7 @@ def measured(report: Location, model: str) -> dict[str, Curve]:
         read = _Calibration.model_validate_json(file.read_text())
         curves: dict[str, Curve] = getattr(read.model, model)
         for policy, curve in curves.items():
-            Choice(policy=policy, threshold=curve.threshold)
+            ScalingConfig(policy=policy, threshold=curve.threshold)
     except (FileNotFoundError, ValueError) as error:
         raise unreadable(file, "thresholds", error) from None
     return curves

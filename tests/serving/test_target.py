@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.config import Config
-from pipelines.config.serving import PRESETS, Choice
+from pipelines.config.serving import PRESETS, ScalingConfig
 from pipelines.engine.protocol import Drawing
 from pipelines.method.guarantees import Evidence, GivenUp, Tried
 from pipelines.serving.calibration import Curve
@@ -42,7 +42,7 @@ CURVES = {
 
 def planned(asked, drawing=USUAL, preset="", curves=CURVES):
     asked = {"kind": "number"} | asked
-    chosen = PRESETS.get(preset, Choice())
+    chosen = PRESETS.get(preset, ScalingConfig())
     return plan(CONFIG, chosen, Scaling(**asked), "Why?", drawing, 7, curves)
 
 
