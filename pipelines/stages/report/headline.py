@@ -1,48 +1,178 @@
-"""The report's first lines: what calibration is worth, in sentences."""
+"""The report's first lines: does it pay, how much, and how sure that is."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pipelines.method.savings import SLACK
+from pipelines.stages.report.replays import STOPPING
 
 NAMES = {"accuracy": "accuracy", "auroc": "AUROC", "brier": "Brier", "ece_debiased": "ECE"}
 _CHANGES = ("auroc", "brier", "ece_debiased")
+_BETTER = {"auroc": 1, "brier": -1, "ece_debiased": -1, "saved": 1}  # the sign of what is better
+RECALIBRATED = {
+    "temperature": "temperature scaling",
+    "platt": "Platt scaling",
+    "isotonic": "isotonic regression",
+    "ridge": "ridge regression",
+}
+
+Verdict = Literal["yes", "no", "not shown", "in part"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A verdict is yes or no where a whole 95% interval says so."""
+
+    question: str
+    verdict: Verdict
+    told: str  # how much, and how sure
+
+    @property
+    def line(self) -> str:
+        return f"{self.question} {self.verdict.capitalize()}. {self.told}"
 
 
 def headline(results: Mapping[str, Any]) -> list[str]:
-    """Of the first group of data sets: samples saved at one accuracy, then paired differences; and
-    of several training runs, how far these are apart."""
+    """The answers as lines; and of several training runs, how far these are apart."""
+    lines = [answer.line for answer in answers(results)]
     title = results["groups"][0]
-    queries = results["datasets"][title]["calibrated"]["queries"]
-    where = f"{title.replace('_', ' ')}, {queries} queries"
-    saved = results["samples_saved"][title]["calibrated"].get("early_stopping")
-    first = "Early stopping was not replayed: it is no policy of this run, or has no threshold."
-    if saved:
-        first = (
-            f"Early stopping on the calibrated model saves {percent(saved['saved'])} "
-            f"{percents(saved['ci95'])} of the samples: it reaches accuracy "
-            f"{saved['accuracy']:.3f} with {saved['samples']:.1f} samples a query where "
-            f"self-consistency takes {saved['sc_samples']:.1f} ({where})."
-        )
-        if saved["accuracy"] < saved["sc_accuracy"] - 2 * SLACK:
-            first += f" It gets no further; self-consistency reaches {saved['sc_accuracy']:.3f}."
-    changes = results["differences"][title]
-    parts = [f"{NAMES[key]} {change(changes[key])}" for key in _CHANGES]
-    lines = [first, f"Calibrated less base, paired: {', '.join(parts)} ({where})."]
     if runs := results["training_runs"][title]:
         parts = [f"saved {over_runs(saved_by(runs), percent)}"]
         parts += [f"{NAMES[key]} {over_runs(changed_by(runs, key), signed)}" for key in _CHANGES]
         seeds = ", ".join(runs)
         lines.append(
             f"Over {len(runs)} training runs (seeds {seeds}), mean (least to most): "
-            f"{', '.join(parts)} ({where})."
+            f"{', '.join(parts)} ({_where(results)})."
         )
     return lines
 
 
+def answers(results: Mapping[str, Any]) -> list[Answer]:
+    """Of the first group of data sets: samples saved at one accuracy, tokens, paired differences to
+    the base model, and to its best recalibration. results: of metrics.json."""
+    return [*_samples(results), *_tokens(results), *_confidences(results), *_tuning(results)]
+
+
+def _samples(results: Mapping[str, Any]) -> Iterator[Answer]:
+    saved = results["samples_saved"][results["groups"][0]]["calibrated"].get(STOPPING)
+    question = "Does it save samples?"
+    if saved is None:
+        told = "Early stopping was not replayed: it is no policy of this run, or has no threshold."
+        yield Answer(question, "not shown", told)
+        return
+    told = (
+        f"Early stopping on the calibrated model saves {percent(saved['saved'])} "
+        f"{percents(saved['ci95'])} of the samples: it reaches accuracy {saved['accuracy']:.3f} "
+        f"with {saved['samples']:.1f} samples a query where self-consistency takes "
+        f"{saved['sc_samples']:.1f} ({_where(results)})."
+    )
+    if saved["accuracy"] < saved["sc_accuracy"] - 2 * SLACK:
+        told += f" It gets no further; self-consistency reaches {saved['sc_accuracy']:.3f}."
+    yield Answer(question, _verdict(saved["ci95"]), told)
+
+
+def _tokens(results: Mapping[str, Any]) -> Iterator[Answer]:
+    """Nothing where early stopping has no threshold: the first answer says so."""
+    cost = results["cost"]
+    if (one := cost["policies"].get(STOPPING)) is None:
+        return
+    soonest, latest = one["ci95"]  # None for never
+    verdict: Verdict = "not shown"
+    if latest is not None:
+        verdict = "yes"
+    elif soonest is None:
+        verdict = "no"
+    pays = "never" if one["break_even_queries"] is None else f"{one['break_even_queries']:,}"
+    if latest is not None:
+        between = f"{soonest:,} to {latest:,}"
+    else:
+        between = "never" if soonest is None else f"{soonest:,} to never"
+    yield Answer(
+        "Does it pay in tokens?",
+        verdict,
+        f"Early stopping computes {one['tokens']:,.0f} tokens a query, scores among them, where "
+        f"self-consistency on the base model computes {one['sc_tokens']:,.0f}, both at accuracy "
+        f"{one['accuracy']:.3f}. What calibration took, {cost['tokens_spent']:,.0f}, is repaid "
+        f"after so many queries: {pays} [{between}].",
+    )
+
+
+def _confidences(results: Mapping[str, Any]) -> Iterator[Answer]:
+    changes = results["differences"][results["groups"][0]]
+    told = ", ".join(f"{NAMES[key]} {change(changes[key])}" for key in _CHANGES)
+    yield Answer(
+        "Are its confidences better?",
+        _overall(changes, _CHANGES),
+        f"Calibrated less base, paired: {told} ({_where(results)}).",
+    )
+
+
+def _tuning(results: Mapping[str, Any]) -> Iterator[Answer]:
+    """Nothing where no map could be chosen, for want of calibration queries or of labels."""
+    found = results["recalibrated"]
+    if (name := found["best"]) is None:
+        return
+    less = found["datasets"][results["groups"][0]][name]["calibrated_less"]
+    changes = {key: less[key] for key in _CHANGES}
+    told = [f"{NAMES[key]} {change(changes[key])}" for key in _CHANGES]
+    if STOPPING in less["saved"]:
+        changes["saved"] = less["saved"][STOPPING]
+        told.append(
+            f"saved by early stopping {points(changes['saved'])}",
+        )
+    alike = [key for key in changes if _side(changes[key], key) == 0]
+    verdict = _overall(changes, list(changes))
+    names = NAMES | {"saved": "samples saved"}
+    does = ""
+    if alike:
+        does = f" does as well in {_listed([names[key] for key in alike])} (intervals hold 0), and"
+    yield Answer(
+        "Did it take fine-tuning?",
+        verdict,
+        f"{RECALIBRATED[name][0].upper()}{RECALIBRATED[name][1:]} on the base model, the best of "
+        f"{len(found['maps'])} such fits to the same labels,{does} is fitted in a second. "
+        f"Calibrated less this, paired: {', '.join(told)} ({_where(results)}).",
+    )
+
+
+def _overall(changes: Mapping[str, Any], keys: Sequence[str]) -> Verdict:
+    """Yes where some are better and none is worse, each by its whole interval."""
+    sides = {_side(changes[key], key) for key in keys} - {0}
+    if not sides:
+        return "not shown"
+    return "in part" if len(sides) > 1 else "yes" if sides == {1} else "no"
+
+
+def _side(difference: Mapping[str, Any], key: str) -> int:
+    """1 where a whole interval is better, -1 where it is worse, 0 where it holds 0."""
+    return {"yes": 1, "no": -1}.get(_verdict(difference["ci95"]), 0) * _BETTER[key]
+
+
+def _verdict(interval: Sequence[float] | None) -> Verdict:
+    """Whether something is over 0."""
+    if interval is None or interval[0] <= 0 <= interval[1]:
+        return "not shown"
+    return "yes" if interval[0] > 0 else "no"
+
+
+def _where(results: Mapping[str, Any]) -> str:
+    title = results["groups"][0]
+    return f"{named(title)}, {results['datasets'][title]['calibrated']['queries']} queries"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([part for part in (", ".join(names[:-1]), names[-1]) if part])
+
+
+def named(title: str) -> str:
+    return title.replace("_", " ")
+
+
 def saved_by(runs: Mapping[str, Any]) -> list[float | None]:
     """What early stopping saves in each training run; None where it has no threshold."""
-    found = [run["samples_saved"].get("early_stopping") for run in runs.values()]
+    found = [run["samples_saved"].get(STOPPING) for run in runs.values()]
     return [one["saved"] if one else None for one in found]
 
 
@@ -71,6 +201,12 @@ def percent(share: float) -> str:
 
 def percents(interval: Sequence[float]) -> str:
     return f"[{interval[0]:.0%}, {interval[1]:.0%}]"
+
+
+def points(difference: Mapping[str, Any]) -> str:
+    """+25 points [-5, 77], of a hundred."""
+    low, high = (f"{100 * end:.0f}" for end in difference["ci95"])
+    return f"{100 * difference['value']:+.0f} points [{low}, {high}]"
 
 
 def change(difference: Mapping[str, Any]) -> str:

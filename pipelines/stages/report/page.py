@@ -75,6 +75,7 @@ def render(
     }
     return environment.from_string(_TEMPLATE.read_text()).render(
         headline=headline(results),
+        signatures=results["signatures"],
         sections=sections,
         training=curves,
         cost=results["cost"],
