@@ -4,8 +4,9 @@ import json
 import re
 from copy import deepcopy
 from html import unescape
-from itertools import permutations
+from itertools import pairwise, permutations
 
+import browsing
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -431,7 +432,9 @@ def test_the_page_holds_the_figures_and_escapes_names(written, results):
             assert f">{measured['auroc']:.3f}<" in page
     assert page.count("<td>0.481<") == 3
     assert "<b>capitals" not in page
-    assert len(re.findall("<svg", page)) == 4 * 3 + 1
+    # In domain and out of domain are a data set each: two panels, reliability and confidence.
+    assert len(re.findall("<svg", page)) == 4 * 2 + 1
+    assert "out of domain: elements" in page
     assert "They hold fixed one training run" in page
 
 
@@ -448,6 +451,7 @@ def test_the_page_and_the_table_open_with_the_same_answers(written, results, cap
         assert one.told in page
     assert told[0].verdict == "yes"
     assert told[0].told.startswith("Early stopping on the calibrated model saves ")
+    assert "Without confidences and calibration, asc saves " in told[0].told
     assert told[2].told.startswith("Calibrated less base, paired: AUROC +")
     for one in results["signatures"]:
         assert one["says"] in printed
@@ -469,9 +473,9 @@ def test_a_verdict_wants_a_whole_interval(results, ends, verdict):
 @pytest.mark.parametrize(
     ("ends", "verdict", "told"),
     [
-        ([10, 20], "yes", "15 [10 to 20]"),
-        ([10, None], "not shown", "15 [10 to never]"),
-        ([None, None], "no", "15 [never]"),
+        ([10, 20], "yes", "is repaid after 15 queries [10 to 20]."),
+        ([10, None], "not shown", "is repaid after 15 queries [10 to never]."),
+        ([None, None], "no", "is repaid after 15 queries [never]."),
     ],
 )
 def test_it_pays_in_tokens_where_the_latest_query_is_known(results, ends, verdict, told):
@@ -572,3 +576,43 @@ def test_of_many_labels_a_share_is_read_whatever_their_files(tmp_path, monkeypat
     assert len(target) == 3 * len(set(query))
     assert (target == again[1]).all()
     assert (seen.features == again[0].features).all()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_in_a_browser(written, width):
+    """From disk: nothing is asked of a network, nothing hangs over the side, names do not lie over
+    each other, and a line that is pointed at shows its interval while the others fade."""
+    with browsing.browser() as browser:
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"file://{written.path}/index.html")
+        assert asked == [f"file://{written.path}/index.html"]
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        for panel in page.locator("svg.curves").all():
+            edge = panel.bounding_box()
+            names = sorted(
+                (one.bounding_box() for one in panel.locator(".name").all()),
+                key=lambda box: box["y"],
+            )
+            assert len(names) == 3
+            for box in names:
+                assert box["x"] + box["width"] <= edge["x"] + edge["width"]
+            for above, below in pairwise(names):
+                assert above["y"] + 0.75 * above["height"] <= below["y"]
+        panel = page.locator("svg.curves").first
+
+        def opacity(policy, part):
+            return panel.locator(f".policy:has-text('{policy}') {part}").evaluate(
+                "one => +getComputedStyle(one).opacity"
+            )
+
+        assert opacity("early stopping", ".band") > 0
+        assert opacity("self consistency", ".band") == 0
+        panel.locator(".policy:has-text('self consistency') .name").hover()
+        assert opacity("self consistency", ".band") > 0
+        page.wait_for_function(
+            "one => +getComputedStyle(one).opacity < 0.5",
+            arg=panel.locator(".policy:has-text('early stopping')").element_handle(),
+        )

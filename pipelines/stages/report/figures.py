@@ -64,7 +64,9 @@ def figures(
         }
         # One training run has no spread.
         found["training_runs"][title] = {str(config.seed): first} | more if more else {}
-    return found | {"groups": list(titles)}  # in order; the first is what the report opens with
+    # In order; the first is what the report opens with.
+    listed = {title: sorted(members) for title, members in titles.items()}
+    return found | {"groups": list(titles), "members": listed}
 
 
 def _policies(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipelines.method.policies import POLICIES
 from pipelines.method.savings import SLACK
 from pipelines.stages.report.replays import STOPPING
 
 NAMES = {"accuracy": "accuracy", "auroc": "AUROC", "brier": "Brier", "ece_debiased": "ECE"}
 _CHANGES = ("auroc", "brier", "ece_debiased")
 _BETTER = {"auroc": 1, "brier": -1, "ece_debiased": -1, "saved": 1}  # the sign of what is better
-RECALIBRATED = {
+RECALIBRATED = {  # in sentences; in tables it is "base + " and the map's name
     "temperature": "temperature scaling",
     "platt": "Platt scaling",
     "isotonic": "isotonic regression",
@@ -34,18 +35,21 @@ class Answer:
 
 
 def headline(results: Mapping[str, Any]) -> list[str]:
-    """The answers as lines; and of several training runs, how far these are apart."""
-    lines = [answer.line for answer in answers(results)]
-    title = results["groups"][0]
-    if runs := results["training_runs"][title]:
-        parts = [f"saved {over_runs(saved_by(runs), percent)}"]
-        parts += [f"{NAMES[key]} {over_runs(changed_by(runs, key), signed)}" for key in _CHANGES]
-        seeds = ", ".join(runs)
-        lines.append(
-            f"Over {len(runs)} training runs (seeds {seeds}), mean (least to most): "
-            f"{', '.join(parts)} ({_where(results)})."
-        )
-    return lines
+    """The answers as lines, and over_seeds."""
+    spread = over_seeds(results)
+    return [answer.line for answer in answers(results)] + ([spread] if spread else [])
+
+
+def over_seeds(results: Mapping[str, Any]) -> str | None:
+    """How far several training runs are apart; None of a single one."""
+    if not (runs := results["training_runs"][results["groups"][0]]):
+        return None
+    parts = [f"saved {over_runs(saved_by(runs), percent)}"]
+    parts += [f"{NAMES[key]} {over_runs(changed_by(runs, key), signed)}" for key in _CHANGES]
+    return (
+        f"Over {len(runs)} training runs (seeds {', '.join(runs)}), mean (least to most): "
+        f"{', '.join(parts)} ({_where(results)})."
+    )
 
 
 def answers(results: Mapping[str, Any]) -> list[Answer]:
@@ -69,7 +73,20 @@ def _samples(results: Mapping[str, Any]) -> Iterator[Answer]:
     )
     if saved["accuracy"] < saved["sc_accuracy"] - 2 * SLACK:
         told += f" It gets no further; self-consistency reaches {saved['sc_accuracy']:.3f}."
-    yield Answer(question, _verdict(saved["ci95"]), told)
+    yield Answer(question, _verdict(saved["ci95"]), told + _without(results))
+
+
+def _without(results: Mapping[str, Any]) -> str:
+    """What the best policy that needs no confidences saves, uncalibrated."""
+    base = results["samples_saved"][results["groups"][0]]["base"]
+    free = {name: one for name, one in base.items() if not POLICIES[name].needs_confidence}
+    if not free:
+        return ""
+    name, one = max(free.items(), key=lambda item: (item[1]["saved"], item[0]))
+    return (
+        f" Without confidences and calibration, {named(name)} saves {percent(one['saved'])} "
+        f"{percents(one['ci95'])} on the base model."
+    )
 
 
 def _tokens(results: Mapping[str, Any]) -> Iterator[Answer]:
@@ -83,19 +100,21 @@ def _tokens(results: Mapping[str, Any]) -> Iterator[Answer]:
         verdict = "yes"
     elif soonest is None:
         verdict = "no"
-    pays = "never" if one["break_even_queries"] is None else f"{one['break_even_queries']:,}"
-    if latest is not None:
-        between = f"{soonest:,} to {latest:,}"
-    else:
-        between = "never" if soonest is None else f"{soonest:,} to never"
     yield Answer(
         "Does it pay in tokens?",
         verdict,
         f"Early stopping computes {one['tokens']:,.0f} tokens a query, scores among them, where "
         f"self-consistency on the base model computes {one['sc_tokens']:,.0f}, both at accuracy "
-        f"{one['accuracy']:.3f}. What calibration took, {cost['tokens_spent']:,.0f}, is repaid "
-        f"after so many queries: {pays} [{between}].",
+        f"{one['accuracy']:.3f}. What calibration took, {cost['tokens_spent']:,.0f} tokens, is "
+        f"{_repaid(one['break_even_queries'], soonest, latest)}.",
     )
+
+
+def _repaid(queries: int | None, soonest: int | None, latest: int | None) -> str:
+    ends = "[never]"
+    if soonest is not None:
+        ends = f"[{soonest:,} to {'never' if latest is None else f'{latest:,}'}]"
+    return f"never repaid {ends}" if queries is None else f"repaid after {queries:,} queries {ends}"
 
 
 def _confidences(results: Mapping[str, Any]) -> Iterator[Answer]:
@@ -168,6 +187,17 @@ def _listed(names: Sequence[str]) -> str:
 
 def named(title: str) -> str:
     return title.replace("_", " ")
+
+
+def headings(results: Mapping[str, Any]) -> dict[str, str]:
+    """Of the groups of data sets to list, each once: a group of one data set stands for it."""
+    found: dict[tuple[str, ...], tuple[str, str]] = {}
+    for title in results["groups"]:
+        members = tuple(results["members"][title])
+        alone = members != (title,) and len(members) == 1
+        heading = f"{named(title)}: {members[0]}" if alone else named(title)
+        found.setdefault(members, (title, heading))
+    return dict(found.values())
 
 
 def saved_by(runs: Mapping[str, Any]) -> list[float | None]:

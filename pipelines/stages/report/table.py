@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.stages.report.headline import NAMES, change, headline
+from pipelines.stages.report.headline import NAMES, change, headings, headline
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import METRICS_FILE
 
-_WIDTH = 132  # of the widest row
+_WIDTH = 136  # of the widest row
 
 
 def print_table(report: Location) -> None:
@@ -22,9 +22,9 @@ def print_table(report: Location) -> None:
     for column in ("data set", "model", *NAMES.values()):
         table.add_column(column, no_wrap=True)
     best = results["recalibrated"]["best"]
-    for title in results["groups"]:
+    for title, heading in headings(results).items():
         models = results["datasets"][title]
-        heading = f"{title}, {next(iter(models.values()))['queries']}"
+        heading = f"{heading}, {models['base']['queries']:,}"
         for model, measured in models.items():
             table.add_row(heading, model, *_cells(measured))
             heading = ""
@@ -32,7 +32,7 @@ def print_table(report: Location) -> None:
         table.add_row("", "less base", *changes, end_section=best is None)
         if best is not None:  # the base model, recalibrated without fine-tuning
             own = results["recalibrated"]["datasets"][title][best]
-            table.add_row("", f"base, {best}", *_cells(own))
+            table.add_row("", f"base + {best}", *_cells(own))
             less = [change(own["calibrated_less"][name]) for name in NAMES]
             table.add_row("", f"less {best}", *less, end_section=True)
     for line in headline(results):
