@@ -343,8 +343,8 @@ def write_label(place):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """The artifact of the stage: the calibrated model is as often right, and knows better when."""
+def inputs(tmp_path_factory):
+    """Of the stage: the calibrated model is as often right, and knows better when."""
     root = Location.of(str(tmp_path_factory.mktemp("root")))
     names = "held_out", "label", "examples", "train", "evaluate", "evaluate_seed_7"
     inputs = {name: root / name for name in names}
@@ -356,8 +356,13 @@ def written(tmp_path_factory):
     write_evaluate(inputs["evaluate_seed_7"], {"calibrated": 0.3})
     line = {"step": 1, "calibration": 0.2, "generation": None}
     (inputs["train"] / LOSSES_FILE).write_text(f"{json.dumps(line)}\n" * 2)
-    out = root / "report"
-    out.make_dir()
+    return inputs
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, inputs):
+    """The artifact."""
+    out = Location.of(str(tmp_path_factory.mktemp("report")))
     result = report.run(CONFIG, inputs, out)
     assert result.rows == 4  # two sets, in domain and out of domain
     return out
@@ -414,6 +419,14 @@ def test_training_runs_are_measured_alike_and_spread(written, results):
 
 def test_of_one_training_run_no_spread_is_told(measured):
     assert measured["training_runs"] == {title: {} for title in measured["groups"]}
+
+
+def test_a_report_is_the_same_again_to_the_byte(tmp_path, inputs, written):
+    again = Location.of(str(tmp_path))
+    report.run(CONFIG, inputs, again)
+    assert again.names() == written.names()
+    for name in written.names():
+        assert (again / name).read_text() == (written / name).read_text()
 
 
 def test_serving_can_read_the_thresholds(written, results):

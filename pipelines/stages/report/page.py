@@ -45,6 +45,7 @@ _SIZE = {
 _STYLE: Any = {
     "font.size": 9,
     "svg.fonttype": "none",
+    "svg.hashsalt": "report",  # ids are random without one, and pages differ
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

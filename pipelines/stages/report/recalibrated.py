@@ -69,10 +69,8 @@ def labels(label: Location) -> tuple[Seen, Array, NDArray[np.int64]]:
         sizes = pc.list_value_length(batch["samples"]).to_numpy()
         prompts = np.repeat(pc.list_value_length(batch["prompt_ids"]).to_numpy(), sizes)
         values = np.c_[values, prompts].astype(np.float64)
-        ends = np.cumsum(sizes)
-        for name, own in zip(
-            batch["query_id"].to_pylist(), np.split(values, ends[:-1]), strict=True
-        ):
+        by_query = np.split(values, np.cumsum(sizes))[:-1]
+        for name, own in zip(batch["query_id"].to_pylist(), by_query, strict=True):
             if share >= 1 or _place(name) < share:
                 parts[name] = own[~np.isnan(own[:, 3])]  # without an answer no label
     ordered = [parts[name] for name in sorted(parts) if len(parts[name])]
