@@ -137,9 +137,7 @@ def _tuning(results: Mapping[str, Any]) -> Iterator[Answer]:
     told = [f"{NAMES[key]} {change(changes[key])}" for key in _CHANGES]
     if STOPPING in less["saved"]:
         changes["saved"] = less["saved"][STOPPING]
-        told.append(
-            f"saved by early stopping {points(changes['saved'])}",
-        )
+        told.append(f"saved by early stopping {points(changes['saved'])}")
     alike = [key for key in changes if _side(changes[key], key) == 0]
     verdict = _overall(changes, list(changes))
     names = NAMES | {"saved": "samples saved"}
@@ -234,7 +232,9 @@ def percents(interval: Sequence[float]) -> str:
 
 
 def points(difference: Mapping[str, Any]) -> str:
-    """+25 points [-5, 77], of a hundred."""
+    """+25 points [-5, 77], of a hundred; a dash where it is undefined."""
+    if difference["ci95"] is None:
+        return "-"
     low, high = (f"{100 * end:.0f}" for end in difference["ci95"])
     return f"{100 * difference['value']:+.0f} points [{low}, {high}]"
 
