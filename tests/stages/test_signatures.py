@@ -1,15 +1,17 @@
 """Each signature of failure: where its rule holds, and where it just does not."""
 
-import math
-
 import pytest
 
-from pipelines.stages.report.signatures import ENOUGH, RISK, signatures
+from pipelines.stages.report.signatures import signatures
 
 NOTHING = {"value": 0.0, "ci95": [-0.1, 0.1]}
 
 
-def results(queries=200):
+def promise(kind, limit, threshold, queries):
+    return {"kind": kind, "limit": limit, "threshold": threshold, "queries": queries}
+
+
+def results():
     """Figures of a run in which nothing is wrong."""
     model = {
         "responses": 100, "unparsed": 5, "ece_debiased": 0.04,
@@ -34,7 +36,13 @@ def results(queries=200):
         "differences": {
             t: {"accuracy": NOTHING, "brier": better, "ece_debiased": NOTHING} for t in titles
         },
-        "health": {"calibration_queries": queries, "datasets": {t: {**well} for t in titles}},
+        "promises": {
+            "calibrated": {
+                "early_stopping": [promise("max_loss", 0.05, None, 60)],
+                "asc": [promise("max_error", 0.1, 0.8, None), promise("max_loss", 0.05, None, 45)],
+            }
+        },
+        "health": {"calibration_queries": 200, "datasets": {t: {**well} for t in titles}},
     }
 
 
@@ -150,12 +158,19 @@ def test_ssc_is_no_better_than_p_true(ends, holds):
 
 
 def test_too_few_calibration_queries():
-    """The least n with 0.95^n <= 0.05: were five in a hundred wrong, n right ones would be luck."""
-    assert 0.95**ENOUGH <= 0.05 < 0.95 ** (ENOUGH - 1)
-    assert math.isclose(RISK, 0.05)
-    assert names(results(ENOUGH)) == []
-    (one,) = signatures(results(ENOUGH - 1))
+    """Where no threshold is promised; one promise of one policy is enough."""
+    found = results()
+    promised = found["promises"]["calibrated"]
+    promised["asc"][0]["threshold"] = None
+    (one,) = signatures(found)
     assert one.name == "few calibration queries"
-    (none,) = signatures(results(0))
-    assert none.figures == {"queries": 0, "bound": 1.0}
-    assert signatures(results(40))[0].figures["bound"] == pytest.approx(0.0722, abs=1e-4)
+    assert one.says == "With 200 calibration queries nothing can be promised of any threshold."
+    assert "about 45 would do for asc with at most 5% lost by stopping" in one.advice
+    assert one.figures == {"queries": 200}
+    for each in promised.values():
+        each[-1]["queries"] = None  # whatever their number, the shares are too bad
+    assert signatures(found)[0].advice == "More of them (data.calibration)."
+    promised.clear()  # votes alone: nothing stops early
+    assert names(found) == []
+    found["health"]["calibration_queries"] = 0
+    assert names(found) == ["few calibration queries"]

@@ -19,6 +19,7 @@ from pipelines.stages.report import recalibrated
 from pipelines.stages.report.cost import cost
 from pipelines.stages.report.figures import figures, groups
 from pipelines.stages.report.health import health
+from pipelines.stages.report.promises import promises
 from pipelines.stages.report.replays import Replays
 from pipelines.stages.report.responses import COLUMNS
 from pipelines.stages.report.signatures import signatures
@@ -60,6 +61,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     results = figures(config, replays, repeats) | {
         "recalibrated": recalibrated.figures(config, replays, maps),
         "health": health(config, replays),
+        "promises": {model: promises(one, sets) for model, one in replays.items()},
         "cost": cost(manifests, replays, first, evaluate.bootstrap, config.seed),
         "live": (inputs["evaluate"] / LIVE_FILE).read_json(),
     }
@@ -74,13 +76,15 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
 def calibration(config: Config, replays: Mapping[str, Replays]) -> dict[str, Any]:
     """What calibration.json holds: each model's threshold of each policy, and what the calibration
-    queries show at the others."""
+    queries show at the others, what they fitted beside, and what a threshold is promised by."""
     return {
         "model": {
             model: {
                 name: {
                     "threshold": choice.threshold,
                     "curve": [asdict(candidate) for candidate in choice.curve],
+                    "fitted": dict(choice.fitted),
+                    "evidence": choice.evidence and asdict(choice.evidence),
                 }
                 for name, choice in one.chosen.items()
             }

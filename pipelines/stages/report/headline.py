@@ -9,8 +9,9 @@ from pipelines.method.savings import SLACK
 from pipelines.stages.report.replays import STOPPING
 
 NAMES = {"accuracy": "accuracy", "auroc": "AUROC", "brier": "Brier", "ece_debiased": "ECE"}
-_CHANGES = ("auroc", "brier", "ece_debiased")
-_BETTER = {"auroc": 1, "brier": -1, "ece_debiased": -1, "saved": 1}  # the sign of what is better
+# WQD tells right from wrong among one query's responses, on which policies live.
+_CHANGES = {"auroc": "AUROC", "wqd": "WQD", "brier": "Brier", "ece_debiased": "ECE"}
+_BETTER = {"auroc": 1, "wqd": 1, "brier": -1, "ece_debiased": -1, "saved": 1}  # by its sign
 RECALIBRATED = {  # in sentences; in tables it is "base + " and the map's name
     "temperature": "temperature scaling",
     "platt": "Platt scaling",
@@ -45,7 +46,9 @@ def over_seeds(results: Mapping[str, Any]) -> str | None:
     if not (runs := results["training_runs"][results["groups"][0]]):
         return None
     parts = [f"saved {over_runs(saved_by(runs), percent)}"]
-    parts += [f"{NAMES[key]} {over_runs(changed_by(runs, key), signed)}" for key in _CHANGES]
+    parts += [
+        f"{name} {over_runs(changed_by(runs, key), signed)}" for key, name in _CHANGES.items()
+    ]
     return (
         f"Over {len(runs)} training runs (seeds {', '.join(runs)}), mean (least to most): "
         f"{', '.join(parts)} ({_where(results)})."
@@ -119,10 +122,10 @@ def _repaid(queries: int | None, soonest: int | None, latest: int | None) -> str
 
 def _confidences(results: Mapping[str, Any]) -> Iterator[Answer]:
     changes = results["differences"][results["groups"][0]]
-    told = ", ".join(f"{NAMES[key]} {change(changes[key])}" for key in _CHANGES)
+    told = ", ".join(f"{name} {change(changes[key])}" for key, name in _CHANGES.items())
     yield Answer(
         "Are its confidences better?",
-        _overall(changes, _CHANGES),
+        _overall({key: changes[key] for key in _CHANGES}),
         f"Calibrated less base, paired: {told} ({_where(results)}).",
     )
 
@@ -134,28 +137,27 @@ def _tuning(results: Mapping[str, Any]) -> Iterator[Answer]:
         return
     less = found["datasets"][results["groups"][0]][name]["calibrated_less"]
     changes = {key: less[key] for key in _CHANGES}
-    told = [f"{NAMES[key]} {change(changes[key])}" for key in _CHANGES]
+    told = [f"{name} {change(changes[key])}" for key, name in _CHANGES.items()]
     if STOPPING in less["saved"]:
         changes["saved"] = less["saved"][STOPPING]
         told.append(f"saved by early stopping {points(changes['saved'])}")
     alike = [key for key in changes if _side(changes[key], key) == 0]
-    verdict = _overall(changes, list(changes))
-    names = NAMES | {"saved": "samples saved"}
+    names = _CHANGES | {"saved": "samples saved"}
     does = ""
     if alike:
         does = f" does as well in {_listed([names[key] for key in alike])} (intervals hold 0), and"
     yield Answer(
         "Did it take fine-tuning?",
-        verdict,
+        _overall(changes),
         f"{RECALIBRATED[name][0].upper()}{RECALIBRATED[name][1:]} on the base model, the best of "
         f"{len(found['maps'])} such fits to the same labels,{does} is fitted in a second. "
         f"Calibrated less this, paired: {', '.join(told)} ({_where(results)}).",
     )
 
 
-def _overall(changes: Mapping[str, Any], keys: Sequence[str]) -> Verdict:
+def _overall(changes: Mapping[str, Any]) -> Verdict:
     """Yes where some are better and none is worse, each by its whole interval."""
-    sides = {_side(changes[key], key) for key in keys} - {0}
+    sides = {_side(difference, key) for key, difference in changes.items()} - {0}
     if not sides:
         return "not shown"
     return "in part" if len(sides) > 1 else "yes" if sides == {1} else "no"

@@ -37,7 +37,7 @@ _LOOKS: dict[str, tuple[str, Any]] = {
 }
 _RECALIBRATED = ("#D55E00", (0, (6, 2)))
 _WRONG = "#e69f00"
-_METRICS = NAMES | {"ks_debiased": "KS"}
+_METRICS = {"accuracy": "accuracy", "auroc": "AUROC", "wqd": "WQD"} | NAMES | {"ks_debiased": "KS"}
 _SIZE = {
     "width": curves.WIDTH, "height": curves.HEIGHT, "left": curves.LEFT,
     "right": curves.RIGHT, "top": curves.TOP, "bottom": curves.BOTTOM,
@@ -109,6 +109,7 @@ def render(
         label_queries=found["queries"],
         training=training,
         cost=results["cost"],
+        promises=results["promises"]["calibrated"],
         seeds=list(results["training_runs"][results["groups"][0]]),
         live=results["live"],
         config=config,

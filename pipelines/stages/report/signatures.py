@@ -6,7 +6,6 @@ holds does not say that nothing is wrong. To add one: a function, a line in RULE
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil, log
 from typing import Any
 
 from pipelines.method.savings import SLACK
@@ -18,8 +17,6 @@ FEW = 10  # queries of which a share says little
 WRONG = 0.25  # of the queries whose samples agree
 COLLAPSED = 0.02  # between the quantiles of 90% of all confidences
 UNPARSED, CUT = 1 / 3, 1 / 2  # of responses
-RISK = 0.05  # the share of errors that one would have bounded, at 95%
-ENOUGH = ceil(log(0.05) / log(1 - RISK))  # queries without one that bound it
 
 
 @dataclass(frozen=True)
@@ -172,18 +169,26 @@ def ssc_no_better(results: Results) -> Iterator[Signature]:
 
 
 def few_calibration_queries(results: Results) -> Iterator[Signature]:
-    """With no error in n queries, 1 - 0.05^(1/n) bounds the share of errors at 95%."""
+    """Where no threshold can be promised anything (promises.py)."""
     n = results["health"]["calibration_queries"]
-    bound = 1 - 0.05 ** (1 / n) if n else 1.0
-    if bound > RISK:
-        yield Signature(
-            "few calibration queries",
-            f"{n} calibration queries can promise little: were none of them answered wrong at a "
-            f"threshold, up to {percent(bound)} of all could be, at 95% confidence.",
-            {"queries": n, "bound": bound},
-            f"To bound them by {percent(RISK)} takes {ENOUGH} queries without one, and more where "
-            "some are wrong (data.calibration).",
+    every = [
+        (one["queries"], name, one)
+        for name, several in results["promises"]["calibrated"].items()
+        for one in several
+    ]
+    if any(one["threshold"] is not None for _, _, one in every) or (n and not every):
+        return  # without a policy that stops at a threshold there is nothing to promise
+    name = "few calibration queries"
+    says = f"With {n} calibration queries nothing can be promised of any threshold."
+    advice = "More of them (data.calibration)"
+    if known := [(queries, policy, one) for queries, policy, one in every if queries]:
+        queries, policy, one = min(known, key=lambda each: each[:2])
+        what = {"max_error": "wrong where it stops", "max_loss": "lost by stopping"}[one["kind"]]
+        advice += (
+            f": about {queries:,} would do for {named(policy)} with at most "
+            f"{percent(one['limit'])} {what}, if the shares stay as they are"
         )
+    yield Signature(name, says, {"queries": n}, f"{advice}.")
 
 
 RULES: tuple[Rule, ...] = (
