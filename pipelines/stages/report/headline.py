@@ -18,6 +18,12 @@ RECALIBRATED = {  # in sentences; in tables it is "base + " and the map's name
     "isotonic": "isotonic regression",
     "ridge": "ridge regression",
 }
+# What recalibration does, by the side that the calibrated model's difference to it is on.
+_AGAINST_LORA = {
+    0: "does as well in {} (intervals hold 0)",
+    1: "is worse in {}",
+    -1: "is better in {}",
+}
 
 Verdict = Literal["yes", "no", "not shown", "in part"]
 
@@ -141,16 +147,19 @@ def _tuning(results: Mapping[str, Any]) -> Iterator[Answer]:
     if STOPPING in less["saved"]:
         changes["saved"] = less["saved"][STOPPING]
         told.append(f"saved by early stopping {points(changes['saved'])}")
-    alike = [key for key in changes if _side(changes[key], key) == 0]
-    names = _CHANGES | {"saved": "samples saved"}
-    does = ""
-    if alike:
-        does = f" does as well in {_listed([names[key] for key in alike])} (intervals hold 0), and"
+    by_side: dict[int, list[str]] = {0: [], 1: [], -1: []}
+    for key, difference in changes.items():
+        by_side[_side(difference, key)].append(_CHANGES.get(key, "samples saved"))
+    does = [
+        said.format(_listed(by_side[side])) for side, said in _AGAINST_LORA.items() if by_side[side]
+    ]
+    verdict = _overall(changes)
+    method = RECALIBRATED[name]
     yield Answer(
         "Did it take fine-tuning?",
-        _overall(changes),
-        f"{RECALIBRATED[name][0].upper()}{RECALIBRATED[name][1:]} on the base model, the best of "
-        f"{len(found['maps'])} such fits to the same labels,{does} is fitted in a second. "
+        "in part" if verdict == "yes" and by_side[0] else verdict,
+        f"{method[0].upper()}{method[1:]} on the base model, the best of {len(found['maps'])} such "
+        f"fits to the same labels, {_listed(does)}. "
         f"Calibrated less this, paired: {', '.join(told)} ({_where(results)}).",
     )
 
