@@ -6,7 +6,8 @@ live service runs them; method/replay runs recorded samples in many orders at on
 ends. The budget is the caller's: it stops adding. An unparsed sample (answer None) counts toward
 the budget and never votes; ties go to the answer seen first.
 
-To add a policy: a class with `start()`, a tally with `add` and `answer`, a line in POLICIES.
+To add a policy: a class with `start()`, a tally with `add` and `answer`, a line in POLICIES. With a
+rule in method/replay/rules.py beside it is replayed fast, and thresholds of it can be promised.
 """
 
 from pipelines.method.policies.base import (
