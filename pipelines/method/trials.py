@@ -10,8 +10,8 @@ from pipelines.method.replay import Recorded, as_recorded
 
 
 def evidence(policies: Sequence[tuple[float, Policy]], recorded: Recorded) -> Evidence | None:
-    """What the calibration queries show of a policy; None where its answers with all samples are not
-    known, for it is replayed by its tally alone (Outcome).
+    """What the calibration queries show of a policy; None where its answers with all samples are
+    not known, for it is replayed by its tally alone (Outcome).
 
     policies: it at each threshold of a grid, by threshold. recorded: of the calibration queries, in
     the order in which the samples were drawn.

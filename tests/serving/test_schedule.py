@@ -63,6 +63,12 @@ def test_what_never_stops_takes_all_that_is_left(name):
     assert soonest(POLICIES[name].make(0.0).start(), [], 16) == 16
 
 
+def test_looking_ahead_of_what_narrow_calibration_confidences_fitted():
+    """A sample that is surer than any of them: its weight is bounded."""
+    tally = POLICIES["reasc"].make(1.1, mean=1e-5, deviation=1e-5).start()
+    assert soonest(tally, [], 16) == 2
+
+
 def test_looking_ahead_leaves_the_tally_as_it_was():
     tally = POLICIES["asc"].make(0.6).start()
     tally.add("a", 1.0)

@@ -25,7 +25,7 @@ from pipelines.method.policies.stopping import (
     EarlyStopping,
     EarlyStoppingSC,
     Fallback,
-    leads,
+    votes_lead,
 )
 from pipelines.method.policies.votes import BestOfN, ConfidenceInformedSC, Voting
 
@@ -50,7 +50,7 @@ __all__ = [
     "Tally",
     "Voting",
     "in_order",
-    "leads",
+    "votes_lead",
 ]
 
 POLICIES: dict[str, PolicyFamily] = {
