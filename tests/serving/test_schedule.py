@@ -21,13 +21,13 @@ from pipelines.serving.schedule import soonest, started
     ],
 )
 def test_samples_that_were_started(schedule, budget, by_used):
-    assert [started(schedule, used, budget, 1) for used in range(budget)] == by_used
+    assert [started(schedule, used, budget, lambda: 1) for used in range(budget)] == by_used
 
 
 def test_waves_draw_together_what_the_policy_needs_before_it_can_stop():
-    assert started("waves", 0, 16, 5) == 5
-    assert started("waves", 2, 16, 5) == 7
-    assert started("waves", 8, 16, 2) == 16
+    assert started("waves", 0, 16, lambda: 5) == 5
+    assert started("waves", 2, 16, lambda: 5) == 7
+    assert started("waves", 8, 16, lambda: 2) == 16
 
 
 THRESHOLDS = {"none": [0.0], "window": [2, 3], "share": [0.5, 0.7, 0.95], "confidence": [0.2, 1.0]}

@@ -60,7 +60,8 @@ def planned(asked, drawing=USUAL, preset="", curves=CURVES):
 )
 def test_a_promise_is_kept_by_the_cheapest_threshold_that_is_good_enough(target, threshold):
     made = planned({"target": target})
-    assert (made.threshold, made.give_up) == (threshold, None)
+    assert (made.threshold, made.give_up, made.promised) == (threshold, None, True)
+    assert not planned({"target": {"accuracy": 0.5}}).promised
 
 
 def test_giving_up_takes_half_of_the_loss_and_of_what_may_go_wrong():
