@@ -8,30 +8,37 @@ Two things can be promised of a policy that stops early, each with confidence 1 
 
 The promise holds for queries that are exchangeable with the calibration queries, asked of the same
 model with the same sampling and budget; of each one run counts, over its samples in the order in
-which they were drawn, which is what the service sees. It is about the share over queries, not about
-any one of them; delta is over the draw of the calibration queries; and of several promises each
-holds so, not all at once. A set number of calibration queries from each of several data sets is as
-good as a draw of the mixture: so few bad ones are not more likely (Hoeffding 1956).
+which they were drawn, which is what the service sees, but where a deadline ends a request: no
+promise covers those, and of max_error the others are then no draw of all. It is about the share
+over queries, not about any one of them; delta is over the draw of the calibration queries; and of
+several promises each holds so, not all at once.
 
-Under the hypothesis that the share is over the limit, the number of bad ones among n is at least
-binomial: P(Bin(n, limit) <= bad) is an exact p-value, ties or not (of max_error, given how many
-stop). Thresholds are tried from the most careful down, and the first that fails ends it (fixed
-sequence testing), so that a threshold is certified with confidence 1 - delta whatever the others
-do. Most careful ones stop too rarely to show an error rate: for max_error such a sequence starts at
-every CHAIN-th threshold, each with an equal part of delta (Bonferroni). The thresholds themselves
-are fixed (`grid`), for quantiles of the same queries' confidences would depend on what is tested.
+p_value is P(Bin(n, limit) <= bad), ties or not. Of max_loss n is the number of calibration queries:
+of a draw the bad ones are binomial, so it is exact where the share is the limit. Of a set number of
+queries from each of several data sets, which is how they are chosen, they are a sum of binomials,
+and so few of them are no more likely (Hoeffding 1956, for bad <= n limit - 1). Of max_error n is
+the number that stop, which is random: given it, those of a draw that are wrong are binomial with
+the share that is wrong where it stops, so it is as exact. Of set numbers from each data set this is
+not proven; of random small mixtures, counted out, none failed more often than delta.
+
+Thresholds are tried from the most careful down, and the first that fails ends it (fixed sequence
+testing), so that a threshold is certified with confidence 1 - delta whatever the others do. Most
+careful ones stop too rarely to show an error rate: for max_error such a sequence starts at every
+CHAIN-th threshold, each with an equal part of delta (Bonferroni). The thresholds themselves are
+fixed (`grid`), for quantiles of the same queries' confidences would depend on what is tested.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, exp, fsum, lgamma, log, log1p
 
 from pipelines.method.policies import POLICIES
 
 CHAIN = 4
-LOOK = 4  # it may give up after one in so many of the budget's samples
+GIVE_UP_PARTS = 4  # of the budget; after the first of them it may give up
 CONFIDENCE = 0.9  # 1 - delta, where nobody says otherwise
-MOST = 2**16  # calibration queries that a refusal speaks of
+MOST_QUERIES = 2**16  # calibration queries that a refusal speaks of
 _STEP = 0.25  # of log odds, between thresholds
 _ENDS = {"confidence": (7.0, -7.0), "share": (7.0, -0.5)}  # 0.999; and 0.001, or a share of 0.38
 
@@ -79,18 +86,17 @@ class Promise:
     queries: int | None = None
 
 
-def grid(name: str, thresholds: Sequence[float] | None, windows: Sequence[int]) -> list[float]:
+def grid(name: str, windows: Sequence[int]) -> list[float]:
     """Thresholds to try, the most careful first; none for a policy without one.
 
-    thresholds: in place of the fixed ones, of confidences and shares; windows: those of esc.
+    windows: those of esc. A config's thresholds are chosen among, but not tried: they may have been
+    named with these queries in view.
     """
     kind = POLICIES[name].threshold
     if kind == "none":
         return []
     if kind == "window":
         return [float(window) for window in sorted(windows, reverse=True)]
-    if thresholds is not None:
-        return sorted(thresholds, reverse=True)
     first, last = _ENDS[kind]
     odds = [first - _STEP * i for i in range(int((first - last) / _STEP) + 1)]
     return [round(1 / (1 + exp(-one)), 4) for one in odds]
@@ -110,53 +116,54 @@ def p_value(bad: int, queries: int, limit: float) -> float:
     return min(1.0, fsum(exp(one) for one in logs))
 
 
-def max_error(shown: Evidence, limit: float, confidence: float = CONFIDENCE) -> Promise:
+def max_error(evidence: Evidence, limit: float, confidence: float = CONFIDENCE) -> Promise:
     """The threshold of the fewest samples where at most `limit` of what it stops at is wrong."""
-    counts = [(one.wrong, one.stopped) for one in shown.tried]
+    counts = [(one.wrong, one.stopped) for one in evidence.tried]
     starts = range(0, len(counts), CHAIN)
     delta = (1 - confidence) / max(1, len(starts))
     found = {i for start in starts for i in _certified(counts, start, limit, delta)}
     if found:
-        return _cheapest(shown, found)
+        return _cheapest(evidence, found)
     # Of the starts, the one that needs the fewest queries.
-    needs = {i: _needed(*counts[i], shown.queries, limit, delta) for i in starts if counts[i][1]}
+    of = evidence.queries
+    needs = {i: _needed(*counts[i], of, limit, delta) for i in starts if counts[i][1]}
     able = {i: queries for i, queries in needs.items() if queries is not None}
     if not able:
         best = min(needs, key=lambda i: counts[i][0] / counts[i][1], default=None)
         if best is None:
-            return Promise(None, f"none of {shown.queries} calibration queries stops early")
+            return Promise(None, f"none of {of} calibration queries stops early")
         wrong, stopped = counts[best]
         why = f"{wrong} of the {stopped} calibration queries that stop early are answered wrongly"
         return Promise(None, f"{why} at the threshold where these are fewest")
     best = min(able, key=lambda i: (able[i], i))
     wrong, stopped = counts[best]
     why = (
-        f"{wrong} of the {stopped} calibration queries that stop at {shown.tried[best].threshold:g}"
-        f" are answered wrongly, of {shown.queries} in all"
+        f"{wrong} of the {stopped} calibration queries that stop at "
+        f"{evidence.tried[best].threshold:g} are answered wrongly, of {of} in all"
     )
     return Promise(None, why, able[best])
 
 
-def max_loss(shown: Evidence, limit: float, confidence: float = CONFIDENCE) -> Promise:
+def max_loss(evidence: Evidence, limit: float, confidence: float = CONFIDENCE) -> Promise:
     """The threshold of the fewest samples that loses at most `limit` of the right answers."""
-    counts = [(one.lost, shown.queries) for one in shown.tried]
+    counts = [(one.lost, evidence.queries) for one in evidence.tried]
     if found := _certified(counts, 0, limit, 1 - confidence):
-        return _cheapest(shown, found)
-    return Promise(None, *_too_few(shown, counts[0][0], limit, 1 - confidence))
+        return _cheapest(evidence, found)
+    return Promise(None, *_too_few(evidence, counts[0][0], limit, 1 - confidence))
 
 
-def give_up(shown: Evidence, limit: float, confidence: float = CONFIDENCE) -> Promise:
+def give_up(evidence: Evidence, limit: float, confidence: float = CONFIDENCE) -> Promise:
     """The lower threshold of the fewest samples that loses at most `limit` of the right answers."""
-    counts = [(one.lost, shown.queries) for one in shown.given_up]
+    counts = [(one.lost, evidence.queries) for one in evidence.given_up]
     if not counts:
-        return Promise(None, f"a budget under {2 * LOOK} leaves nothing to give up")
+        return Promise(None, f"a budget under {2 * GIVE_UP_PARTS} leaves nothing to give up")
     if found := _certified(counts, 0, limit, 1 - confidence):
-        return Promise(shown.given_up[max(found)].below)
-    return Promise(None, *_too_few(shown, counts[0][0], limit, 1 - confidence))
+        return Promise(evidence.given_up[max(found)].below)
+    return Promise(None, *_too_few(evidence, counts[0][0], limit, 1 - confidence))
 
 
 def max_loss_with_giving_up(
-    shown: Evidence, limit: float, confidence: float = CONFIDENCE
+    evidence: Evidence, limit: float, confidence: float = CONFIDENCE
 ) -> tuple[Promise, Promise]:
     """A threshold and a lower one that together lose at most `limit` of the right answers.
 
@@ -164,7 +171,7 @@ def max_loss_with_giving_up(
     were no other, so no more is lost than the sum of what each loses alone.
     """
     half, surer = limit / 2, (1 + confidence) / 2
-    return max_loss(shown, half, surer), give_up(shown, half, surer)
+    return max_loss(evidence, half, surer), give_up(evidence, half, surer)
 
 
 def _certified(
@@ -179,22 +186,23 @@ def _certified(
     return found
 
 
-def _cheapest(shown: Evidence, found: Iterable[int]) -> Promise:
-    best = min(found, key=lambda i: (shown.tried[i].avg_samples, i))
-    return Promise(shown.tried[best].threshold)
+def _cheapest(evidence: Evidence, found: Iterable[int]) -> Promise:
+    best = min(found, key=lambda i: (evidence.tried[i].avg_samples, i))
+    return Promise(evidence.tried[best].threshold)
 
 
-def _too_few(shown: Evidence, lost: int, limit: float, delta: float) -> tuple[str, int | None]:
+def _too_few(evidence: Evidence, lost: int, limit: float, delta: float) -> tuple[str, int | None]:
     why = (
-        f"{lost} of {shown.queries} calibration queries lose a right answer at the most careful "
+        f"{lost} of {evidence.queries} calibration queries lose a right answer at the most careful "
         "threshold"
     )
-    return why, _needed(lost, shown.queries, shown.queries, limit, delta)
+    return why, _needed(lost, evidence.queries, evidence.queries, limit, delta)
 
 
+@lru_cache(1024)  # it takes milliseconds, and a service that refuses is asked again
 def _needed(bad: int, of: int, queries: int, limit: float, delta: float) -> int | None:
     """About how many queries it takes if the shares stay: of the bad ones, and of those that count
-    at all (`of` the queries). None where no number does, or more than MOST."""
+    at all (`of` the queries). None where no number does, or more than MOST_QUERIES."""
     if limit <= 0 or bad >= limit * of:
         return None
     low, high = of, of
@@ -204,7 +212,7 @@ def _needed(bad: int, of: int, queries: int, limit: float, delta: float) -> int 
 
     while not enough(high):
         low, high = high, 2 * high
-        if high > MOST:
+        if high > MOST_QUERIES:
             return None
     while high - low > 1:
         middle = (low + high) // 2

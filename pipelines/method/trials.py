@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.method.guarantees import LOOK, Evidence, GivenUp, Tried
+from pipelines.method.guarantees import GIVE_UP_PARTS, Evidence, GivenUp, Tried
 from pipelines.method.policies import GivingUp, Policy
 from pipelines.method.replay import Recorded, as_recorded
 
@@ -32,9 +32,9 @@ def evidence(policies: Sequence[tuple[float, Policy]], recorded: Recorded) -> Ev
         for (threshold, _), one in zip(policies, outcomes, strict=True)
     ]
     samples = recorded.answers.shape[1]
-    if samples < 2 * LOOK:
+    if samples < 2 * GIVE_UP_PARTS:
         return Evidence(len(at_end), tried, 0, [])
-    after = samples // LOOK
+    after = samples // GIVE_UP_PARTS
     first = recorded.answers[:, :after]
     agree = np.array([np.bincount(row[row >= 0], minlength=1).max() for row in first])
     lost = at_end & ~right_after[after - 1]

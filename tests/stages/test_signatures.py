@@ -167,8 +167,10 @@ def test_too_few_calibration_queries():
     assert one.says == "With 200 calibration queries nothing can be promised of any threshold."
     assert "about 45 would do for asc with at most 5% lost by stopping" in one.advice
     assert one.figures == {"queries": 200}
-    for each in promised.values():
-        each[-1]["queries"] = None  # whatever their number, the shares are too bad
+    promised["asc"].append(promise("max_loss_with_giving_up", 0.1, None, 40))
+    assert "asc with at most 10% lost by stopping or giving up" in signatures(found)[0].advice
+    for each in (one for several in promised.values() for one in several):
+        each["queries"] = None  # whatever their number, the shares are too bad
     assert signatures(found)[0].advice == "More of them (data.calibration)."
     promised.clear()  # votes alone: nothing stops early
     assert names(found) == []

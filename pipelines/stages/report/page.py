@@ -29,6 +29,7 @@ from pipelines.stages.report.headline import (
     saved_by,
     signed,
 )
+from pipelines.stages.report.promises import KINDS
 
 # Okabe and Ito's (2008), which the color-blind tell apart; a dash beside each.
 _LOOKS: dict[str, tuple[str, Any]] = {
@@ -110,6 +111,7 @@ def render(
         training=training,
         cost=results["cost"],
         promises=results["promises"]["calibrated"],
+        kinds=KINDS,
         seeds=list(results["training_runs"][results["groups"][0]]),
         live=results["live"],
         config=config,

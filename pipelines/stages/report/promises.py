@@ -1,7 +1,7 @@
 """What can be promised of thresholds (guarantees.py), and what came of it on the test queries."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pipelines.method.guarantees import (
     CONFIDENCE,
@@ -16,31 +16,42 @@ from pipelines.method.replay import Outcome, as_recorded
 from pipelines.stages.report.replays import Queries, Replays
 
 Rule = Callable[[Evidence, float, float], tuple[Promise, Promise | None]]
-# By what is promised: the threshold, and the lower one where it also gives up.
-RULES: Mapping[str, Rule] = {
-    "max_error": lambda *given: (max_error(*given), None),
-    "max_loss": lambda *given: (max_loss(*given), None),
-    "max_loss_with_giving_up": max_loss_with_giving_up,
-}
-LIMITS = {
-    "max_error": (0.05, 0.1, 0.2),
-    "max_loss": (0.02, 0.05, 0.1),
-    "max_loss_with_giving_up": (0.1,),
+
+
+class Kind(NamedTuple):
+    """What is promised. rule: the threshold, and the lower one where it also gives up. limits: that
+    the report tries. title: after a limit, in a table; told: in a sentence."""
+
+    rule: Rule
+    limits: Sequence[float]
+    title: str
+    told: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "max_error": Kind(
+        lambda *given: (max_error(*given), None), (0.05, 0.1, 0.2), "wrong", "wrong where it stops"
+    ),
+    "max_loss": Kind(
+        lambda *given: (max_loss(*given), None), (0.02, 0.05, 0.1), "lost", "lost by stopping"
+    ),
+    "max_loss_with_giving_up": Kind(
+        max_loss_with_giving_up, (0.1,), "lost, gives up", "lost by stopping or giving up"
+    ),
 }
 
 
 def promises(replays: Replays, groups: Mapping[str, set[str]]) -> dict[str, list[dict[str, Any]]]:
     """By policy, of those that a threshold can be promised of, at some limits: the `promises` of a
     model in metrics.json."""
-    found = {}
-    for name, choice in replays.chosen.items():
-        if (shown := choice.evidence) is not None:
-            found[name] = [
-                _promise(replays, groups, name, shown, kind, limit)
-                for kind, limits in LIMITS.items()
-                for limit in limits
-            ]
-    return found
+    return {
+        name: [
+            _promise(replays, groups, name, shown, kind, limit)
+            for kind, of in KINDS.items()
+            for limit in of.limits
+        ]
+        for name, shown in replays.evidence.items()
+    }
 
 
 def _promise(
@@ -52,7 +63,7 @@ def _promise(
     limit: float,
 ) -> dict[str, Any]:
     """seen: by group, the test queries as the calibration queries were counted, in one run each."""
-    upper, lower = RULES[kind](shown, limit, CONFIDENCE)
+    upper, lower = KINDS[kind].rule(shown, limit, CONFIDENCE)
     made = [upper, lower] if lower is not None else [upper]
     refused = [one for one in made if one.threshold is None]
     needs = [one.queries for one in refused if one.queries is not None]

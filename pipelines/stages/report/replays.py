@@ -4,7 +4,7 @@ A test query's responses are replayed once, whatever groups of data sets it is l
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,19 +29,18 @@ Queries = NDArray[np.intp]  # places of test queries
 @dataclass(frozen=True)
 class Choice:
     """A policy's thresholds on the calibration queries. threshold: the chosen one; None where there
-    are no such queries, and for a policy without one. fitted: its parameters beside. evidence: what
-    a threshold can be promised by; None where there is none, or it is not the policy's alone."""
+    are no such queries, and for a policy without one. fitted: its parameters beside."""
 
     threshold: float | None = None
     curve: Sequence[thresholds.Candidate] = ()
     fitted: Mapping[str, float] = field(default_factory=dict)
-    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True)
 class Replays:
     """One model's. chosen: of each policy of the config. replayed: by policy, SC among them, and
-    threshold: the chosen one, or all that there may be. fallbacks: of early stopping, if chosen."""
+    threshold: the chosen one, or all that there may be. fallbacks: of early stopping, if chosen.
+    evidence: of each policy that a threshold can be promised of; none of a recalibrated model."""
 
     test: Responses
     datasets: NDArray[np.str_]  # of each test query
@@ -49,18 +48,22 @@ class Replays:
     chosen: Mapping[str, Choice]
     replayed: Mapping[str, Mapping[float | None, Replayed]]
     fallbacks: Mapping[str, Replayed]
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
 
     @staticmethod
     def of(config: Config, rows: Sequence[Mapping[str, Any]]) -> "Replays":
         """rows: of schemas.LABELS, in the order of their ids."""
         tests = [row for row in rows if row["role"] == "eval"]
         calibrating = [row for row in rows if row["role"] == "calibration"]
-        return Replays._on(
+        made = Replays._on(
             config,
             Responses.of(tests),
             np.array([row["dataset"] for row in tests]),
             Responses.of(calibrating) if calibrating else None,
         )
+        if made.calibration is None:
+            return made
+        return replace(made, evidence=_evidence(config, made.calibration.recorded))
 
     def recalibrated(self, config: Config, by: Map) -> "Replays":
         """Of the same responses with other confidences, on which thresholds are chosen anew."""
@@ -154,20 +157,22 @@ def _choose(config: Config, recorded: Recorded) -> dict[str, Choice]:
             thresholds.choose(known, replayed, each[SC, None]) if known else None,
             thresholds.measured(known, replayed),
             fits[name],
-            _evidence(config, name, recorded),
         )
     return chosen
 
 
-def _evidence(config: Config, name: str, recorded: Recorded) -> Evidence | None:
-    """None for a policy without a threshold, and for one with fitted parameters: these are of the
-    queries that it would be tested on, so it is another policy for each draw of them. None too for
-    one that has no rule in method/replay/rules.py."""
-    family = POLICIES[name]
-    tried = grid(name, config.evaluate.thresholds, config.evaluate.windows)
-    if family.fitted or not tried:
-        return None
-    return evidence([(one, family.make(one)) for one in tried], recorded)
+def _evidence(config: Config, recorded: Recorded) -> dict[str, Evidence]:
+    """By policy. None for one without a threshold, and for one with fitted parameters: these are of
+    the queries that it would be tested on, so it is another policy for each draw of them. None too
+    for one that has no rule in method/replay/rules.py. recorded: of the calibration queries."""
+    found = {}
+    for name in config.evaluate.policies:
+        family, tried = POLICIES[name], grid(name, config.evaluate.windows)
+        if family.fitted or not tried:
+            continue
+        if (shown := evidence([(one, family.make(one)) for one in tried], recorded)) is not None:
+            found[name] = shown
+    return found
 
 
 def _candidates(config: Config, name: str, recorded: Recorded) -> Sequence[float | None]:

@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.method.savings import SLACK
 from pipelines.stages.report.figures import IN_DOMAIN, OUT_OF_DOMAIN
 from pipelines.stages.report.headline import NAMES, change, named, percent
+from pipelines.stages.report.promises import KINDS
 
 HIGH_ECE, SURELY = 0.10, 0.05  # of ECE out of domain: the figure, and its interval's lower end
 FEW = 10  # queries of which a share says little
@@ -183,10 +184,9 @@ def few_calibration_queries(results: Results) -> Iterator[Signature]:
     advice = "More of them (data.calibration)"
     if known := [(queries, policy, one) for queries, policy, one in every if queries]:
         queries, policy, one = min(known, key=lambda each: each[:2])
-        what = {"max_error": "wrong where it stops", "max_loss": "lost by stopping"}[one["kind"]]
         advice += (
             f": about {queries:,} would do for {named(policy)} with at most "
-            f"{percent(one['limit'])} {what}, if the shares stay as they are"
+            f"{percent(one['limit'])} {KINDS[one['kind']].told}, if the shares stay as they are"
         )
     yield Signature(name, says, {"queries": n}, f"{advice}.")
 
