@@ -66,7 +66,7 @@ class ModelConfig(Section):
 class DatasetConfig(Section):
     """An entry of data.train, data.calibration or data.eval."""
 
-    name: Text  # capitals, arithmetic, elements, gsm8k, svamp, object_counting, jsonl
+    name: Text  # capitals, arithmetic, elements, adversarial, gsm8k, svamp, jsonl, ...
     split: Text = "train"  # train, calibration or test; a published set's own
     limit: Count | None = None  # the first rows, in a seeded order
     path: Text | None = None  # a file or URI in the publisher's fields; jsonl needs one

@@ -1,12 +1,13 @@
 """Data sets: a file for each family, one function each (base.Loader), named in LOADERS."""
 
-from pipelines.datasets import arithmetic, capitals, elements, files
+from pipelines.datasets import adversarial, arithmetic, capitals, elements, files
 from pipelines.datasets.base import Loader, Row
 
 LOADERS: dict[str, Loader] = {
     "capitals": capitals.load,
     "arithmetic": arithmetic.load,
     "elements": elements.load,
+    "adversarial": adversarial.load,
     "jsonl": files.load_jsonl,
     **dict.fromkeys(files.PUBLISHED, files.load_published),
 }
