@@ -156,8 +156,8 @@ def _said(model: str, points: Sequence[Point], weights: Array) -> str:
     return (
         f"On the {model} model self-consistency is right in {sc.right.mean():.3f} for "
         f"{sc.samples.mean():.0f} samples and {sc.tokens.mean():,.0f} tokens; the cheapest "
-        f"threshold whose accuracy is not shown to be less: {', '.join(parts)}. These are picked on "
-        "the test queries, to show the curve; a run's own are chosen on calibration queries."
+        f"threshold whose accuracy is not shown to be less: {', '.join(parts)}. These are picked "
+        "on the test queries, to show the curve; a run's own are chosen on calibration queries."
     )
 
 
