@@ -19,7 +19,7 @@ from pipelines.config.values import nearest
 from pipelines.running import cluster, dag, lease
 from pipelines.storage.location import Location
 
-NAMES = ("calibration", "tau", "cost", "ablation", "sweeps", "adversarial")
+NAMES = ("calibration", "tau", "cost", "ablation", "sweeps", "robustness", "adversarial")
 
 
 def main(arguments: list[str] | None = None) -> int:

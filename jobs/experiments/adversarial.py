@@ -14,17 +14,17 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.experiments import reading, recorded
+from jobs.experiments import elsewhere, reading, recorded
 from jobs.experiments.reading import Cell, Reading, Table, Value
 from pipelines import pipeline
-from pipelines.config import Config, vary
+from pipelines.config import Config
 from pipelines.datasets.adversarial import asked, questions
 from pipelines.method import metrics
 from pipelines.method.metrics import Array
 from pipelines.method.policies import POLICIES, Policy, in_order
 from pipelines.method.replay import Flags, Recorded, orders_of
-from pipelines.running.dag import Result, Step
-from pipelines.stages import evaluate, queries
+from pipelines.running.dag import Step
+from pipelines.stages import queries
 from pipelines.stages.report.replays import SC
 from pipelines.stages.report.responses import Responses
 from pipelines.storage.location import Location
@@ -37,33 +37,13 @@ _ORDERS = 32  # of a query's samples, each by the policies' own tallies
 
 def steps(config: Config) -> list[Step]:
     made = pipeline.steps(config, "evaluate")
-    own = vary(
-        config,
-        [
-            "data.eval=[{name: adversarial, split: test}]",
-            "data.calibration=[]",
-            "evaluate.live_queries=0",
-        ],
-    )
-    roles = ("calibration", "eval")
-
-    def answered(inputs: Mapping[str, Location], out: Location) -> Result:
-        held_out = inputs["held_out_adversarial"]
-        return evaluate.run(own, {"held_out": held_out, "export": inputs["export"]}, out)
-
+    own = elsewhere.of(config, "[{name: adversarial, split: test}]")
+    roles = elsewhere.ROLES
+    spec = queries.spec(own, roles) | {"questions": questions()}
     return [
         *made,
-        Step(
-            "held_out_adversarial",
-            partial(queries.run, own, roles=roles),
-            queries.spec(own, roles) | {"questions": questions()},
-        ),
-        Step(
-            "evaluate_adversarial",
-            answered,
-            evaluate.spec(own),
-            ("held_out_adversarial", "export"),
-        ),
+        Step("held_out_adversarial", partial(queries.run, own, roles=roles), spec),
+        elsewhere.answered(config, "adversarial"),
         reading.step(
             "adversarial",
             partial(read, config),

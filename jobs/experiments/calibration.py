@@ -5,6 +5,7 @@ Of the recorded responses to the test queries, by group of data sets. Of several
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,37 +38,47 @@ def steps(config: Config) -> list[Step]:
 
 
 def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
+    return by_group(
+        config,
+        {
+            title.replace("_", " "): _runs(config, inputs, datasets)
+            for title, datasets in groups(config).items()
+        },
+    )
+
+
+def by_group(config: Config, found: Mapping[str, Runs]) -> Reading:
+    """Of each group of queries, what models come to and how far they are from the base model."""
     from jobs.experiments.picture import Mark, intervals
 
     tables: list[Table] = []
     panels: list[tuple[str, list[Mark]]] = []
     said: list[str] = []
-    for title, datasets in groups(config).items():
-        found = _runs(config, inputs, datasets)
-        queries = len(found[BASE][0][0])
+    for title, runs in found.items():
+        queries = len(runs[BASE][0][0])
         weights = metrics.resample(queries, config.evaluate.bootstrap, config.seed)
-        heading = f"{title.replace('_', ' ')}, {queries} queries"
-        tables.append(compared.figures(heading, found, STATISTICS, weights, {}))
-        apart = compared.differences(f"{heading}, paired", found, STATISTICS, weights, BASE)
-        tables.append(apart)
-        said.append(
-            f"{heading}: {compared.told(apart, 'AUROC', True)} {compared.told(apart, 'Brier')} "
-            f"{compared.told(apart, 'ECE')}"
-        )
-        if not panels:
-            panels = compared.marks(apart, ("AUROC", "Brier", "ECE"))
+        heading = f"{title}, {queries} queries"
+        apart = compared.differences(f"{heading}, paired", runs, STATISTICS, weights, BASE)
+        tables += [compared.figures(heading, runs, STATISTICS, weights, {}), apart]
+        told = [compared.told(apart, name, name == "AUROC") for name in ("AUROC", "Brier", "ECE")]
+        said.append(f"{heading}: {' '.join(told)}")
+        for place, (name, marks) in enumerate(compared.marks(apart, ("AUROC", "Brier", "ECE"))):
+            if len(panels) <= place:
+                panels.append((name, []))
+            panels[place][1].extend(replace(one, label=f"{title}: {one.label}") for one in marks)
     return Reading(tables, "\n\n".join(said), intervals(panels))
 
 
 def _runs(config: Config, inputs: Mapping[str, Location], datasets: set[str]) -> Runs:
     calibrated = ["evaluate", *(of_seed("evaluate", seed) for seed in config.train.seeds)]
     return {
-        BASE: [_scores(inputs["evaluate"], BASE, datasets)],
-        CALIBRATED: [_scores(inputs[name], CALIBRATED, datasets) for name in calibrated],
+        BASE: [scores(inputs["evaluate"], BASE, datasets)],
+        CALIBRATED: [scores(inputs[name], CALIBRATED, datasets) for name in calibrated],
     }
 
 
-def _scores(evaluate: Location, model: str, datasets: set[str]) -> Scores:
+def scores(evaluate: Location, model: str, datasets: set[str]) -> Scores:
+    """Of a model's recorded responses to the test queries of some data sets."""
     rows = [
         row
         for row in recorded.rows(evaluate, model)

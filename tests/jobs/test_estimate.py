@@ -51,7 +51,9 @@ def test_a_recipe_fits_what_it_says_that_it_needs(path, tmp_path):
     assert training_memory(config, shape).total < 0.9 * size * GIB
     engine = engine_memory(config, shape)
     room = config.engine.gpu_memory_utilization * size * GIB - engine.least
-    assert room > 16 * config.engine.max_model_len * engine.kv_cache_a_token  # sixteen, however long
+    assert (
+        room > 16 * config.engine.max_model_len * engine.kv_cache_a_token
+    )  # sixteen, however long
 
 
 @pytest.mark.parametrize(
