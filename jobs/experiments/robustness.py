@@ -2,8 +2,8 @@
 
 The test queries of the data sets that were trained on are put to both models in other shapes.
 `format`: the question in a frame of its own; `paraphrase`: the built-in sets' questions in other
-words; `difficulty`: sums of three digits in place of `arithmetic`'s. `domain` are the test sets that
-were not trained on, as they were answered. Data sets that are not built in have `format` and
+words; `difficulty`: sums of three digits in place of `arithmetic`'s. `domain` are the test sets
+that were not trained on, as they were answered. Data sets that are not built in have `format` and
 `domain` alone.
 """
 

@@ -33,7 +33,9 @@ COUNTERS = {
 
 @pytest.fixture
 def config(tmp_path):
-    return load(QUICKSTART, [f"root={tmp_path / 'root'}", "evaluate.bootstrap=50"])
+    return load(
+        QUICKSTART, [f"root={tmp_path / 'root'}", "evaluate.bootstrap=50", "evaluate.orders=8"]
+    )
 
 
 def responses(name, count, role, knows, seed, question="Q"):
