@@ -22,7 +22,7 @@ class Choice(Section):
     policy: Text | None = None  # when to stop, and what to answer; early_stopping, by default
     threshold: NotNegative | None = None  # what it stops at; the one that was measured, by default
     budget: Count | None = None  # samples at most; evaluate.num_samples, by default
-    # samples that are drawn together: one by one, 1 and 2 and 4 and so on, all, or as listed; waves
+    # how samples are drawn: one by one, ever more at once (waves), all at once, or as listed; waves
     schedule: Schedule | None = None
     order: Literal["index", "arrival"] | None = None  # in which samples decide; index, by default
     # of early stopping, where no sample was sure; weighted, or best without a kind, by default

@@ -1,4 +1,4 @@
-"""One request's samples: drawn in waves, decided one by one, and ended when the answer is settled.
+"""One request's samples: drawn several at once, decided one by one, and ended when that is settled.
 
 A policy sees samples in the order of their index, whichever ends first, so that a seeded request
 has one answer whatever the timing: the one of its offline replay. By arrival the answer comes
@@ -6,7 +6,7 @@ sooner, but leans to short responses, and depends on the timing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -14,7 +14,8 @@ from typing import Literal
 from pipelines.engine.sampling import QuerySampler, Sample
 from pipelines.method.consistency import self_consistency, soft_self_consistency
 from pipelines.method.policies import POLICIES
-from pipelines.serving.scaling import Plan, waves
+from pipelines.serving.scaling import Plan
+from pipelines.serving.schedule import soonest, started
 
 Reason = Literal["policy", "budget", "deadline"]
 # What happens to sample `index`: (index, "started"), ("text", piece), ("finished", sample), ...
@@ -81,9 +82,10 @@ async def decide(
     family = POLICIES[plan.policy]
     tally = family.make(plan.threshold or 0.0).start()
     tasks: list[asyncio.Task[Sample]] = []
+    ended: asyncio.Queue[asyncio.Task[Sample]] = asyncio.Queue()
     used: list[Sample] = []
     reason: Reason
-    started: list[int] = []
+    begun: list[int] = []  # samples that found room
 
     def telling(index: int, what: str, more: object = None) -> None:
         if tell is not None:
@@ -91,7 +93,7 @@ async def decide(
 
     async def sample(index: int) -> Sample:
         async with room:
-            started.append(index)
+            begun.append(index)
             telling(index, "started")
             heard = partial(telling, index, "text") if tell is not None else None
             drawn = await sampler.sample(index, family.needs_confidence, heard)
@@ -105,12 +107,14 @@ async def decide(
         return tally.add(used[-1].answer, used[-1].p_true)
 
     async def run() -> Reason:
-        for size in waves(plan.schedule, plan.budget):
-            first = len(tasks)
-            tasks.extend(asyncio.create_task(sample(first + i)) for i in range(size))
-            async for drawn in _ended(tasks[first:], plan.by_arrival):
-                if await take(drawn):
-                    return "policy"
+        for count in range(plan.budget):
+            ahead = soonest(tally, [one.answer for one in used], plan.budget - count)
+            for index in range(len(tasks), started(plan.schedule, count, plan.budget, ahead)):
+                tasks.append(asyncio.create_task(sample(index)))
+                tasks[-1].add_done_callback(ended.put_nowait)
+            drawn = await (await ended.get() if plan.by_arrival else tasks[count])
+            if await take(drawn):
+                return "policy"
         return "budget"
 
     try:
@@ -133,20 +137,14 @@ async def decide(
         finally:  # also where a caller goes away meanwhile
             await sampler.abort()
     done = {one.index for one in _finished(tasks)}
-    for index in started:
+    for index in begun:
         if index not in done:
             telling(index, "aborted", sampler.generated(index))
     answer, scored = tally.answer(), family.needs_confidence
-    return Decision(answer, used, reason, len(started), len(done), scored)
+    return Decision(answer, used, reason, len(begun), len(done), scored)
 
 
 def _finished(tasks: Sequence[asyncio.Task[Sample]]) -> list[Sample]:
     """The samples of those that ended well."""
     ended = [task for task in tasks if task.done() and not task.cancelled()]
     return [task.result() for task in ended if task.exception() is None]
-
-
-async def _ended(tasks: Sequence[asyncio.Task[Sample]], by_arrival: bool) -> AsyncIterator[Sample]:
-    """The samples of a wave, as they stand or as they end."""
-    for one in asyncio.as_completed(tasks) if by_arrival else tasks:
-        yield await one

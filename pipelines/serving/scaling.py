@@ -4,7 +4,7 @@ The layers, each over the one before: the defaults, the config's `serve.scaling`
 the model's name ends in, and the request's own object.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -172,20 +172,3 @@ def choices_read(asked: Scaling, question: str) -> tuple[str, ...] | None:
         return of_field(asked.choices).texts
     except ValueError as error:
         raise RequestError(400, f"scaling.choices: {error}", "scaling.choices") from None
-
-
-def waves(schedule: Schedule, budget: int) -> Sequence[int]:
-    """How many samples are drawn together, one after the other; budget in all."""
-    if schedule == "all":
-        return [budget]
-    sizes: list[int] = []
-    while sum(sizes) < budget:
-        left = budget - sum(sizes)
-        if schedule == "sequential":
-            size = 1
-        elif schedule == "waves":  # a rest that is less than a wave joins the last one
-            size = 2 ** len(sizes) if left >= 2 ** (len(sizes) + 1) else left
-        else:  # the last one listed, again and again
-            size = schedule[min(len(sizes), len(schedule) - 1)]
-        sizes.append(min(size, left))
-    return sizes

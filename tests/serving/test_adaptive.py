@@ -274,3 +274,20 @@ def test_a_decision_on_formulas_is_its_replay(policy):
     found, _ = decided(live, plan(policy, threshold=0.7, kind="math"))
     assert (found.answer, len(found.used)) == (expected.answers[-1], expected.samples[-1])
     assert [one.answer for one in found.used] == [a for a, _ in samples[: len(found.used)]]
+
+
+@pytest.mark.parametrize(
+    ("policy", "threshold", "together"),
+    [("early_stopping", 0.9, 1), ("asc", 0.9, 2), ("esc", 3, 3), ("sc_conf", None, 12)],
+)
+def test_waves_begin_with_what_a_policy_wants_at_the_least(policy, threshold, together):
+    """And draw fewer in vain than they use."""
+    told = []
+    found, _ = decided(
+        engine(),
+        plan(policy, threshold=threshold),
+        tell=lambda index, what, more: told.append(what),
+    )
+    first = [what for what in told if what in ("started", "used")]
+    assert first.index("used") == together
+    assert found.started < 2 * len(found.used)

@@ -13,6 +13,7 @@ from pathlib import Path
 import openai
 import pytest
 import requests
+import tiny_service
 import yaml
 from object_store import free_port
 from processes import printed_until, start
@@ -37,19 +38,7 @@ def service(tiny, ray_cluster):
     from pipelines.serving.service import deploy
 
     port = free_port()
-    config = Config.model_validate(
-        {
-            "root": "unused",
-            "model": {"source": str(tiny)},
-            "data": {"train": [{"name": "capitals"}]},
-            "sampling": {"max_tokens": 9},
-            "engine": {
-                "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
-                "enforce_eager": True,
-            },
-            "serve": {"port": port},
-        }
-    )  # fmt: skip
+    config = Config.model_validate(tiny_service.settings(tiny, port))
     deploy(config, base_model(config), name="clients", route="/")
     yield f"http://127.0.0.1:{port}/v1"
     serve.shutdown()

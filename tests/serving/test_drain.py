@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+import tiny_service
 import yaml
 from object_store import free_port
 from processes import printed_until, start
@@ -26,16 +27,7 @@ LONG = {
 @pytest.fixture(scope="module")
 def command(tiny, tmp_path_factory):
     directory = tmp_path_factory.mktemp("drain")
-    made = {
-        "root": "r",
-        "model": {"source": str(tiny)},
-        "data": {"train": [{"name": "capitals"}]},
-        "sampling": {"max_tokens": 9},
-        "engine": {
-            "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
-            "enforce_eager": True, "max_num_seqs": 32,
-        },
-    }  # fmt: skip
+    made = tiny_service.settings(tiny, free_port(), {"max_num_seqs": 32})
     (directory / "config.yaml").write_text(yaml.safe_dump(made))
     file = str(directory / "config.yaml")
     return [sys.executable, "-m", "jobs.serve", "--config", file, "--base", "--port"]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import tiny_service
 import yaml
 from finished import finish_report
 from object_store import free_port
@@ -52,20 +53,15 @@ def url(browser, tiny, ray_cluster, tmp_path_factory):
     from jobs.serve import Arguments, app
 
     directory, port = tmp_path_factory.mktemp("page"), free_port()
-    made = {
-        "root": str(directory / "root"),
-        "model": {"source": str(tiny)},
-        "data": {"train": [{"name": "capitals"}], "eval": [{"name": "elements"}]},
-        "sampling": {"max_tokens": 9},
-        "engine": {
-            "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
-            "enforce_eager": True,
-        },
-        "evaluate": {"num_samples": 8, "sampling": {"max_tokens": 150}},
-        "serve": {"port": port, "max_budget": 64, "scaling": {"kind": "text"}},
-    }  # fmt: skip
     (directory / "keys").write_text(KEY)
-    made["serve"]["api_keys_file"] = str(directory / "keys")
+    made = tiny_service.settings(
+        tiny,
+        port,
+        serve={"scaling": {"kind": "text"}, "api_keys_file": str(directory / "keys")},
+        root=str(directory / "root"),
+        data={"train": [{"name": "capitals"}], "eval": [{"name": "elements"}]},
+        evaluate={"num_samples": 8, "sampling": {"max_tokens": 150}},
+    )
     file = directory / "config.yaml"
     file.write_text(yaml.safe_dump(made))
     finish_report(load(str(file), []), {"early_stopping": 0.0}, {})

@@ -8,7 +8,7 @@ from pipelines.config.serving import PRESETS, Choice
 from pipelines.engine.protocol import Drawing
 from pipelines.serving.calibration import Curve
 from pipelines.serving.errors import RequestError
-from pipelines.serving.scaling import Scaling, plan, waves
+from pipelines.serving.scaling import Scaling, plan
 
 POINTS = [
     {"threshold": 0.2, "accuracy": 0.60, "avg_samples": 2.0},
@@ -190,20 +190,3 @@ def test_choices_are_of_an_option():
 def test_what_is_no_choice(asked, says):
     with pytest.raises(ValidationError, match=says):
         Scaling(**asked)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "budget", "sizes"),
-    [
-        ("all", 5, [5]),
-        ("sequential", 3, [1, 1, 1]),
-        ("waves", 1, [1]),
-        ("waves", 4, [1, 3]),  # a rest of one would be a round of its own
-        ("waves", 16, [1, 2, 4, 9]),
-        ("waves", 64, [1, 2, 4, 8, 16, 33]),
-        ((2, 3), 9, [2, 3, 3, 1]),
-        ((8,), 5, [5]),
-    ],
-)
-def test_waves(schedule, budget, sizes):
-    assert waves(schedule, budget) == sizes

@@ -11,6 +11,7 @@ import httpx
 import openai
 import pytest
 import requests
+import tiny_service
 import yaml
 from finished import finish_report
 from object_store import free_port
@@ -37,18 +38,9 @@ EDT = {"temperature_kind": "edt"}
 
 
 def settings(model, **engine):
-    return {
-        "root": "r",
-        "model": {"source": str(model)},
-        "data": {"train": [{"name": "capitals"}]},
-        "sampling": {"max_tokens": 9},
-        "engine": {
-            "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
-            "enforce_eager": True, **engine,
-        },
-        "evaluate": {"num_samples": 8, "sampling": {"max_tokens": 6}},
-        "serve": {"port": PORT, "scaling": {"kind": "text"}},
-    }  # fmt: skip
+    evaluate = {"num_samples": 8, "sampling": {"max_tokens": 6}}
+    serve = {"scaling": {"kind": "text"}}
+    return tiny_service.settings(model, PORT, engine, serve, evaluate=evaluate)
 
 
 @pytest.fixture(scope="module")
