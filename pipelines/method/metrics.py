@@ -69,6 +69,21 @@ def auroc(confidence: Array, correct: Array, weights: Array) -> Array:
     return np.concatenate(found)
 
 
+def wqd(confidence: Array, correct: Array, weights: Array) -> Array:
+    """Within-question discrimination (Taubenfeld et al. 2025, arXiv 2502.06233): of all pairs of a
+    correct and a wrong response to one query, in how many the correct one is more confident.
+
+    Ties half, as in auroc. A response without an answer is a wrong one, as everywhere here; in the
+    public code it is in no pair.
+    """
+    won, pairs = np.empty((2, len(confidence)))
+    for query, (c, right) in enumerate(zip(confidence, correct.astype(bool), strict=True)):
+        above = c[right][:, None] - c[~right]
+        won[query], pairs[query] = (np.sign(above) + 1).sum() / 2, above.size
+    total = weights @ pairs
+    return np.divide(weights @ won, total, out=np.full(len(weights), np.nan), where=total > 0)
+
+
 def bin_of(confidence: Array, bins: int = BINS) -> NDArray[np.int64]:
     """Equal-width bins, the last one closed: confidence 1.0 belongs to it."""
     return np.minimum((confidence * bins).astype(np.int64), bins - 1)

@@ -30,6 +30,29 @@ def test_auroc(data):
     assert np.isnan(figure(metrics.auroc, confidence, np.ones_like(correct)))
 
 
+def test_wqd_is_of_pairs_of_one_query(data):
+    """Brute force; and of each query alone it is its AUROC."""
+    confidence, correct = data
+    won = pairs = 0
+    for c, right in zip(confidence, correct, strict=True):
+        for i in np.flatnonzero(right):
+            for j in np.flatnonzero(right == 0):
+                won += 1 if c[i] > c[j] else 0.5 if c[i] == c[j] else 0
+                pairs += 1
+    assert figure(metrics.wqd, confidence, correct) == pytest.approx(won / pairs)
+    one = confidence[:1], correct[:1]
+    assert figure(metrics.wqd, *one) == pytest.approx(figure(metrics.auroc, *one))
+
+
+def test_wqd_sees_nothing_of_what_differs_between_queries():
+    """Confidence that tells easy queries from hard ones ranks all responses, and no query's."""
+    confidence = np.repeat([[0.9], [0.1]], 4, axis=1)
+    correct = np.array([[1.0, 1, 1, 0], [1, 0, 0, 0]])
+    assert figure(metrics.auroc, confidence, correct) == 0.75
+    assert figure(metrics.wqd, confidence, correct) == 0.5
+    assert np.isnan(figure(metrics.wqd, confidence, np.ones((2, 4))))  # no pairs
+
+
 def test_brier(data):
     confidence, correct = data
     theirs = mean_squared_error(torch.tensor(confidence), torch.tensor(correct))
@@ -46,7 +69,7 @@ def test_reliability_curve(data):
         assert (count, y) == (inside.sum(), pytest.approx(correct[inside].mean()))
 
 
-@pytest.mark.parametrize("metric", [metrics.accuracy, metrics.brier, metrics.auroc])
+@pytest.mark.parametrize("metric", [metrics.accuracy, metrics.brier, metrics.auroc, metrics.wqd])
 def test_weights_are_queries_drawn_with_replacement(data, metric):
     """A weight of 2 is a query that stands twice, with all its responses."""
     confidence, correct = data

@@ -1,4 +1,7 @@
-"""Each policy on hand-made sequences, and against rules written out by brute force."""
+"""Each policy on hand-made sequences, and against rules written out by brute force.
+
+Those that take a confidence for evidence are in test_evidence.py.
+"""
 
 from collections import Counter, defaultdict
 
@@ -107,7 +110,7 @@ def brute(name, threshold, samples, budget):
 
 
 @given(
-    name=st.sampled_from(list(POLICIES)),
+    name=st.sampled_from([name for name in POLICIES if name not in ("cges", "reasc", "cisc")]),
     samples=st.lists(
         st.tuples(
             st.sampled_from(["a", "b", "c", None]), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.8, 1.0])

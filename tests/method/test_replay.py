@@ -8,8 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipelines.method.policies import POLICIES, in_order
-from pipelines.method.replay import Recorded, best_of_n, in_orders, orders_of, replay
+from pipelines.method.policies import POLICIES, GivingUp, in_order
+from pipelines.method.replay import (
+    Recorded,
+    as_recorded,
+    best_of_n,
+    in_orders,
+    orders_of,
+    replay,
+)
 
 THRESHOLDS = {
     "none": [0.0],
@@ -21,6 +28,24 @@ EVERY = [
     (name, threshold)
     for name, family in POLICIES.items()
     for threshold in THRESHOLDS[family.threshold]
+]
+# At which none of them stops.
+NEVER = {"none": 0.0, "confidence": np.inf, "share": np.inf, "window": 7}
+FITTED = {"temperature": 0.2, "mean": 0.4, "deviation": 0.3}
+
+
+def made(of):
+    """(name, threshold), and what it gives up at, if anything."""
+    name, threshold, *limits = of
+    fitted = {key: FITTED[key] for key in POLICIES[name].fitted}
+    policy = POLICIES[name].make(threshold, **fitted)
+    return GivingUp(policy, *limits) if limits else policy
+
+
+GIVING_UP = [
+    (*of, after, below)
+    for of in EVERY[:: len(EVERY) // 8]
+    for after, below in [(1, 1.0), (2, 1.0), (3, 0.6)]
 ]
 
 
@@ -47,9 +72,9 @@ def by_tallies(policy, one, order):
 
 
 @settings(max_examples=500)
-@given(recorded(), st.integers(0, 99), st.sampled_from(EVERY))
+@given(recorded(), st.integers(0, 99), st.sampled_from(EVERY + GIVING_UP))
 def test_an_order_ends_as_the_tallies_do(one, seed, of):
-    policy = POLICIES[of[0]].make(of[1])
+    policy = made(of)
     order = np.random.default_rng(seed).permutation(one.answers.shape[1])
     (found,) = in_orders([policy], one, order[None])
     right, used = by_tallies(policy, one, order)
@@ -60,7 +85,7 @@ def test_an_order_ends_as_the_tallies_do(one, seed, of):
 @settings(max_examples=60)
 @given(recorded(samples=4), st.sampled_from(EVERY))
 def test_the_mean_over_all_orders_is_theirs(one, of):
-    policy = POLICIES[of[0]].make(of[1])
+    policy = made(of)
     order = np.array(list(permutations(range(one.answers.shape[1]))))
     (found,) = in_orders([policy], one, order)
     each = [by_tallies(policy, one, row) for row in order]
@@ -71,25 +96,50 @@ def test_the_mean_over_all_orders_is_theirs(one, of):
         np.testing.assert_allclose(best_of_n(one).right, right, atol=1e-12)
 
 
+class Second:
+    """Stops at the second sample, and takes its answer; the last one's where it is not stopped."""
+
+    def start(self):
+        return Second()
+
+    def __init__(self):
+        self.seen = []
+
+    def add(self, answer, confidence):
+        self.seen.append(answer)
+        return len(self.seen) == 2
+
+    def answer(self):
+        return self.seen[-1]
+
+
 def test_a_policy_of_ones_own_is_replayed_by_its_tally():
-    class Second:
-        """Takes the second sample's answer."""
-
-        def start(self):
-            self.seen = []
-            return self
-
-        def add(self, answer, confidence):
-            self.seen.append(answer)
-            return len(self.seen) == 2
-
-        def answer(self):
-            return self.seen[-1]
-
     one = Recorded(np.array([[0, 1, -1]]), np.full((1, 3), 0.5), np.array([[True, False, False]]))
     (found,) = in_orders([Second()], one, np.array([[0, 1, 2], [1, 0, 2], [1, 2, 0]]))
     np.testing.assert_allclose(found.right, [[1 / 3, 1 / 3, 1 / 3]])
     np.testing.assert_allclose(found.samples, [[1, 2, 2]])
+
+
+@settings(max_examples=300)
+@given(recorded(), st.sampled_from([*EVERY, *GIVING_UP, None]))
+def test_a_run_as_recorded_is_its_tallys(one, of):
+    policy = made(of) if of else Second()
+    (found,) = as_recorded([policy], one)
+    never = made((*of[:1], NEVER[POLICIES[of[0]].threshold])) if of else None
+    for query, (answers, c, correct) in enumerate(zip(*one, strict=True)):
+        names = [None if a < 0 else f"answer {a}" for a in answers]
+        verdict = {None: False} | dict(zip(names, correct & (answers >= 0), strict=True))
+        samples = list(zip(names, c, strict=True))
+        tally = policy.start()
+        used = next((n for n, sample in enumerate(samples, 1) if tally.add(*sample)), None)
+        assert found.stopped[query] == (used is not None)
+        assert found.samples[query] == (used or len(samples))
+        assert found.right[query] == verdict[tally.answer()]
+        if of is None:
+            assert found.right_after[:, query].tolist() == [verdict[name] for name in names]
+        elif of[0] != "reasc":  # whose threshold is not all that stops it
+            expected = [verdict[answer] for answer in in_order(never, samples).answers]
+            assert found.right_after[:, query].tolist() == expected
 
 
 @pytest.mark.parametrize(("samples", "orders"), [(1, 1), (5, 1), (16, 100), (64, 100)])

@@ -19,6 +19,7 @@ from pipelines.stages.report import responses
 from pipelines.stages.report.cost import cost
 from pipelines.stages.report.figures import figures
 from pipelines.stages.report.headline import headline
+from pipelines.stages.report.promises import promises
 from pipelines.stages.report.replays import Replays
 from pipelines.stages.report.responses import Responses
 from pipelines.stages.report.table import print_table
@@ -156,8 +157,51 @@ def test_without_calibration_queries_no_threshold_is_chosen():
     assert not any(point["chosen"] for point in listed)
     assert found["samples_saved"]["elements"]["calibrated"] == {}
     chosen = report.calibration(ELEMENTS, {"calibrated": one})["model"]["calibrated"]
-    assert chosen["early_stopping"] == {"threshold": None, "curve": []}
+    nothing = {"threshold": None, "curve": [], "fitted": {}, "evidence": None}
+    assert chosen["early_stopping"] == nothing
+    assert promises(one, {"elements": {"elements"}}) == {}
     assert "no policy of this run" in headline(found)[0]
+
+
+def test_what_a_threshold_is_promised_by_is_of_runs_as_recorded(replays):
+    """All eight queries sample Basel at 0.6, then Bern at 0.95: at 0.5 it stops at the wrong one."""
+    shown = report.calibration(ELEMENTS, replays)["model"]["calibrated"]
+    (high, low) = shown["early_stopping"]["evidence"]["tried"]
+    assert high == {"threshold": 0.9, "stopped": 8, "wrong": 0, "lost": 0, "avg_samples": 2.0}
+    assert low == {"threshold": 0.5, "stopped": 8, "wrong": 8, "lost": 8, "avg_samples": 1.0}
+    assert shown["early_stopping"]["evidence"]["queries"] == 8
+    assert shown["self_consistency"]["evidence"] is None
+    found = promises(replays["base"], {"elements": {"elements"}})["early_stopping"]
+    by_limit = {(one["kind"], one["limit"]): one for one in found}
+    assert by_limit["max_loss", 0.05]["threshold"] is None
+    assert by_limit["max_loss", 0.05]["queries"] == 45
+    assert by_limit["max_error", 0.2]["queries"] == 11  # 0.8^11 = .086
+
+
+def test_a_promise_is_held_against_the_test_queries():
+    """Of thirty calibration queries one chooses 0.9; of three test queries Oslo stops there."""
+    one = Replays.of(ELEMENTS, TEST + CALIBRATION * 4)
+    found = promises(one, {"elements": {"elements"}})["early_stopping"]
+    made = next(each for each in found if (each["kind"], each["limit"]) == ("max_error", 0.1))
+    assert made["threshold"] == 0.9
+    assert made["seen"]["elements"] == {
+        "queries": 3, "stopped": 1, "wrong": 0, "lost": 0, "avg_samples": 8 / 3,
+    }  # fmt: skip
+
+
+def test_fitted_parameters_come_with_the_threshold_and_no_promise():
+    evaluate = CONFIG.evaluate.model_copy(update={"policies": ("cisc", "reasc", "cges")})
+    config = ELEMENTS.model_copy(update={"evaluate": evaluate})
+    one = Replays.of(config, TEST + CALIBRATION)
+    chosen = report.calibration(config, {"calibrated": one})["model"]["calibrated"]
+    assert chosen["cisc"]["threshold"] is None
+    # Bern is surer than Basel, and stated twice: any temperature is as good.
+    assert chosen["cisc"]["fitted"] == {"temperature": 10.0}
+    c = [0.6, 0.95, 0.91]
+    assert chosen["reasc"]["fitted"] == pytest.approx({"mean": np.mean(c), "deviation": np.std(c)})
+    assert chosen["reasc"]["evidence"] is None
+    assert chosen["cges"]["evidence"]["queries"] == 8
+    assert one.final("cisc") is not None
 
 
 def test_what_fallbacks_are_worth(measured):
@@ -293,7 +337,7 @@ def results(written):
 def test_differences_are_of_the_figures_and_paired(results):
     for title, changes in results["differences"].items():
         before, after = (results["datasets"][title][model] for model in ("base", "calibrated"))
-        for name in ("accuracy", "auroc", "brier", "ece", "ece_debiased", "ks"):
+        for name in ("accuracy", "auroc", "wqd", "brier", "ece", "ece_debiased", "ks"):
             assert changes[name]["value"] == pytest.approx(after[name] - before[name])
         assert changes["accuracy"] == {"value": 0, "ci95": [0, 0]}  # the same answers
         low, high = changes["auroc"]["ci95"]

@@ -17,6 +17,7 @@ from pipelines.method.policies import EarlyStopping
 from pipelines.running.dag import Result
 from pipelines.stages.report.cost import cost
 from pipelines.stages.report.figures import figures, groups
+from pipelines.stages.report.promises import promises
 from pipelines.stages.report.replays import Replays
 from pipelines.stages.report.responses import COLUMNS
 from pipelines.storage.location import MANIFEST, Location
@@ -53,6 +54,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     sets, evaluate = groups(config), config.evaluate
     first = next(iter(sets.values()))  # in domain, where there is such a set
     results = figures(config, replays, repeats) | {
+        "promises": {model: promises(one, sets) for model, one in replays.items()},
         "cost": cost(manifests, replays, first, evaluate.bootstrap, config.seed),
         "live": (inputs["evaluate"] / LIVE_FILE).read_json(),
     }
@@ -66,13 +68,15 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
 def calibration(config: Config, replays: Mapping[str, Replays]) -> dict[str, Any]:
     """What calibration.json holds: each model's threshold of each policy, and what the calibration
-    queries show at the others."""
+    queries show at the others, what they fitted beside, and what a threshold is promised by."""
     return {
         "model": {
             model: {
                 name: {
                     "threshold": choice.threshold,
                     "curve": [asdict(candidate) for candidate in choice.curve],
+                    "fitted": dict(choice.fitted),
+                    "evidence": choice.evidence and asdict(choice.evidence),
                 }
                 for name, choice in one.chosen.items()
             }

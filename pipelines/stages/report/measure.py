@@ -15,6 +15,7 @@ from pipelines.method.savings import Curve
 METRICS: Mapping[str, metrics.Metric] = {
     "accuracy": metrics.accuracy,
     "auroc": metrics.auroc,
+    "wqd": metrics.wqd,
     "brier": metrics.brier,
 }
 # Plain under their names, and with the bias taken off; both estimate what the interval is of.

@@ -26,7 +26,7 @@ from pipelines.stages.report.headline import (
 )
 
 _COLORS = {"base": "#8a8f98", "calibrated": "#1f6feb"}
-_METRICS = NAMES | {"ks_debiased": "KS"}
+_METRICS = {"accuracy": "accuracy", "auroc": "AUROC", "wqd": "WQD"} | NAMES | {"ks_debiased": "KS"}
 _TEMPLATE = Path(__file__).parent / "report.html"
 _STYLE: Any = {
     "font.size": 9,
@@ -78,6 +78,7 @@ def render(
         sections=sections,
         training=curves,
         cost=results["cost"],
+        promises=results["promises"]["calibrated"],
         seeds=list(results["training_runs"][results["groups"][0]]),
         live=results["live"],
         config=config,

@@ -4,7 +4,7 @@ A test query's responses are replayed once, whatever groups of data sets it is l
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from pipelines.config import Config
 from pipelines.method import thresholds
+from pipelines.method.fitting import fit
+from pipelines.method.guarantees import Evidence, grid
 from pipelines.method.policies import FALLBACKS, POLICIES
 from pipelines.method.replay import Recorded, Replayed, replay
 from pipelines.method.savings import Curve
+from pipelines.method.trials import evidence
 from pipelines.stages.report.responses import Responses
 
 SC, STOPPING = "self_consistency", "early_stopping"
@@ -25,10 +28,13 @@ Queries = NDArray[np.intp]  # places of test queries
 @dataclass(frozen=True)
 class Choice:
     """A policy's thresholds on the calibration queries. threshold: the chosen one; None where there
-    are no such queries, and for a policy without one."""
+    are no such queries, and for a policy without one. fitted: its parameters beside. evidence: what
+    a threshold can be promised by; None where there is none, or it is not the policy's alone."""
 
-    threshold: float | None
-    curve: Sequence[thresholds.Candidate]
+    threshold: float | None = None
+    curve: Sequence[thresholds.Candidate] = ()
+    fitted: Mapping[str, float] = field(default_factory=dict)
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Replays:
         tests = [row for row in rows if row["role"] == "eval"]
         test = Responses.of(tests)
         calibrating = [row for row in rows if row["role"] == "calibration"]
-        chosen, tokens = dict.fromkeys(config.evaluate.policies, Choice(None, [])), 0.0
+        chosen, tokens = dict.fromkeys(config.evaluate.policies, Choice()), 0.0
         if calibrating:
             calibration = Responses.of(calibrating)
             chosen, tokens = _choose(config, calibration.recorded), calibration.tokens
@@ -58,7 +64,7 @@ class Replays:
             name: [choice.threshold]
             if choice.threshold is not None
             else _candidates(config, name, test.recorded)
-            for name, choice in ({SC: Choice(None, [])} | chosen).items()
+            for name, choice in ({SC: Choice()} | chosen).items()
         }
         stops_at = chosen[STOPPING].threshold if STOPPING in chosen else None
         fallbacks = FALLBACKS if stops_at is not None else {}
@@ -67,6 +73,7 @@ class Replays:
             test.recorded,
             [(name, one) for name, several in wanted.items() for one in several]
             + [(name, stops_at) for name in fallbacks.values()],
+            {name: choice.fitted for name, choice in chosen.items()},
         )
         return Replays(
             test,
@@ -100,19 +107,28 @@ class Replays:
 Pair = tuple[str, float | None]  # a policy and its threshold
 
 
-def _replay(config: Config, recorded: Recorded, pairs: Iterable[Pair]) -> dict[Pair, Replayed]:
-    """All at once, for they share most of the work."""
+def _replay(
+    config: Config,
+    recorded: Recorded,
+    pairs: Iterable[Pair],
+    fits: Mapping[str, Mapping[str, float]],
+) -> dict[Pair, Replayed]:
+    """All at once, for they share most of the work. fits: parameters, by policy that has any."""
     wanted = list(dict.fromkeys(pairs))
-    policies = [POLICIES[name].make(threshold or 0.0) for name, threshold in wanted]
+    policies = [
+        POLICIES[name].make(threshold or 0.0, **fits.get(name, {})) for name, threshold in wanted
+    ]
     replayed = replay(policies, recorded, config.evaluate.orders, config.seed)
     return dict(zip(wanted, replayed, strict=True))
 
 
 def _choose(config: Config, recorded: Recorded) -> dict[str, Choice]:
     """recorded: of the calibration queries."""
-    wanted = {name: _candidates(config, name, recorded) for name in config.evaluate.policies}
+    evaluate = config.evaluate
+    fits = {name: fit(name, recorded, evaluate.orders, config.seed) for name in evaluate.policies}
+    wanted = {name: _candidates(config, name, recorded) for name in evaluate.policies}
     pairs = [(name, one) for name, several in wanted.items() for one in several]
-    each = _replay(config, recorded, [(SC, None), *pairs])
+    each = _replay(config, recorded, [(SC, None), *pairs], fits)
     chosen = {}
     for name, several in wanted.items():
         known = [one for one in several if one is not None]
@@ -120,8 +136,20 @@ def _choose(config: Config, recorded: Recorded) -> dict[str, Choice]:
         chosen[name] = Choice(
             thresholds.choose(known, replayed, each[SC, None]) if known else None,
             thresholds.measured(known, replayed),
+            fits[name],
+            _evidence(config, name, recorded),
         )
     return chosen
+
+
+def _evidence(config: Config, name: str, recorded: Recorded) -> Evidence | None:
+    """None for a policy without a threshold, and for one with fitted parameters: made of the queries
+    that it would be tested on, it is another one for each of their draws."""
+    family = POLICIES[name]
+    tried = grid(name, config.evaluate.thresholds, config.evaluate.windows)
+    if family.fitted or not tried:
+        return None
+    return evidence([(one, family.make(one)) for one in tried], recorded)
 
 
 def _candidates(config: Config, name: str, recorded: Recorded) -> Sequence[float | None]:

@@ -1,0 +1,84 @@
+"""When to stop sampling, and what to answer (arXiv 2503.00031, section 3.4); method names as there.
+
+A policy sees one query's samples in order, as (answer, confidence): `tally = policy.start()`, then
+`tally.add(answer, c)` for each sample until it returns True (stop), then `tally.answer()`. So the
+live service runs them; method/replay runs recorded samples in many orders at once, to the same
+ends. The budget is the caller's: it stops adding. An unparsed sample (answer None) counts toward
+the budget and never votes; ties go to the answer seen first.
+
+To add a policy: a class with `start()`, a tally with `add` and `answer`, a line in POLICIES.
+"""
+
+from pipelines.method.policies.base import (
+    ROUNDING,
+    Policy,
+    PolicyFamily,
+    Run,
+    Tally,
+    in_order,
+)
+from pipelines.method.policies.evidence import SURE, ConfidenceGuided, ReliabilityAware
+from pipelines.method.policies.giving_up import GivingUp, GivingUpTally
+from pipelines.method.policies.stopping import (
+    AdaptiveConsistency,
+    EarlyStopping,
+    EarlyStoppingSC,
+    Fallback,
+    leads,
+)
+from pipelines.method.policies.votes import BestOfN, ConfidenceInformedSC, Voting
+
+__all__ = [
+    "FALLBACKS",
+    "POLICIES",
+    "ROUNDING",
+    "SURE",
+    "AdaptiveConsistency",
+    "BestOfN",
+    "ConfidenceGuided",
+    "ConfidenceInformedSC",
+    "EarlyStopping",
+    "EarlyStoppingSC",
+    "Fallback",
+    "GivingUp",
+    "GivingUpTally",
+    "Policy",
+    "PolicyFamily",
+    "ReliabilityAware",
+    "Run",
+    "Tally",
+    "Voting",
+    "in_order",
+    "leads",
+]
+
+POLICIES: dict[str, PolicyFamily] = {
+    "best_of_n": PolicyFamily(lambda t: BestOfN(), "none"),
+    "self_consistency": PolicyFamily(lambda t: Voting(by_confidence=False), "none", False),
+    "sc_conf": PolicyFamily(lambda t: Voting(by_confidence=True), "none"),
+    "cisc": PolicyFamily(
+        lambda t, **fit: ConfidenceInformedSC(**fit), "none", fitted=("temperature",)
+    ),
+    "early_stopping": PolicyFamily(EarlyStopping, "confidence"),
+    "early_stopping_best": PolicyFamily(lambda t: EarlyStopping(t, "best"), "confidence"),
+    "early_stopping_vote": PolicyFamily(lambda t: EarlyStopping(t, "vote"), "confidence"),
+    "early_stopping_last": PolicyFamily(lambda t: EarlyStopping(t, "last"), "confidence"),
+    "reasc": PolicyFamily(ReliabilityAware, "confidence", fitted=("mean", "deviation")),
+    "cges": PolicyFamily(ConfidenceGuided, "share"),
+    "asc": PolicyFamily(lambda t: AdaptiveConsistency(t, by_confidence=False), "share", False),
+    "asc_beta": PolicyFamily(
+        lambda t: AdaptiveConsistency(t, by_confidence=False, rule="beta"), "share", False
+    ),
+    "asc_conf": PolicyFamily(lambda t: AdaptiveConsistency(t, by_confidence=True), "share"),
+    "esc": PolicyFamily(lambda t: EarlyStoppingSC(int(t)), "window", False),
+    "esc_sliding": PolicyFamily(lambda t: EarlyStoppingSC(int(t), True), "window", False),
+}
+
+
+# Early stopping by what it answers where no sample was sure enough.
+FALLBACKS: dict[Fallback, str] = {
+    "weighted": "early_stopping",
+    "vote": "early_stopping_vote",
+    "best": "early_stopping_best",
+    "last": "early_stopping_last",
+}

@@ -1,0 +1,112 @@
+"""Policies that take a confidence for evidence: of an answer, or of how much a vote weighs."""
+
+from dataclasses import dataclass, field
+from math import exp, lgamma, log
+
+from pipelines.method.policies.base import ROUNDING, Tally, leader
+
+SURE = 1e-6  # confidences of 0 and 1 count as so far from them: no sample settles it for good
+
+
+@dataclass(frozen=True)
+class ConfidenceGuided:
+    """cges (Aghazadeh et al. 2025, arXiv 2511.02603v2): stops at an answer's posterior mass.
+
+    A sample with answer r and confidence c is as likely as c if r is right, and (1 - c) / (K - 1)
+    if another is: K counts the answers seen so far and one for all that are not (its Algorithm 1
+    and Remark D.4, read in a public reimplementation). The prior is uniform. As an answer that no
+    sample gave cannot be given, only those seen stop it, and are answered with.
+    """
+
+    threshold: float
+
+    def start(self) -> Tally:
+        return _PosteriorTally(self.threshold)
+
+
+@dataclass
+class _PosteriorTally:
+    """odds: each answer's log odds against one that was not seen, but for the share of K - 1."""
+
+    threshold: float
+    odds: dict[str, float] = field(default_factory=dict)
+    votes: dict[str, int] = field(default_factory=dict)
+
+    def add(self, answer: str | None, confidence: float) -> bool:
+        if answer is not None:
+            c = min(max(confidence, SURE), 1 - SURE)
+            self.odds[answer] = self.odds.get(answer, 0.0) + log(c) - log(1 - c)
+            self.votes[answer] = self.votes.get(answer, 0) + 1
+        against = self._against_unseen()
+        if not against:
+            return False
+        top = max(0.0, *against.values())
+        total = exp(-top) + sum(exp(one - top) for one in against.values())
+        return exp(max(against.values()) - top) / total >= self.threshold - ROUNDING
+
+    def answer(self) -> str | None:
+        return leader(self._against_unseen(), ROUNDING)
+
+    def _against_unseen(self) -> dict[str, float]:
+        others = log(len(self.odds)) if self.odds else 0.0
+        return {answer: odds + self.votes[answer] * others for answer, odds in self.odds.items()}
+
+
+@dataclass(frozen=True)
+class ReliabilityAware:
+    """reasc (Kim et al. 2026, arXiv 2601.02970): one sure sample, or votes weighed by confidence.
+
+    Stops at the first sample where its c >= threshold. Else a sample adds max(1, exp(lambda z)) to
+    its answer, z = (c - mean) / deviation over calibration responses, and from the second sample on
+    it stops where P(leader's rate > runner-up's | weights) >= 0.95 as in asc_beta. c is P(True)
+    here; the paper's is the confidence of the least certain tenth of a response. lambda is the
+    paper's. Read in a summary and a public reimplementation, which do not say whether the first
+    sample's weight counts in what follows: here it does.
+    """
+
+    threshold: float
+    mean: float = 0.5
+    deviation: float = 0.25
+    slope: float = 0.7  # lambda
+    enough: float = 0.95
+
+    def start(self) -> Tally:
+        return _ReliabilityTally(self)
+
+    def weight(self, confidence: float) -> float:
+        return max(1.0, exp(self.slope * (confidence - self.mean) / self.deviation))
+
+
+@dataclass
+class _ReliabilityTally:
+    policy: ReliabilityAware
+    weights: dict[str, float] = field(default_factory=dict)
+    seen: int = 0
+
+    def add(self, answer: str | None, confidence: float) -> bool:
+        self.seen += 1
+        if answer is not None:
+            weight = self.policy.weight(confidence)
+            self.weights[answer] = self.weights.get(answer, 0.0) + weight
+        if self.seen == 1:
+            return answer is not None and confidence >= self.policy.threshold
+        first, second = sorted([*self.weights.values(), 0.0, 0.0])[:-3:-1]
+        return weights_lead(first, second) >= self.policy.enough - ROUNDING
+
+    def answer(self) -> str | None:
+        return leader(self.weights, ROUNDING)
+
+
+def weights_lead(leader: float, runner_up: float) -> float:
+    """1 - I_{1/2}(leader + 1, runner_up + 1), for any weights, leader >= runner_up >= 0.
+
+    P(leader's rate > runner-up's) under a uniform prior. By the series of positive terms of I_x
+    (DLMF 8.17.7 and 8.17.8), which fall here, as method/beta.py has it for arrays.
+    """
+    a, b = leader + 1, runner_up + 1
+    term = exp(lgamma(a + b) - lgamma(a + 1) - lgamma(b) - (a + b) * log(2))
+    total, k = term, 0
+    while term > 1e-13 * total:
+        term *= (a + b + k) / (2 * (a + 1 + k))
+        total, k = total + term, k + 1
+    return 1 - total

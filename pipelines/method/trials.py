@@ -1,0 +1,46 @@
+"""Thresholds tried on the calibration queries: the counts that a guarantee is made of."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipelines.method.guarantees import LOOK, Evidence, GivenUp, Tried
+from pipelines.method.policies import GivingUp, Policy
+from pipelines.method.replay import Recorded, as_recorded
+
+
+def evidence(policies: Sequence[tuple[float, Policy]], recorded: Recorded) -> Evidence:
+    """What the calibration queries show of a policy.
+
+    policies: it at each threshold of a grid, by threshold. recorded: of the calibration queries, in
+    the order in which the samples were drawn.
+    """
+    outcomes = as_recorded([policy for _, policy in policies], recorded)
+    at_end = outcomes[0].right_after[-1]  # whatever the threshold
+    tried = [
+        Tried(
+            threshold,
+            int(one.stopped.sum()),
+            int((one.stopped & ~one.right).sum()),
+            int((at_end & ~one.right).sum()),
+            float(one.samples.mean()),
+        )
+        for (threshold, _), one in zip(policies, outcomes, strict=True)
+    ]
+    samples = recorded.answers.shape[1]
+    if samples < 2 * LOOK:
+        return Evidence(len(at_end), tried, 0, [])
+    after = samples // LOOK
+    first = recorded.answers[:, :after]
+    agree = np.array([np.bincount(row[row >= 0], minlength=1).max() for row in first])
+    lost = at_end & ~outcomes[0].right_after[after - 1]
+    limits = [GivingUp(policies[0][1], after, votes / after) for votes in range(1, after + 1)]
+    given_up = [
+        GivenUp(
+            one.below,
+            int((lost & one.gives_up(agree)).sum()),
+            float(np.where(one.gives_up(agree), after, samples).mean()),
+        )
+        for one in limits
+    ]
+    return Evidence(len(at_end), tried, after, given_up)

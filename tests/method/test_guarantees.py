@@ -1,0 +1,266 @@
+"""Promises on thresholds: by hand, and how often they hold over simulated calibration queries."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from mpmath import betainc
+
+from pipelines.method.guarantees import (
+    Evidence,
+    GivenUp,
+    Tried,
+    give_up,
+    grid,
+    max_error,
+    max_loss,
+    p_value,
+)
+from pipelines.method.policies import POLICIES, GivingUp
+from pipelines.method.replay import Recorded, as_recorded
+from pipelines.method.trials import evidence
+
+WINDOWS = (2, 3, 4)
+
+
+def test_a_p_value_is_the_lower_tail_of_a_binomial():
+    for queries in (1, 7, 40, 900):
+        for bad in {0, queries // 9, queries // 3} - {queries}:
+            for limit in (0.01, 0.1, 0.6):
+                exact = betainc(queries - bad, bad + 1, 0, 1 - limit, regularized=True)
+                assert p_value(bad, queries, limit) == pytest.approx(float(exact), rel=1e-9)
+    assert p_value(6, 7, 0.6) == pytest.approx(1 - 0.6**7)
+    assert p_value(3, 3, 0.5) == p_value(0, 0, 0.5) == p_value(0, 9, 0.0) == 1.0
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_grids_fall_and_hang_on_no_data(name):
+    found = grid(name, None, WINDOWS)
+    assert found == sorted(set(found), reverse=True)
+    kind = POLICIES[name].threshold
+    assert bool(found) == (kind != "none")
+    assert kind == "window" or all(0 < one < 1 for one in found)
+    own = {"none": [], "window": [4, 3, 2]}.get(kind, [0.9, 0.2])
+    assert grid(name, (0.2, 0.9), WINDOWS) == own
+
+
+def shown(queries=100, **counts):
+    """stopped, wrong, lost: at thresholds 0.9, 0.8, ...; samples fall with them."""
+    rows = zip(*(counts[key] for key in ("stopped", "wrong", "lost")), strict=True)
+    made = [Tried(0.9 - i / 10, *row, 16.0 - i) for i, row in enumerate(rows)]
+    return Evidence(queries, made, 4, [GivenUp(0.25, 0, 15.0), GivenUp(0.5, 2, 12.0)])
+
+
+def test_the_cheapest_threshold_before_the_first_that_fails():
+    """Of 100 queries 2 lost are enough for 0.06 at 90% (p = .057), and 3 are not (.143)."""
+    made = shown(stopped=[20, 40, 60, 80], wrong=[0, 1, 2, 9], lost=[0, 2, 3, 0])
+    assert max_loss(made, 0.06).threshold == 0.8  # and not 0.6, past one that failed
+    assert max_loss(made, 0.06, confidence=0.95).threshold == 0.9
+    # 1 of 40 stopped is enough for 0.1 (.080), as are 2 of 60 (.053), and 9 of 80 are not.
+    assert max_error(made, 0.1).threshold is None  # for the chain starts at 20 without an error
+    assert max_error(made, 0.11).threshold == pytest.approx(0.7)
+
+
+def test_of_thresholds_that_cost_as_much_the_most_careful():
+    same = shown(stopped=[60] * 3, wrong=[0] * 3, lost=[0] * 3)
+    same = replace(same, tried=[replace(one, avg_samples=8.0) for one in same.tried])
+    assert max_error(same, 0.1).threshold == max_loss(same, 0.1).threshold == 0.9
+
+
+def test_error_chains_start_further_down_too():
+    """At the top nothing stops; the second start has half of delta."""
+    nothing, some = [0] * 8, [60, 70]
+    made = shown(stopped=nothing + some, wrong=[*nothing, 0, 1], lost=[0] * 10)
+    assert p_value(0, 60, 0.06) < 0.05 < p_value(0, 45, 0.06)
+    assert max_error(made, 0.06).threshold == pytest.approx(0.1)
+    fewer = shown(stopped=[*nothing, 45, 70], wrong=[*nothing, 0, 1], lost=[0] * 10)
+    assert max_error(fewer, 0.06).threshold is None
+
+
+def test_too_few_queries_are_refused_with_how_many_it_takes():
+    few = shown(queries=20, stopped=[20], wrong=[0], lost=[0])
+    for promise in (max_loss(few, 0.05), max_error(few, 0.05), give_up(few, 0.05)):
+        assert promise.threshold is None
+        assert promise.queries == 45  # 0.95^45 = .0994
+        assert "20" in promise.why
+    many = shown(queries=45, stopped=[45], wrong=[0], lost=[0])
+    assert max_loss(many, 0.05).threshold == max_error(many, 0.05).threshold == 0.9
+
+
+def test_half_of_the_queries_that_stop_take_twice_as_many():
+    made = shown(queries=40, stopped=[20], wrong=[0], lost=[0])
+    assert max_error(made, 0.05).queries == 90
+
+
+def test_at_the_share_that_was_seen_it_takes_about_so_many():
+    made = shown(queries=40, stopped=[40], wrong=[1], lost=[1])
+    for promise in (max_loss(made, 0.05), max_error(made, 0.05)):
+        assert promise.threshold is None
+        assert p_value(promise.queries // 40, promise.queries, 0.05) <= 0.1
+        assert 100 < promise.queries < 250
+
+
+def test_what_no_number_of_queries_shows():
+    made = shown(queries=40, stopped=[40], wrong=[4], lost=[4])
+    for promise in (max_loss(made, 0.05), max_error(made, 0.05)):
+        assert (promise.threshold, promise.queries) == (None, None)
+        assert "4 of" in promise.why
+    never = max_error(shown(stopped=[0], wrong=[0], lost=[0]), 0.05)
+    assert (never.threshold, never.queries) == (None, None)
+    assert never.why == "none of 100 calibration queries stops early"
+
+
+def test_a_lower_threshold_and_none():
+    made = shown(stopped=[20], wrong=[0], lost=[0])
+    assert give_up(made, 0.06).threshold == 0.5
+    assert give_up(made, 0.03).threshold == 0.25
+    assert give_up(replace(made, after=0, given_up=[]), 0.5).threshold is None
+
+
+def simulated(queries, seed, step):
+    """Easy and hard queries of 8 samples, some that are confidently wrong; confidences in steps."""
+    rng = np.random.default_rng(seed)
+    ease = rng.beta(2, 1, (queries, 1))
+    correct = rng.random((queries, 8)) < ease
+    answers = np.where(correct, 0, rng.integers(1, 3, correct.shape))
+    answers[rng.random(answers.shape) < 0.05] = -1
+    c = np.clip(0.2 + 0.6 * ease + 0.15 * correct + rng.normal(0, 0.1, correct.shape), 0, 1)
+    return Recorded(answers, np.round(c / step) * step, correct & (answers >= 0))
+
+
+def test_trials_count_what_runs_come_to():
+    one = simulated(50, seed=1, step=0.05)
+    for name in ("early_stopping", "asc", "esc", "cges"):
+        family = POLICIES[name]
+        thresholds = grid(name, None, WINDOWS)
+        made = evidence([(t, family.make(t)) for t in thresholds], one)
+        assert (made.queries, made.after) == (50, 2)
+        for threshold, found in zip(thresholds, made.tried, strict=True):
+            (run,) = as_recorded([family.make(threshold)], one)
+            at_end = run.right_after[-1]
+            assert (found.threshold, found.stopped) == (threshold, run.stopped.sum())
+            assert found.wrong == np.sum(run.stopped & ~run.right)
+            assert found.lost == np.sum(at_end & ~run.right)
+            assert found.avg_samples == pytest.approx(run.samples.mean())
+        for found in made.given_up:
+            # Sampling that nothing else ends: an error rate that is never reached.
+            never = {"window": 9.0}.get(family.threshold, np.inf)
+            (run,) = as_recorded([GivingUp(family.make(never), 2, found.below)], one)
+            assert found.lost == np.sum(at_end & ~run.right)
+            assert found.avg_samples == pytest.approx(run.samples.mean())
+    assert evidence([(0.5, family.make(0.5))], simulated(5, 2, 0.1)).given_up
+    few = Recorded(*(column[:, :7] for column in one))
+    assert evidence([(0.5, family.make(0.5))], few).given_up == []
+
+
+class Population:
+    """Runs of so many queries that their shares are taken for the true ones."""
+
+    def __init__(self, name, step):
+        one = simulated(6000, seed=0, step=step)
+        self.thresholds = grid(name, None, WINDOWS)
+        self.runs = as_recorded([POLICIES[name].make(t) for t in self.thresholds], one)
+        self.stopped = np.array([run.stopped for run in self.runs])
+        self.wrong = np.array([run.stopped & ~run.right for run in self.runs])
+        self.loses = np.array([run.right_after[-1] & ~run.right for run in self.runs])
+        self.samples = np.array([run.samples for run in self.runs])
+
+    def drawn(self, queries, rng):
+        """What as many calibration queries show."""
+        at = rng.integers(0, self.stopped.shape[1], queries)
+        columns = (one[:, at].sum(1) for one in (self.stopped, self.wrong, self.loses))
+        rows = zip(self.thresholds, *columns, self.samples[:, at].mean(1), strict=True)
+        made = [Tried(t, *map(int, counts), float(used)) for t, *counts, used in rows]
+        return Evidence(queries, made, 0, [])
+
+    def shares(self, promised):
+        """The true ones at each threshold: of errors where it stops, or of answers lost."""
+        if promised == "error":
+            return self.wrong.sum(1) / np.maximum(1, self.stopped.sum(1))
+        return self.loses.mean(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "promised", "limit"),
+    [
+        ("early_stopping", 1e-9, "error", 0.08),
+        ("early_stopping", 0.2, "error", 0.08),  # five confidences: ties everywhere
+        ("cges", 0.2, "error", 0.1),
+        ("esc", 0.2, "error", 0.1),
+        ("early_stopping", 1e-9, "loss", 0.02),
+        ("early_stopping", 0.2, "loss", 0.02),
+        ("asc", 0.2, "loss", 0.02),
+    ],
+)
+@pytest.mark.parametrize("queries", [40, 250])
+def test_a_promise_holds_as_often_as_it_says(name, step, promised, limit, queries):
+    """In 90% of the draws of calibration queries, also where a threshold is barely over the limit;
+    what is seen alone, without a test, is over it more often than that."""
+    all_of_them, rng = Population(name, step), np.random.default_rng(1)
+    shares = all_of_them.shares(promised)
+    limit = shares[shares > limit].min() - 1e-9  # the worst case: the next one is just not good
+    rule = {"error": max_error, "loss": max_loss}[promised]
+    truth = dict(zip(all_of_them.thresholds, shares, strict=True))
+    broken, naive = 0, 0
+    for _ in range(400):
+        seen = all_of_them.drawn(queries, rng)
+        threshold = rule(seen, limit).threshold
+        broken += threshold is not None and truth[threshold] > limit
+        bad = [
+            (one.wrong, one.stopped) if promised == "error" else (one.lost, queries)
+            for one in seen.tried
+        ]
+        fine = [t for t, (k, n) in zip(truth, bad, strict=True) if n and k <= limit * n]
+        naive += bool(fine) and truth[fine[-1]] > limit
+    assert broken / 400 <= 0.1 + 2 * np.sqrt(0.09 / 400)
+    assert naive / 400 > 0.15
+
+
+def test_enough_queries_are_promised_something():
+    rng = np.random.default_rng(4)
+    everyone = Population("early_stopping", 1e-9)
+    for _ in range(20):
+        seen = everyone.drawn(400, rng)
+        assert max_error(seen, 0.12).threshold is not None
+        assert max_loss(seen, 0.03).threshold is not None
+
+
+def test_stopping_and_giving_up_lose_what_either_loses():
+    one = simulated(2000, seed=5, step=0.1)
+    for name, threshold in (("early_stopping", 0.7), ("asc", 0.7), ("cges", 0.9), ("esc", 2)):
+        stopping = POLICIES[name].make(threshold)
+        never = POLICIES[name].make({"esc": 9}.get(name, np.inf))
+        runs = as_recorded([stopping, GivingUp(never, 2, 1.0), GivingUp(stopping, 2, 1.0)], one)
+        stops, gives_up, both = (run.right_after[-1] & ~run.right for run in runs)
+        assert both.sum() > stops.sum()
+        assert not np.any(both & ~stops & ~gives_up)
+
+
+def test_no_more_accuracy_is_lost_than_right_answers():
+    for name in ("early_stopping", "asc"):
+        everyone = Population(name, 0.1)
+        for run, lost in zip(everyone.runs, everyone.shares("loss"), strict=True):
+            assert run.right_after[-1].mean() - run.right.mean() <= lost
+
+
+@pytest.mark.parametrize("name", ["early_stopping", "asc"])
+def test_of_few_queries_nothing_is_promised(name):
+    all_of_them, rng = Population(name, 0.2), np.random.default_rng(2)
+    for queries in (1, 5, 20):
+        for _ in range(20):
+            seen = all_of_them.drawn(queries, rng)
+            for promise in (max_error(seen, 0.05), max_loss(seen, 0.05)):
+                assert promise.threshold is None
+                assert promise.why
+                assert promise.queries is None or promise.queries > queries
+
+
+def test_more_is_not_promised_with_more_confidence():
+    seen = Population("early_stopping", 0.1).drawn(400, np.random.default_rng(3))
+    used = {one.threshold: one.avg_samples for one in seen.tried} | {None: 99.0}
+    for rule in (max_error, max_loss):
+        by_confidence = [used[rule(seen, 0.15, c).threshold] for c in (0.5, 0.8, 0.9, 0.99)]
+        by_limit = [used[rule(seen, limit).threshold] for limit in (0.4, 0.2, 0.1, 0.01)]
+        for chain in (by_confidence, by_limit):
+            assert all(a <= b for a, b in pairwise(chain))
