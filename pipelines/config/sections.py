@@ -24,6 +24,7 @@ from pipelines.config.values import (
     Seed,
     Several,
     Some,
+    Template,
     Text,
     Unit,
     nearest,
@@ -66,13 +67,16 @@ class ModelConfig(Section):
 class DatasetConfig(Section):
     """An entry of data.train, data.calibration or data.eval."""
 
-    name: Text  # capitals, arithmetic, elements, adversarial, gsm8k, svamp, jsonl, ...
-    split: Text = "train"  # train, calibration or test; a published set's own
-    limit: Count | None = None  # the first rows, in a seeded order
-    path: Text | None = None  # a file or URI in the publisher's fields; jsonl needs one
+    name: Text  # a built-in set, a published one, or jsonl: one's own
+    split: Text = "train"  # train, calibration or test
+    limit: Count | None = None  # so many rows, the seed's
+    path: Text | None = None  # a file, folder, pattern or URI, in the publisher's fields
     question: Text = "question"  # jsonl: the field of the question
+    prompt: Template | None = None  # jsonl: in its place a text with fields, "{question} {context}"
+    system: Template | None = None  # jsonl: a system prompt, which may have fields in it
     answer: Text = "answer"  # jsonl: the field of the answer
-    choices: Text | None = None  # jsonl: the field of an option's choices; the question's, else
+    # jsonl: the field of an option's choices, or [A, B], one field each; the question's, else
+    choices: Text | Several[Text] | None = None
     kind: Kind = "text"  # jsonl: how answers compare
     label: Text | None = None  # what results are listed under; the name, by default
 
@@ -81,9 +85,18 @@ class DatasetConfig(Section):
         return self.label or self.name
 
     @model_validator(mode="after")
-    def _only_options_have_choices(self) -> Self:
+    def _fits(self) -> Self:
         if self.choices is not None and self.kind != "option":
             raise ValueError("choices are of kind: option")
+        if isinstance(self.choices, tuple) and len(set(self.choices)) < max(2, len(self.choices)):
+            raise ValueError("choices: expected a field each for two or more, none of them twice")
+        if self.prompt is not None and self.question != "question":
+            raise ValueError("question: leave it out, for prompt names the fields itself")
+        if self.prompt is not None and "{" not in self.prompt:
+            raise ValueError('prompt: names no field; write one in braces, as "{question}"')
+        for key in ("prompt", "system"):
+            if getattr(self, key) is not None and self.name != "jsonl":
+                raise ValueError(f"{key}: of name: jsonl alone")
         return self
 
 

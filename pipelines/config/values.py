@@ -2,6 +2,7 @@
 
 import datetime
 import difflib
+from string import Formatter
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -23,6 +24,18 @@ def _date(value: Any) -> Any:
         return datetime.date.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
         return value  # refused as what it is
+
+
+def _template(text: str) -> str:
+    """Fields stand in braces by their bare names; braces that stand for themselves are doubled."""
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError as error:
+        raise ValueError(f"{error}; a brace that stands for itself is doubled") from None
+    for _, name, form, conversion in parts:
+        if name == "" or form or conversion:
+            raise ValueError("expected the bare name of a field in braces, as {question}")
+    return text
 
 
 def nearest(word: str, choices: Any) -> str:
@@ -49,6 +62,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Text = Annotated[str, AfterValidator(_plain)]
+Template = Annotated[Text, AfterValidator(_template)]
 T = TypeVar("T")
 Several = Annotated[tuple[T, ...], Field(strict=False)]  # from YAML's lists
 Some = Annotated[Several[T], AfterValidator(_some)]

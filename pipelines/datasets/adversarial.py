@@ -13,11 +13,12 @@ from typing import Any
 from pipelines.config import DatasetConfig
 from pipelines.datasets.base import Row, seeded
 from pipelines.datasets.choices import shown
+from pipelines.datasets.records import Refused, fail
 
 _FILE = Path(__file__).with_suffix(".jsonl")
 
 
-def load(config: DatasetConfig, seed: int) -> Iterator[Row]:
+def load(config: DatasetConfig, seed: int, refused: Refused = fail) -> Iterator[Row]:
     if config.split != "test":
         raise ValueError(f"adversarial: split {config.split!r} is not test, the only one")
     for row in seeded(questions(), seed):

@@ -12,6 +12,7 @@ from itertools import chain, zip_longest
 
 from pipelines.config import DatasetConfig
 from pipelines.datasets.base import Row, seeded
+from pipelines.datasets.records import Refused, fail
 
 _ONES, _TENS, _HUNDREDS = range(1, 10), range(10, 100, 10), range(100, 1000, 100)
 # (operation, first operands, second operands), easy to hard for SmolLM2-135M: over 96 samples a
@@ -36,7 +37,7 @@ COMMUTATIVE = "+*"
 SPLITS = {"train": (0.0, 0.6), "calibration": (0.6, 0.75), "test": (0.75, 1.0)}
 
 
-def load(config: DatasetConfig, seed: int) -> Iterator[Row]:
+def load(config: DatasetConfig, seed: int, refused: Refused = fail) -> Iterator[Row]:
     if config.split not in SPLITS:
         raise ValueError(f"arithmetic: split {config.split!r} is none of {', '.join(SPLITS)}")
     low, high = SPLITS[config.split]

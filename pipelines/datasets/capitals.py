@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from pipelines.config import DatasetConfig
 from pipelines.datasets.base import Row, seeded
+from pipelines.datasets.records import Refused, fail
 
 SPLITS = {"train": (0, 105), "calibration": (105, 140), "test": (140, 195)}
 
@@ -81,7 +82,7 @@ def table() -> dict[str, str]:
     return {country: capital for country, _, capital in pairs}
 
 
-def load(config: DatasetConfig, seed: int) -> Iterator[Row]:
+def load(config: DatasetConfig, seed: int, refused: Refused = fail) -> Iterator[Row]:
     if config.split not in SPLITS:
         raise ValueError(f"capitals: split {config.split!r} is none of {', '.join(SPLITS)}")
     capitals = table()

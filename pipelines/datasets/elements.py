@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from pipelines.config import DatasetConfig
 from pipelines.datasets.base import Row, seeded
+from pipelines.datasets.records import Refused, fail
 
 SPLITS = {"train": (0, 40), "calibration": (40, 60), "test": (60, 118)}
 
@@ -28,7 +29,7 @@ tennessine Ts oganesson Og
 """
 
 
-def load(config: DatasetConfig, seed: int) -> Iterator[Row]:
+def load(config: DatasetConfig, seed: int, refused: Refused = fail) -> Iterator[Row]:
     if config.split not in SPLITS:
         raise ValueError(f"elements: split {config.split!r} is none of {', '.join(SPLITS)}")
     words = ELEMENTS.split()

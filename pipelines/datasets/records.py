@@ -1,82 +1,99 @@
-"""The rows of a file, each with its place: JSON lines, a JSON array, CSV or Parquet.
+"""The rows of files, each with its place: JSON lines, a JSON array, CSV or Parquet.
 
-The format is told from how the file begins; CSV, which may begin with anything, from its name.
+The format is told from how a file begins; CSV, which may begin with anything, from its name. Rows
+come one after the other, and no file is held but a JSON array, whose text is.
 """
 
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from pipelines.storage.errors import explain
-from pipelines.storage.location import Location
+from pipelines.datasets.sources import FORMATS, Source, files
 from pipelines.storage.text import decode, short
 
-FORMATS = "JSON lines, a JSON array of rows, CSV (*.csv) or Parquet"
 Record = tuple[str, dict[str, Any]]  # where it stands, and its fields
+Refused = Callable[[ValueError], object]  # is told what is wrong with a row, which is left out
+
+_ROWS_AT_ONCE = 256  # of Parquet
 
 
-def read(path: str) -> list[Record]:
-    """The rows of a local file or of one at a URI.
+def fail(error: ValueError) -> NoReturn:
+    raise error
 
-    Numbers of a file keep the digits that they are written with, as Decimal. ValueError with one
-    line, with file and row, where the file is not there, is in no format or is broken.
+
+def read(path: str, refused: Refused = fail) -> Iterator[Record]:
+    """The rows of the files that a path names (sources.py).
+
+    Numbers keep the digits that they are written with, as Decimal. ValueError with one line, with
+    file and row, where there is no file or none with a row, or one is in no format or is broken;
+    refused is told the same of what is wrong with a row alone.
     """
-    data = _bytes(path)
-    return list(_format(data, path.lower())(data, path))
+    empty = True
+
+    def noted(error: ValueError) -> None:
+        nonlocal empty
+        empty = False
+        refused(error)
+
+    for source in files(path):
+        for record in _rows(source, noted):
+            empty = False
+            yield record
+    if empty:
+        raise ValueError(f"{path}: it has no rows")
 
 
-def _bytes(path: str) -> bytes:
-    location = Location.of(path)
-    filesystem = location.filesystem
-    try:
-        kind = filesystem.get_file_info(location.path).type
-        if kind == pafs.FileType.NotFound:
-            raise ValueError(f"{path}: there is no such file")
-        if kind != pafs.FileType.File:
-            raise ValueError(f"{path}: not a file; name one of {FORMATS}")
-        with filesystem.open_input_file(location.path) as stream:
-            return stream.read()
-    except ValueError:
-        raise
-    except Exception as error:  # each store fails in its own way
-        reason = explain(error)
-        if isinstance(filesystem, pafs.LocalFileSystem) and isinstance(error, OSError):
-            reason = os.strerror(error.errno or 0)
-        if reason is None:
-            raise
-        raise ValueError(f"{path}: it cannot be read ({reason})") from None
+def _rows(source: Source, refused: Refused) -> Iterator[Record]:
+    with source.opened() as data:
+        head = data.peek()
+        if head[:4] != b"PAR1" and not source.name.endswith(".parquet"):
+            yield from _format(head, source.name)(data, source, refused)
+            return
+    if source.codec is not None:
+        raise ValueError(f"{source.shown}: Parquet compresses itself; unpack the file first")
+    yield from _parquet(source, refused)
 
 
-def _format(data: bytes, name: str) -> Callable[[bytes, str], Iterator[Record]]:
-    if data[:4] == b"PAR1" or name.endswith(".parquet"):
-        return _parquet
+def _format(
+    head: bytes, name: str
+) -> Callable[[io.BufferedReader, Source, Refused], Iterator[Record]]:
     if name.endswith(".csv"):
         return _csv
-    return _array if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[" else _lines
+    return _array if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[" else _lines
 
 
-def _lines(data: bytes, path: str) -> Iterator[Record]:
-    # Not splitlines: that also cuts at line separators within a string, which JSON allows.
-    for number, line in enumerate(decode(data, path, "row").split("\n"), start=1):
-        if line.strip():
-            place = f"{path}, row {number}"
-            try:
-                value = parse(line)
-            except ValueError as error:
-                raise ValueError(f"{place}: {error}; read are {FORMATS}") from None
-            yield place, _object(value, place)
+def _lines(data: io.BufferedReader, source: Source, refused: Refused) -> Iterator[Record]:
+    # Cut at \n alone: JSON allows other line separators within a string.
+    for number, line in enumerate(data, start=1):
+        if not line.strip():
+            continue
+        place = f"{source.shown}, row {number}"
+        try:
+            text = decode(line, source.shown, "row", before=number - 1)
+            record = place, _object(_parsed(text, place), place)
+        except ValueError as error:
+            refused(error)
+        else:
+            yield record
 
 
-def _array(data: bytes, path: str) -> Iterator[Record]:
-    text = decode(data, path)
+def _parsed(line: str, place: str) -> Any:
+    try:
+        return parse(line)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}; read are {FORMATS}") from None
+
+
+def _array(data: io.BufferedReader, source: Source, refused: Refused) -> Iterator[Record]:
+    path = source.shown
+    text = decode(data.read(), path)
     at, number = _after(text, text.index("[") + 1), 0
     while number or text[at : at + 1] != "]":
         number += 1
@@ -85,7 +102,12 @@ def _array(data: bytes, path: str) -> Iterator[Record]:
             value, at = _value(text, at)
         except ValueError as error:
             raise ValueError(f"{place} of its array: {error}") from None
-        yield place, _object(value, place)
+        try:
+            record = place, _object(value, place)
+        except ValueError as error:
+            refused(error)
+        else:
+            yield record
         at = _after(text, at)
         if text[at : at + 1] == "]":
             break
@@ -161,8 +183,9 @@ def _object(value: Any, place: str) -> dict[str, Any]:
     return value
 
 
-def _csv(data: bytes, path: str) -> Iterator[Record]:
-    lines = csv.reader(io.StringIO(decode(data, path), newline=""), strict=True)
+def _csv(data: io.BufferedReader, source: Source, refused: Refused) -> Iterator[Record]:
+    path = source.shown
+    lines = csv.reader(io.TextIOWrapper(data, "utf-8-sig", newline=""), strict=True)
     csv.field_size_limit(2**31 - 1)  # a field that nobody names may be long
     fields: list[str] = []
     number = 0  # the header's
@@ -172,19 +195,30 @@ def _csv(data: bytes, path: str) -> Iterator[Record]:
             if not cells:
                 continue
             if not fields:
-                fields = [cell.strip() for cell in cells]
-                if len(fields) == 1 and (";" in fields[0] or "\t" in fields[0]):
-                    raise ValueError(f"{path}: its cells are not separated by commas")
-                if len(set(fields)) < len(fields):
-                    raise ValueError(f"{path}: its header names a field twice: {', '.join(fields)}")
+                fields = _header(cells, path)
             elif len(cells) != len(fields):
-                raise ValueError(f"{place}: {len(cells)} cells under {len(fields)} fields")
+                told = f"{place}: {len(cells)} cells under {len(fields)} fields"
+                refused(ValueError(told))
             else:
                 yield place, dict(zip(fields, map(_cell, cells), strict=True))
             number += 1
     except csv.Error as error:
         place = f"{path}, row {number} (line {lines.line_num})"
         raise ValueError(f"{place}: not CSV ({error})") from None
+    except UnicodeDecodeError:  # of a part of the file: each line is looked at for the one
+        with source.opened() as again:
+            for number, line in enumerate(again):
+                decode(line, path, before=number)
+        raise
+
+
+def _header(cells: list[str], path: str) -> list[str]:
+    fields = [cell.strip() for cell in cells]
+    if len(fields) == 1 and (";" in fields[0] or "\t" in fields[0]):
+        raise ValueError(f"{path}: its cells are not separated by commas")
+    if len(set(fields)) < len(fields):
+        raise ValueError(f"{path}: its header names a field twice: {', '.join(fields)}")
+    return fields
 
 
 def _cell(cell: str) -> Any:
@@ -198,21 +232,35 @@ def _cell(cell: str) -> Any:
     return value if isinstance(value, list) and any(isinstance(v, str) for v in value) else cell
 
 
-def _parquet(data: bytes, path: str) -> Iterator[Record]:
-    try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read()
-        names = table.column_names
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: broken Parquet ({' '.join(str(error).split())})") from None
-    if len(set(names)) < len(names):
-        raise ValueError(f"{path}: it names a field twice: {', '.join(names)}")
-    for number in range(table.num_rows):
-        place = f"{path}, row {number + 1}"
+def _parquet(source: Source, refused: Refused) -> Iterator[Record]:
+    path = source.shown
+    with source.opened_anywhere() as file:
         try:
-            (record,) = table.slice(number, 1).to_pylist()
+            rows = pq.ParquetFile(file)
+            names = rows.schema_arrow.names
+            if len(set(names)) < len(names):
+                raise ValueError(f"{path}: it names a field twice: {', '.join(names)}")
+            number = 0
+            for batch in rows.iter_batches(_ROWS_AT_ONCE):
+                yield from _of_batch(batch, path, number, refused)
+                number += batch.num_rows
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: broken Parquet ({' '.join(str(error).split())})") from None
+
+
+def _of_batch(batch: pa.RecordBatch, path: str, before: int, refused: Refused) -> Iterator[Record]:
+    """before: the rows that come before it in its file."""
+    whole: list[dict[str, Any]] | None = None
+    with suppress(ValueError):  # then it is looked for, row by row
+        whole = batch.to_pylist()
+    for number in range(batch.num_rows):
+        place = f"{path}, row {before + number + 1}"
+        try:
+            record = whole[number] if whole else batch.slice(number, 1).to_pylist()[0]
         except ValueError as error:
-            raise ValueError(f"{place}: it cannot be read ({error})") from None
-        yield place, {field.name: _exact(record[field.name], field.type) for field in table.schema}
+            refused(ValueError(f"{place}: it cannot be read ({error})"))
+            continue
+        yield place, {field.name: _exact(record[field.name], field.type) for field in batch.schema}
 
 
 def _exact(value: Any, kind: pa.DataType) -> Any:

@@ -104,13 +104,26 @@ class Prompts:
                 )
         return cls.from_tokenizer(tokenizer, question, chat, end_ids(model_dir, tokenizer))
 
-    def sampling_text(self, question: str) -> str:
-        """The conversation up to where the model's response starts, as text."""
-        return render(self.tokenizer, self.chat, [question], prompt=True)
+    def sampling_text(self, question: str, system: str | None = None) -> str:
+        """The conversation up to where the model's response starts, as text.
 
-    def sampling_ids(self, question: str) -> list[int]:
+        system: a system prompt in place of the chat's; ValueError where the template shows none.
+        """
+        if system is None:
+            return render(self.tokenizer, self.chat, [question], prompt=True)
+        roles = [{"role": "system", "content": system}, {"role": "user", "content": question}]
+        text = render_messages(self.tokenizer, self.chat, roles, prompt=True)
+        if system.strip() not in text:
+            raise ValueError(
+                f"model.source: the chat template of {self.tokenizer.name_or_path!r} shows no "
+                "system prompt; put it into the question"
+            )
+        return text
+
+    def sampling_ids(self, question: str, system: str | None = None) -> list[int]:
         """The same as token ids."""
-        return self.tokenizer.encode(self.sampling_text(question), add_special_tokens=False)
+        text = self.sampling_text(question, system)
+        return self.tokenizer.encode(text, add_special_tokens=False)
 
     def chat_ids(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """The same of a conversation, each message with its role and content; ValueError where the

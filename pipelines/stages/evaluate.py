@@ -94,7 +94,8 @@ def run(
                     columns = ["query_id", "role", "question", "kind", "choices", "samples"]
                     recorded = out.read_table(f"{name}-", columns).to_pylist()
                     tests = [row for row in recorded if row["role"] == "eval"]
-                    live[name] = asyncio.run(_live(config, route, name, tests, key))
+                    systems = {row["query_id"]: row.get("system") for row in rows}
+                    live[name] = asyncio.run(_live(config, route, name, tests, systems, key))
             finally:
                 serve.delete(served.name)
     (out / LIVE_FILE).write_json(live)
@@ -200,9 +201,16 @@ def _file(out: Location, name: str, number: int) -> Location:
 
 
 async def _live(
-    config: Config, route: str, name: str, rows: list[dict[str, Any]], key: str
+    config: Config,
+    route: str,
+    name: str,
+    rows: list[dict[str, Any]],
+    systems: Mapping[str, str | None],
+    key: str,
 ) -> dict[str, Any]:
     """Answers the first test queries live; RuntimeError where an answer is not the replay's.
+
+    systems: by query_id, its own system prompt.
 
     Returns counts: runs, runs that stopped early, runs whose samples are the recorded ones to
     the letter (the engine's arithmetic may differ in other batches); and the seconds of all.
@@ -233,9 +241,10 @@ async def _live(
                 "query_id": row["query_id"],
                 "details": True,
             }
+            said = {"system": systems[row["query_id"]], "user": row["question"]}
             request = {
                 "model": name,
-                "messages": [{"role": "user", "content": row["question"]}],
+                "messages": [{"role": r, "content": text} for r, text in said.items() if text],
                 "seed": config.seed,
                 "scaling": scaling,
             }

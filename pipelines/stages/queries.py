@@ -2,21 +2,24 @@
 
 Roles are `train` (stage `queries`: labeled and trained on), `calibration` and `eval` (stage
 `held_out`: thresholds are chosen on the one, and results reported on the other). Ids are hashes
-of data set and question, so they stay the same however the config around them changes.
+of data set and question, so they stay the same however the config around them changes. Rows
+stream: of each 16 bytes are kept, to know a question again.
 """
 
-import hashlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.config import Config, DatasetConfig
-from pipelines.datasets import LOADERS
+from pipelines.config import Config
+from pipelines.datasets.entries import ROLES, Entry, Found, Reading, entries, read
+from pipelines.datasets.published import SETS
 from pipelines.method.answers import canonical
 from pipelines.method.formulas import parses
 from pipelines.method.prompts import Prompts
@@ -26,19 +29,26 @@ from pipelines.storage.models import fetch, files_hash, tokenizer_here
 from pipelines.storage.schemas import QUERIES
 from pipelines.storage.text import short
 
-ROLES = ("train", "calibration", "eval")  # a role is a key of the config's data
+Query = dict[str, Any]  # a row of schemas.QUERIES
+_ROWS_AT_ONCE = 1_000
+_SHOWN = 5  # of rows that are wrong, in a message
+_ADDED = {"prompt", "system"}  # keys that do not count where they are not set
+_FILES_VERSION = 2  # of how files are read and published sets are asked
 
 
 def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
     return {
-        "data": {
-            role: [entry.model_dump(mode="json") for entry in _entries(config, role)]
-            for role in roles
-        },
+        "data": {role: [_spec(entry) for entry in entries(config, [role])] for role in roles},
         "seed": config.seed,
         "model": config.model.model_dump(mode="json"),
         "model_files": files_hash(config.model.source),
     }
+
+
+def _spec(entry: Entry) -> dict[str, Any]:
+    keys = entry.config.model_dump(mode="json")
+    of_files = {"version": _FILES_VERSION} if entry.config.name in {"jsonl", *SETS} else {}
+    return {k: v for k, v in keys.items() if k not in _ADDED or v is not None} | of_files
 
 
 def check(config: Config) -> None:
@@ -47,120 +57,147 @@ def check(config: Config) -> None:
     A question that alone is longer than the context is told here too, where the tokenizer is on
     this machine: transformers, which `run` renders whole prompts with, takes seconds to import.
     """
-    rows = read(config)
-    if (tokenizer := tokenizer_here(config.model.source)) is not None:
-        encoded = tokenizer.encode_batch([row["question"] for row in rows])
-        lengths = [len(one.ids) for one in encoded]
-        _check_lengths(config, rows, lengths, lambda most: config.engine.max_model_len - most)
+    tokenizer = tokenizer_here(config.model.source)
+    fits = _Lengths(config, lambda most: config.engine.max_model_len - most)
+    for rows in batches(read(config)):
+        if tokenizer is not None:
+            encoded = tokenizer.encode_batch([row["question"] for row in rows])
+            fits.add(rows, [len(one.ids) for one in encoded])
+    fits.check()
 
 
 def run(
     config: Config, inputs: Mapping[str, Location], out: Location, roles: Sequence[str]
 ) -> Result:
-    """Writes the queries of some roles, each to a file of its own."""
-    rows = [row for row in read(config) if row["role"] in roles]
-    _check_formulas([row for row in rows if row["kind"] == "math"])
+    """Writes the queries of some roles, each to a file of its own; tells what is left out, and what
+    they share with the roles before them, which are read too."""
     model = config.model
     prompts = Prompts.load(fetch(model.source), config.confidence.question, model.chat)
-    for row in rows:
-        row["prompt"] = prompts.sampling_text(row["question"])
-        row["prompt_ids"] = prompts.sampling_ids(row["question"])
-    lengths = [len(row["prompt_ids"]) for row in rows]
-    _check_lengths(config, rows, lengths, partial(prompts.room, config.engine.max_model_len))
-    for role in roles:
-        table = pa.Table.from_pylist([row for row in rows if row["role"] == role], schema=QUERIES)
-        pq.write_table(table, (out / f"{role}.parquet").path, filesystem=out.filesystem)
-    counts = {role: sum(row["role"] == role for row in rows) for role in roles}
-    return Result(len(rows), str(QUERIES), {"queries": counts})
-
-
-def _check_formulas(rows: list[dict[str, Any]]) -> None:
-    """Not part of `check`: SymPy takes some milliseconds a reference."""
-    references = [row["reference"] for row in rows]
-    with ThreadPoolExecutor() as threads:  # which wait for formulas' processes
-        readable = threads.map(lambda one: parses(canonical(one, "math") or ""), references)
-    wrong = [row for row, is_read in zip(rows, readable, strict=True) if not is_read]
+    fits = _Lengths(config, partial(prompts.room, config.engine.max_model_len))
+    reading, wrong = Reading(config), _Wrong()
+    counts = dict.fromkeys(roles, 0)
+    for role in ROLES[: ROLES.index(roles[-1]) + 1]:
+        if role not in roles:
+            for entry in entries(config, [role]):
+                deque(reading.rows(entry), maxlen=0)
+            continue
+        place = out / f"{role}.parquet"
+        with pq.ParquetWriter(place.path, QUERIES, filesystem=place.filesystem) as writer:
+            for entry in entries(config, [role]):
+                for rows in batches(reading.rows(entry)):
+                    rows = _readable(rows, entry, reading.found[entry.key], wrong)
+                    for row in rows:
+                        row["prompt"] = prompts.sampling_text(row["question"], row["system"])
+                        row["prompt_ids"] = prompts.sampling_ids(row["question"], row["system"])
+                    fits.add(rows, [len(row["prompt_ids"]) for row in rows])
+                    writer.write_table(pa.Table.from_pylist(rows, schema=QUERIES))
+                    counts[role] += len(rows)
     if wrong:
-        shown = ", ".join(f"{row['query_id']} ({short(row['reference'])!r})" for row in wrong[:5])
         raise ValueError(
-            f"{len(wrong)} references of kind math cannot be read as formulas, so no answer would "
-            f"be right: {shown}{', ...' if len(wrong) > 5 else ''}; leave these rows out"
+            f"{wrong.count} references of kind math cannot be read as formulas, so no answer would "
+            f"be right: {wrong}; leave these rows out"
         )
+    fits.check()
+    told = [entry for entry in entries(config, roles) if notes(reading.found[entry.key])]
+    for entry in told:
+        for note in notes(reading.found[entry.key]):
+            print(f"{entry.where}: {note}", flush=True)
+    return Result(
+        sum(counts.values()),
+        str(QUERIES),
+        {"queries": counts, "told": {entry.key: notes(reading.found[entry.key]) for entry in told}},
+    )
 
 
-def _check_lengths(
-    config: Config,
-    rows: list[dict[str, Any]],
-    lengths: list[int],
-    room_beside: Callable[[int], int],
-) -> None:
-    """room_beside: of a response of so many tokens, how many a prompt may have."""
-    for key, most, labeled in (
-        ("sampling.max_tokens", config.sampling.max_tokens, True),
-        ("evaluate.sampling.max_tokens", config.answering.max_tokens, False),
-    ):
-        room = room_beside(most)
-        long = [
-            f"{row['query_id']} ({n})"
-            for row, n in zip(rows, lengths, strict=True)
-            if n > room and (row["role"] == "train") == labeled
-        ]
-        if long:
-            raise ValueError(
-                f"{len(long)} prompts have more than the {room} tokens that engine.max_model_len "
-                f"leaves after {key} and the confidence turn: {', '.join(long[:5])}"
-                f"{', ...' if len(long) > 5 else ''}; raise engine.max_model_len"
-            )
-
-
-def read(config: Config) -> list[dict[str, Any]]:
-    """The rows of all data sets, unrendered; ValueError names the entry, the file or the row."""
-    rows: list[dict[str, Any]] = []
-    seen: dict[str, str] = {}
-    for role in ROLES:
-        for number, entry in enumerate(_entries(config, role)):
-            key = f"data.{role}.{number}"
-            if entry.name not in LOADERS:
-                raise ValueError(f"{key}.name: {entry.name!r} is none of {', '.join(LOADERS)}")
-            for row in _entry_rows(entry, role, config.seed, key):
-                where = f"{key} ({entry.title}, {entry.split})"
-                if row["question"] in seen:
-                    raise ValueError(
-                        f"{where}: question {short(row['question'])!r} is there twice, first in "
-                        f"{seen[row['question']]}; a query must have one role and one row"
-                    )
-                seen[row["question"]] = where
-                rows.append(row)
-    return rows
-
-
-def _entries(config: Config, role: str) -> tuple[DatasetConfig, ...]:
-    entries: tuple[DatasetConfig, ...] = getattr(config.data, role)
-    return entries
-
-
-def _entry_rows(entry: DatasetConfig, role: str, seed: int, key: str) -> list[dict[str, Any]]:
-    try:
-        found = list(itertools.islice(LOADERS[entry.name](entry, seed), entry.limit))
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
-    if not found:
-        raise ValueError(f"{key}: {entry.title} ({entry.split}) has no rows")
-    return [
-        {
-            "query_id": query_id(entry.title, row.question),
-            "dataset": entry.title,
-            "split": entry.split,
-            "role": role,
-            "kind": row.kind,
-            "choices": row.choices,
-            "question": row.question,
-            "reference": row.reference,
-        }
-        for row in found
+def notes(found: Found) -> list[str]:
+    """What is told of an entry, a line each."""
+    lines = []
+    every = found.rows + found.refused + found.twice
+    if found.refused:
+        lines.append(f"{found.refused:,} of {every:,} rows are refused: {found.reasons[0]}")
+    if found.twice:
+        lines.append(f"{found.twice:,} of {every:,} questions were there before, and are left out")
+    lines += [
+        f"{count:,} of {found.rows:,} questions are in data.{role} too, but for case, spaces, "
+        "punctuation and the order of operands"
+        for role, count in found.shared.items()
     ]
+    return lines
 
 
-def query_id(dataset: str, question: str) -> str:
-    """Stable and unique: the data set's name and 12 hex digits of its question's hash."""
-    return f"{dataset}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
+def batches(rows: Iterable[Query]) -> Iterator[list[Query]]:
+    """Rows, so many at once; the last ones are fewer."""
+    left = iter(rows)
+    while batch := list(itertools.islice(left, _ROWS_AT_ONCE)):
+        yield batch
+
+
+@dataclass
+class _Wrong:
+    """Rows that are wrong in one way: how many, and the first of them."""
+
+    count: int = 0
+    shown: list[str] = field(default_factory=list)
+
+    def add(self, one: str) -> None:
+        self.count += 1
+        if len(self.shown) < _SHOWN:
+            self.shown.append(one)
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def __str__(self) -> str:
+        return ", ".join(self.shown) + (", ..." if self.count > len(self.shown) else "")
+
+
+def _readable(rows: list[Query], entry: Entry, found: Found, wrong: _Wrong) -> list[Query]:
+    """Rows without those whose reference is no formula, though it should be: a published set's are
+    refused, others are wrong. Not part of `check`: SymPy takes some milliseconds a reference."""
+    if all(row["kind"] != "math" for row in rows):
+        return rows
+    with ThreadPoolExecutor() as threads:  # which wait for formulas' processes
+        is_read = list(threads.map(_is_read, rows))
+    for row, read_it in zip(rows, is_read, strict=True):
+        if read_it:
+            continue
+        told = f"{row['query_id']} ({short(row['reference'])!r})"
+        if entry.config.name in SETS:
+            found.rows -= 1
+            found.refuse(f"the reference of {told} cannot be read as a formula")
+        else:
+            wrong.add(told)
+    return list(itertools.compress(rows, is_read))
+
+
+def _is_read(row: Query) -> bool:
+    return row["kind"] != "math" or parses(canonical(row["reference"], "math") or "")
+
+
+class _Lengths:
+    """Of prompts, against what the context leaves. room_beside: of a response of so many tokens,
+    how many a prompt may have."""
+
+    def __init__(self, config: Config, room_beside: Callable[[int], int]):
+        self._rules = [
+            (key, room_beside(most), labeled, _Wrong())
+            for key, most, labeled in (
+                ("sampling.max_tokens", config.sampling.max_tokens, True),
+                ("evaluate.sampling.max_tokens", config.answering.max_tokens, False),
+            )
+        ]
+
+    def add(self, rows: Sequence[Query], lengths: Sequence[int]) -> None:
+        for _, room, labeled, long in self._rules:
+            for row, n in zip(rows, lengths, strict=True):
+                if n > room and (row["role"] == "train") == labeled:
+                    long.add(f"{row['query_id']} ({n})")
+
+    def check(self) -> None:
+        for key, room, _, long in self._rules:
+            if long:
+                raise ValueError(
+                    f"{long.count} prompts have more than the {room} tokens that "
+                    f"engine.max_model_len leaves after {key} and the confidence turn: {long}; "
+                    "raise engine.max_model_len"
+                )

@@ -14,6 +14,7 @@ QUERIES = pa.schema(
         ("reference", pa.string()),  # spellings of a text answer are separated by |
         ("prompt", pa.string()),  # the rendered conversation
         ("prompt_ids", pa.list_(pa.int32())),
+        ("system", pa.string()),  # a system prompt of the query's own; null: the config's
     ]
 )
 

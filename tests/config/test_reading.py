@@ -113,7 +113,7 @@ CONFIGS = [
     (["data={train: [{name: jsonl, path: a}], eval: [{name: jsonl, path: b}]}"],
      "config: data: a and b would be listed as one data set, jsonl; give each a label"),
     (["data.train=[{name: jsonl, path: /dev/zero}]"], "/dev/zero: not a file"),
-    (["data.train=[{name: jsonl, path: .}]"], r"data\.train\.0: \.: not a file"),
+    (["data.train=[{name: jsonl, path: .}]"], r"data\.train\.0: \.: no file of this folder ends"),
     (["data.train=[{name: jsonl, path: none.csv}]"], r"none\.csv: there is no such file"),
     (["data.train=[{name: jsonl, path: config.yaml/x}]"], "there is no such file"),
     (["data.train=[{name: jsonl, path: " + "x" * 300 + "}]"], "it cannot be read .File name too"),

@@ -10,6 +10,7 @@ from processes import ROOT
 from tokenizing import byte_level, template, write
 
 from pipelines.config import Config
+from pipelines.datasets.entries import query_id
 from pipelines.method.answers import canonical, is_correct
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import canonical_json
@@ -37,7 +38,7 @@ def config(train, evals=(), calibration=(), **more):
 
 
 def rows(*entries):
-    return queries.read(config(entries))
+    return list(queries.read(config(entries)))
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -178,7 +179,7 @@ def test_bad_data_is_one_line(tmp_path, entry, text, says):
 
 def test_one_question_has_one_role():
     with pytest.raises(ValueError, match=r"data.eval.0 \(capitals, train\).*there twice"):
-        queries.read(config([{"name": "capitals"}], [{"name": "capitals", "split": "train"}]))
+        list(queries.read(config([{"name": "capitals"}], [{"name": "capitals", "split": "train"}])))
 
 
 def test_the_artifact(tmp_path, smollm):
@@ -240,6 +241,52 @@ def test_a_models_files_that_are_edited_in_place_make_other_queries(tmp_path, na
     assert builtin["model_files"] is None, "known by its name, wherever it lies"
 
 
+def test_what_is_left_out_and_shared_is_told_in_lines_and_in_the_manifest(tmp_path, smollm, capsys):
+    file = tmp_path / "rows.jsonl"
+    solved = [{"question": f"What is {n} + 4?", "answer": f"#### {n + 4}"} for n in range(30)]
+    again = [{"question": "what is 4 + 5", "answer": "9"}, {"question": "Bad?", "answer": "soon"}]
+    file.write_text("\n".join(map(json.dumps, solved)))
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, [*again, again[0]])))
+    gsm8k = {"name": "gsm8k", "path": str(file), "limit": 25}
+    made = config([gsm8k], [{**gsm8k, "split": "test", "path": str(tmp_path / "test.jsonl")}])
+    place = Location.of(str(tmp_path))
+    kept = {role: queries.run(made, {}, place, (role,)) for role in ("train", "eval")}
+    assert kept["train"].metrics == {"queries": {"train": 25}, "told": {}}
+    assert kept["eval"].rows == pq.read_table(tmp_path / "eval.parquet").num_rows == 1
+    refused, twice, shared = kept["eval"].metrics["told"]["data.eval.0"]
+    assert refused.startswith("1 of 3 rows are refused: ")
+    assert "row 2: answer 'soon' is not of kind number" in refused
+    assert twice == "1 of 3 questions were there before, and are left out"
+    assert shared.startswith("1 of 1 questions are in data.train too, but for case, spaces")
+    told = capsys.readouterr().out.splitlines()
+    assert told == [f"data.eval.0 (gsm8k, test): {one}" for one in (refused, twice, shared)]
+
+
+def test_a_system_prompt_of_a_rows_own_takes_the_place_of_the_configs(tmp_path, smollm):
+    file = tmp_path / "own.jsonl"
+    file.write_text(json.dumps({"question": "q", "answer": "x", "who": "a judge"}))
+    own = {"name": "jsonl", "path": str(file)}
+    model = {"source": str(smollm), "system": "Be brief."}
+    prompts = Prompts.load(smollm, None, config([own], model=model).model.chat)
+    for entry, says in ((own, "Be brief."), ({**own, "system": "Be {who}."}, "Be a judge.")):
+        queries.run(config([entry], model=model), {}, Location.of(str(tmp_path)), ("train",))
+        (row,) = pq.read_table(tmp_path / "train.parquet").to_pylist()
+        sent = [{"role": "system", "content": says}, {"role": "user", "content": "q"}]
+        assert row["prompt_ids"] == prompts.chat_ids(sent), "as a service is sent it"
+        assert says in row["prompt"]
+
+
+def test_formulas_of_a_published_set_that_cannot_be_read_are_left_out(tmp_path, smollm):
+    file = tmp_path / "rows.jsonl"
+    rows = [{"problem": f"p{i}", "answer": a} for i, a in enumerate(["x^2", "1/0", "\\frac12"])]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    made = config([{"name": "capitals"}], [{"name": "math500", "split": "test", "path": str(file)}])
+    result = queries.run(made, {}, Location.of(str(tmp_path)), ("calibration", "eval"))
+    assert result.metrics["queries"] == {"calibration": 0, "eval": 2}
+    (told,) = result.metrics["told"]["data.eval.0"]
+    assert told.startswith("1 of 3 rows are refused: the reference of math500-")
+
+
 def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):
     file = tmp_path / "own.jsonl"
     file.write_text(
@@ -258,7 +305,7 @@ def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):
     ):
         with pytest.raises(ValueError, match=r"1 prompts? .* engine.max_model_len") as caught:
             stage(made)
-        assert queries.query_id("jsonl", "long " * 299 + "long") in str(caught.value)
+        assert query_id("jsonl", "long " * 299 + "long") in str(caught.value)
 
 
 def test_a_prompt_is_held_to_the_responses_of_its_role(tmp_path, smollm):
@@ -283,7 +330,7 @@ def test_references_that_are_no_formulas_are_named(tmp_path, smollm):
     file.write_text("\n".join(json.dumps(line) for line in lines))
     made = config([{"name": "jsonl", "path": str(file), "kind": "math"}])
     queries.check(made)  # takes no process
-    said = rf"^1 references of kind math .*{queries.query_id('jsonl', 'q2')} \('1/0'\); leave"
+    said = rf"^1 references of kind math .*{query_id('jsonl', 'q2')} \('1/0'\); leave"
     with pytest.raises(ValueError, match=said):
         queries.run(made, {}, Location.of(str(tmp_path)), ("train",))
 

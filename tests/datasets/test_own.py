@@ -1,9 +1,11 @@
 """Rows of one's own files: their references, and the choices of an option."""
 
+import re
 from itertools import count
+from pathlib import Path
 
 import pytest
-from own_files import check, lines, parquet, row
+from own_files import BASE, check, is_refused, lines, parquet, row
 
 OPTION, MATH = {"kind": "option"}, {"kind": "math"}
 CHOICES = {"kind": "option", "choices": "choices"}
@@ -108,6 +110,81 @@ CASES = [
 ]  # fmt: skip
 
 
+SEVERAL = {"kind": "option", "choices": ["A", "B", "C"]}
+ASKED = {"prompt": "{question}\nContext: {context}"}
+CASES += [
+    # choices with a field each
+    ("f.jsonl", lines(row(answer="B", A="one", B="two", C="three")), SEVERAL,
+     [(asked(), "B", ABC)]),
+    ("f.jsonl", lines(row(answer="two", A="one", B="two", C=None)), SEVERAL,
+     [(asked(choices="one|two"), "B", ABC[:2])]),
+    ("f.csv", "question,A,B,C,answer\nq,one,two,,A\n", SEVERAL,
+     [(asked(choices="one|two"), "A", ABC[:2])]),
+    ("f.parquet", parquet(question=["q"], answer=["C"], A=["one"], B=["two"], C=["three"]),
+     SEVERAL, [(asked(), "C", ABC)]),
+    ("f.jsonl", lines(row(answer="option2", option1="x", option2="y")),
+     {"kind": "option", "choices": ["option1", "option2"]},
+     [(asked(choices="x|y"), "B", ["x", "y"])]),
+    ("f.jsonl", lines(row(answer="B", A="one", B="two")), SEVERAL,
+     r"row 1: there is no field 'C' \(fields: question, answer, A, B\)"),
+    ("f.jsonl", lines(row(answer="C", A="one", B="two", C="")), SEVERAL,
+     "row 1: answer 'C' is none of the 2 choices"),
+    ("f.jsonl", lines(row(answer="A", A=["one"], B="two", C="x")), SEVERAL,
+     "row 1: choice 1 is a list"),
+    # a text with fields
+    ("f.jsonl", lines(row(context="c")), ASKED, [("q\nContext: c", "a")]),
+    ("f.jsonl", lines(row(context=2)), {"prompt": "{context}{{}} {question}"}, [("2{} q", "a")]),
+    ("f.csv", "the question,answer\nq,a\n", {"prompt": "So: {the question}"}, [("So: q", "a")]),
+    ("f.jsonl", lines(row(A="one", B="two", answer="A")),
+     {"prompt": "{question}\n(A) {A}\n(B) {B}", "kind": "option", "choices": ["A", "B"]},
+     [(asked(choices="one|two"), "A", ABC[:2])]),
+    ("f.jsonl", lines(row(), row(context="c")), ASKED,
+     r"row 1: there is no field 'context' \(fields: question, answer\)"),
+    ("f.jsonl", lines(row(context=None)), ASKED, "row 1: field 'context' is null"),
+    ("f.jsonl", lines(row(context=["c"])), ASKED, "row 1: field 'context' is a list"),
+    ("f.jsonl", lines(row()), {"system": "As {who}."}, "row 1: there is no field 'who'"),
+    # several references
+    ("f.jsonl", lines(row(answer=["NY", "New York"])), {}, [("q", "NY|New York")]),
+    ("f.jsonl", lines(row(answer=["3", 3.0])), {"kind": "number"}, [("q", "3")]),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(("name", "content", "entry", "expected"), CASES, ids=count())
 def test_a_row_is_read_or_refused(told, name, content, entry, expected):
     check(told, name, content, entry, expected)
+
+
+def test_a_system_prompt_is_a_text_with_fields(told):
+    Path("f.jsonl").write_text(lines(row(who="a judge"), row("r", who="a cook")))
+    for system, expected in (
+        ("You are {who}.", ["You are a judge.", "You are a cook."]),
+        ("{who}", ["a judge", "a cook"]),
+        ("Be brief.", ["Be brief."] * 2),
+        (None, [None] * 2),
+    ):
+        entry = {"name": "jsonl", "path": "f.jsonl", "system": system}
+        status, error, rows = told(BASE | {"data": {"train": [entry]}})
+        assert status == 0, error
+        assert [one["system"] for one in rows] == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ({"prompt": "What?"}, "data.train.0: prompt: names no field; write one in braces, as"),
+        ({"prompt": "{}"}, "data.train.0.prompt: expected the bare name of a field in braces"),
+        ({"prompt": "{a!r}"}, "data.train.0.prompt: expected the bare name of a field in braces"),
+        ({"prompt": "{a:>5}"}, "data.train.0.prompt: expected the bare name of a field in braces"),
+        ({"prompt": "{a"}, "data.train.0.prompt: expected '}' before end of string; a brace that"),
+        ({"system": "}"}, "data.train.0.system: Single '}' encountered"),
+        ({"prompt": "{a}", "question": "b"}, "data.train.0: question: leave it out, for prompt"),
+        ({"name": "capitals", "system": "x"}, "data.train.0: system: of name: jsonl alone"),
+        ({"choices": ["A", "A"], "kind": "option"}, "data.train.0: choices: expected a field each"),
+        ({"choices": ["A"], "kind": "option"}, "data.train.0: choices: expected a field each for"),
+        ({"choices": [5], "kind": "option"}, "data.train.0.choices: Input should be a valid"),
+        ({"choices": ["A", "B"]}, "data.train.0: choices are of kind: option"),
+    ],
+)
+def test_keys_that_do_not_fit_are_one_line(told, entry, says):
+    outcome = told(BASE | {"data": {"train": [{"name": "jsonl", "path": "f.jsonl", **entry}]}})
+    is_refused(outcome, re.escape(f"error: config: {says}"))

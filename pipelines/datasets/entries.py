@@ -1,0 +1,162 @@
+"""The rows of a config's data entries, one after the other, and what is told of them.
+
+A row that is wrong, and a question that is there twice, are refused where the data are one's own or
+built in, for these can be mended. Of a published set they are left out and counted; but a question
+that is both trained on and tested is kept, as its publisher has it, and counted.
+"""
+
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pipelines.config import Config, DatasetConfig
+from pipelines.datasets import LOADERS, Row
+from pipelines.datasets.duplicates import Hashes, exact, near
+from pipelines.datasets.published import SETS
+from pipelines.datasets.records import Refused, fail
+from pipelines.storage.text import short
+
+ROLES = ("train", "calibration", "eval")  # a role is a key of the config's data
+_SHOWN = 3  # refused rows of an entry whose reasons are kept
+
+
+class Entry(NamedTuple):
+    """key: its place in the config, as data.train.0."""
+
+    key: str
+    role: str
+    config: DatasetConfig
+
+    @property
+    def where(self) -> str:
+        return f"{self.key} ({self.config.title}, {self.config.split})"
+
+
+@dataclass
+class Found:
+    """What an entry has beside the rows that are taken, and how many these are.
+
+    refused: rows that are wrong, the first ones with their reasons; twice: those whose question is
+    there before; shared: those whose question an earlier role has, word for word or nearly, by
+    that role.
+    """
+
+    rows: int = 0
+    refused: int = 0
+    reasons: list[str] = field(default_factory=list)
+    twice: int = 0
+    shared: Counter[str] = field(default_factory=Counter)
+
+    def refuse(self, reason: object) -> None:
+        self.refused += 1
+        if len(self.reasons) < _SHOWN:
+            self.reasons.append(str(reason))
+
+
+class Reading:
+    """Reads entries; keeps 16 bytes a question. found: by an entry's key, as far as it is read.
+
+    strict: as the stages read. Otherwise nothing that is wrong with a row stops it.
+    """
+
+    def __init__(self, config: Config, *, strict: bool = True):
+        self._seed, self._strict = config.seed, strict
+        self._asked: list[tuple[Entry, Hashes, Hashes]] = []
+        self.found: dict[str, Found] = {}
+
+    def rows(self, entry: Entry) -> Iterator[dict[str, Any]]:
+        """Those of an entry, unrendered, with keys of schemas.QUERIES; ValueError names the entry,
+        the file or the row."""
+        name = entry.config.name
+        if name not in LOADERS:
+            raise ValueError(f"{entry.key}.name: {name!r} is none of {', '.join(LOADERS)}")
+        found = self.found[entry.key] = Found()
+        lenient = name in SETS or not self._strict
+        exactly, nearly = Hashes(), Hashes()
+        self._asked.append((entry, exactly, nearly))
+        for row in self._loaded(entry, found.refuse if lenient else fail):
+            asked = _asked(row.question, row.system)
+            if self._is_there(entry, asked, lenient):
+                found.twice += 1
+                continue
+            alike = near(asked)
+            found.shared.update(self._nearly_there(entry, alike))
+            exactly.add(exact(asked))
+            nearly.add(alike)
+            found.rows += 1
+            yield _query(entry, row)
+        if not found.rows:
+            why = f"; {found.refused} are refused: {found.reasons[0]}" if found.refused else ""
+            raise ValueError(f"{entry.key}: {name} ({entry.config.split}) has no rows{why}")
+
+    def _loaded(self, entry: Entry, refused: Refused) -> Iterator[Row]:
+        load, config = LOADERS[entry.config.name], entry.config
+        try:
+            yield from itertools.islice(load(config, self._seed, refused), config.limit)
+        except ValueError as error:
+            raise ValueError(f"{entry.key}: {error}") from None
+
+    def _is_there(self, entry: Entry, asked: str, lenient: bool) -> bool:
+        """Whether a question is to be left out; ValueError where it must not be there again."""
+        one = exact(asked)
+        for other, exactly, _ in self._asked:
+            if one not in exactly:
+                continue
+            if not lenient:
+                raise ValueError(
+                    f"{entry.where}: question {short(asked)!r} is there twice, first in "
+                    f"{other.where}; a query must have one role and one row"
+                )
+            if (other.role == "train") == (entry.role == "train"):  # of one stage
+                return True
+        return False
+
+    def _nearly_there(self, entry: Entry, one: int) -> set[str]:
+        return {
+            other.role
+            for other, _, nearly in self._asked
+            if other.role != entry.role and one in nearly
+        }
+
+
+def entries(config: Config, roles: Sequence[str] = ROLES) -> list[Entry]:
+    return [
+        Entry(f"data.{role}.{number}", role, entry)
+        for role in roles
+        for number, entry in enumerate(getattr(config.data, role))
+    ]
+
+
+def read(config: Config) -> Iterator[dict[str, Any]]:
+    """The rows of all entries (Reading.rows)."""
+    reading = Reading(config)
+    for entry in entries(config):
+        yield from reading.rows(entry)
+
+
+def _query(entry: Entry, row: Row) -> dict[str, Any]:
+    title = entry.config.title
+    return {
+        "query_id": query_id(title, _asked(row.question, row.system)),
+        "dataset": title,
+        "split": entry.config.split,
+        "role": entry.role,
+        "kind": row.kind,
+        "choices": row.choices,
+        "question": row.question,
+        "reference": row.reference,
+        "system": row.system,
+    }
+
+
+def query_id(dataset: str, asked: str) -> str:
+    """Stable and unique: the data set's name and 12 hex digits of the hash of what is asked."""
+    return f"{dataset}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
+
+
+def _asked(question: str, system: str | None) -> str:
+    """All of what tells a query from others: its question, and a system prompt of its own."""
+    return question if system is None else f"{system}\n{question}"

@@ -1,0 +1,93 @@
+"""`jsonl`: one's own questions, in files of any format (sources.py), whatever the name says."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from string import Formatter
+from typing import Any
+
+from pipelines.config import DatasetConfig
+from pipelines.datasets.base import Row, picked
+from pipelines.datasets.choices import agreed, is_number, listed, of_field, shown, unlisted
+from pipelines.datasets.records import Record, Refused, fail, read
+from pipelines.datasets.sources import FORMATS
+from pipelines.datasets.values import field, spellings, text_of
+from pipelines.method.answers import Kind, canonical
+from pipelines.storage.text import short
+
+
+def load(config: DatasetConfig, seed: int, refused: Refused = fail) -> Iterator[Row]:
+    path = config.path
+    if path is None:
+        raise ValueError(f"jsonl: path is missing (a file, folder or URI of {FORMATS})")
+    for record in picked(partial(read, path), config.limit, seed, refused):
+        try:
+            row = _row(config, record)
+        except ValueError as error:
+            refused(error)
+        else:
+            yield row
+
+
+def _row(config: DatasetConfig, record: Record) -> Row:
+    place, _ = record
+    question = _filled(config.prompt, record) if config.prompt else _text(record, config.question)
+    system = _filled(config.system, record) if config.system else None
+    answers = spellings(field(record, config.answer), f"{place}: field {config.answer!r}")
+    if config.kind != "option":
+        return Row(question, _reference(answers, config.kind, record), config.kind, system=system)
+    value = None if config.choices is None else _listed_in(config.choices, record)
+    try:
+        if value is None:
+            choices = listed(question, numbered=any(is_number(one) for one in answers))
+        else:
+            choices = agreed(question, of_field(value))
+        asked = question if choices is None else shown(question, choices.texts)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+    letters = []
+    for answer in answers:
+        try:
+            letters.append(choices.letter(answer) if choices else unlisted(answer))
+        except ValueError as error:
+            raise ValueError(f"{place}: answer {short(answer)!r} {error}") from None
+    reference = _reference(letters, "option", record)
+    return Row(asked, reference, "option", choices.texts if choices else None, system)
+
+
+def _listed_in(named: str | Sequence[str], record: Record) -> Any:
+    """Choices in a field, or one in each of several, which is null or empty where there is none."""
+    if isinstance(named, str):
+        return field(record, named)
+    _, fields = record
+    empty = {name for name in named if name in fields and fields[name] in (None, "")}
+    return {name: None if name in empty else field(record, name) for name in named}
+
+
+def _filled(template: str, record: Record) -> str:
+    """A template with the row's fields in it."""
+    parts = []
+    for literal, name, _, _ in Formatter().parse(template):
+        parts += [literal, "" if name is None else _text(record, name)]
+    return "".join(parts).strip()
+
+
+def _reference(answers: Sequence[str], kind: Kind, record: Record) -> str:
+    """Spellings joined by |; of numbers, letters and formulas the one that all are."""
+    place, _ = record
+    one_by_one = [part for answer in answers for part in answer.split("|")]
+    read = [canonical(one, kind) for one in (one_by_one if kind == "text" else answers)]
+    if None in read:
+        raise ValueError(f"{place}: answer {short('|'.join(answers))!r} is not of kind {kind}")
+    if kind == "text":
+        return "|".join(answers)
+    if len(set(read)) > 1:
+        shown = short(", ".join(answers))
+        if kind == "math":  # whether they are equal takes math-verify a process
+            raise ValueError(f"{place}: answers {shown} are several; kind math takes one formula")
+        raise ValueError(f"{place}: answers {shown} differ; kind {kind} has one")
+    return answers[0]
+
+
+def _text(record: Record, name: str) -> str:
+    place, _ = record
+    return text_of(field(record, name), f"{place}: field {name!r}")

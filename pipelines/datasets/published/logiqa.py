@@ -1,0 +1,36 @@
+"""LogiQA (Liu et al. 2020, arXiv 2007.08124): civil servants' exams in logic.
+
+It is public in two layouts: `query` and `correct_option`, which counts from 0, as in the repository
+here; `question` and `label`, a letter from a to d, in EleutherAI/logiqa. The publisher's own text
+files (github lgw863/LogiQA-dataset) are not read.
+"""
+
+from pipelines.datasets.choices import Choices
+from pipelines.datasets.published.base import Asked, Published, at_index, option, text, texts
+from pipelines.datasets.records import Record
+
+
+def ask(record: Record) -> Asked:
+    _, fields = record
+    choices = texts(record, "options")
+    if "query" in fields:
+        question = f"{text(record, 'context')}\n{text(record, 'query')}"
+        return at_index(record, question, choices, text(record, "correct_option"))
+    question = f"{text(record, 'context')}\n{text(record, 'question')}"
+    labeled = Choices(tuple(choices), tuple("abcdefgh"[: len(choices)]))
+    return option(record, question, labeled, text(record, "label"))
+
+
+SETS = {
+    "logiqa": Published(
+        use="seed",
+        hub="lucasmccabe/logiqa",
+        revision="refs/convert/parquet",  # its own branch has a program alone
+        files={"train": "default/train/0000.parquet", "test": "default/test/0000.parquet"},
+        public_test="test",
+        fields=("context", "query", "options", "correct_option"),
+        ask=ask,
+        kind="option",
+        licence="not stated",
+    )
+}

@@ -1,0 +1,51 @@
+"""MathQA (Amini et al. 2019, arXiv 1905.13319): word problems whose choices are one text.
+
+"a ) 38 , b ) 27.675 , c ) 2 , 500 , d ) data inadequate , e ) none of these": a comma stands within
+a number as between choices, so the choices are cut before the next letter alone.
+"""
+
+import re
+
+from pipelines.datasets.choices import Choices
+from pipelines.datasets.published.base import Asked, Published, option, text
+from pipelines.datasets.records import Record
+
+_LETTERS = "abcde"
+
+
+def ask(record: Record) -> Asked:
+    choices = _choices(record)
+    return option(record, text(record, "Problem"), choices, text(record, "correct"))
+
+
+def _choices(record: Record) -> Choices:
+    place, _ = record
+    listed = text(record, "options")
+    texts: list[str] = []
+    for letter in _LETTERS:  # each before the next, so that an "a )" within a choice is no label
+        found = re.search(rf"(?:^|,)[\s\[\"']*{letter}\s*\)", listed)
+        if found is None:
+            break
+        if texts:
+            texts[-1] = listed[: found.start()]
+        listed = listed[found.end() :]
+        texts.append(listed)
+    texts = [one.strip(" ,'\"]") for one in texts]
+    if len(texts) < 2 or not all(texts):
+        raise ValueError(f"{place}: field 'options' lists no choices from a on")
+    return Choices(tuple(texts), tuple(_LETTERS[: len(texts)]))
+
+
+SETS = {
+    "math_qa": Published(
+        use="evaluation",
+        hub="allenai/math_qa",
+        revision="refs/convert/parquet",  # its own branch has a program alone
+        files={"train": "default/train/0000.parquet", "test": "default/test/0000.parquet"},
+        public_test="test",
+        fields=("Problem", "options", "correct"),
+        ask=ask,
+        kind="option",
+        licence="Apache-2.0",
+    )
+}

@@ -1,0 +1,27 @@
+"""ReClor (Yu et al. 2020, arXiv 2002.04326): reading with logical reasoning; `label` counts from 0.
+
+The publisher's files are arrays of JSON, as here; the test split has no answers.
+"""
+
+from pipelines.datasets.published.base import Asked, Published, at_index, text, texts
+from pipelines.datasets.records import Record
+
+
+def ask(record: Record) -> Asked:
+    question = f"{text(record, 'context')}\n{text(record, 'question')}"
+    return at_index(record, question, texts(record, "answers"), text(record, "label"))
+
+
+SETS = {
+    "reclor": Published(
+        use="seed",
+        hub="tasksource/reclor",  # what metaeval/reclor of the paper's code is called now
+        revision="main",  # no commit of it was seen whole
+        files={"train": "train.json", "test": "val.json"},
+        public_test="validation",
+        fields=("context", "question", "answers", "label"),
+        ask=ask,
+        kind="option",
+        licence="non-commercial research",
+    )
+}

@@ -1,0 +1,54 @@
+"""Questions that are there twice: which count as one, and that any number of hashes is held."""
+
+import numpy as np
+import pytest
+
+from pipelines.datasets.duplicates import Hashes, exact, near
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What is 3 + 4?", "what is  3+4"),
+        ("What is 3 + 4?", "What is 4 + 3?"),
+        ("What is 3 * 4 * 5?", "What is 5 * 3 * 4?"),
+        ("Add: 2 × 3", "Add 3 × 2."),
+        ("What is the capital of France?", "WHAT IS THE CAPITAL OF FRANCE"),
+        ("Who, then, is it?", "Who then is it?"),
+        ("A line\nand another", "A line and another"),
+        ("ﬁne", "fine"),
+    ],
+)
+def test_alike_but_for_case_spaces_punctuation_and_order(one, other):
+    assert near(one) == near(other)
+    assert exact(one) != exact(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What is 9 - 4?", "What is 4 - 9?"),
+        ("What is 9 - 4?", "What is 9 4?"),
+        ("What is 9 - 4?", "What is 9 + 4?"),
+        ("What is 9 / 3?", "What is 3 / 9?"),
+        ("What is 1 + 2 * 3?", "What is 2 + 1 * 3?"),
+        ("What is 9 - 1 + 2?", "What is 9 - 2 + 1?"),
+        ("What is 1.5 + 2?", "What is 15 + 2?"),
+        ("A bites B", "B bites A"),
+        ("What is 3 + 4?", "What is 3 + 5?"),
+    ],
+)
+def test_another_question_is_another(one, other):
+    assert near(one) != near(other)
+
+
+def test_a_set_of_hashes_holds_what_was_added_and_no_more():
+    drawn = np.random.default_rng(0).integers(0, 2**64, 200_000, np.uint64, endpoint=False)
+    some, others = drawn[:150_000].tolist(), drawn[150_000:].tolist()
+    hashes = Hashes()
+    for one in some:
+        hashes.add(one)
+        hashes.add(one)
+    known = set(some)
+    for one in (*some[::100], *others[::100], 0, 2**64 - 1):
+        assert (one in hashes) == (one in known)

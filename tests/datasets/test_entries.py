@@ -1,0 +1,113 @@
+"""The rows of entries: what is left out and counted, what is refused, and that they stream."""
+
+import tracemalloc
+from collections import deque
+
+import pytest
+from own_files import lines, problem, row
+from processes import ROOT
+
+from pipelines.config import Config
+from pipelines.datasets.entries import Reading, entries, read
+
+DATA = ROOT / "tests" / "data"
+
+
+def config(**data):
+    """data: the entries of each role."""
+    model = {"source": "builtin:smollm2-135m"}
+    return Config.model_validate({"root": "r", "model": model, "data": data})
+
+
+def gsm8k(file, split="train"):
+    return {"name": "gsm8k", "path": str(file), "split": split}
+
+
+def solved(*questions):
+    return lines(*(row(question, "#### 1") for question in questions))
+
+
+def found(made, **more):
+    reading = Reading(made, **more)
+    rows = {entry.key: list(reading.rows(entry)) for entry in entries(made)}
+    return rows, reading.found
+
+
+def test_a_published_sets_repeated_and_wrong_rows_are_left_out_and_counted(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text(solved("One?", "Two?", "One?", "Six?") + "\n" + lines(row("Bad?", "soon"), "{"))
+    rows, told = found(config(train=[{"name": "capitals"}], eval=[gsm8k(file, "test")]))
+    asked = [one["question"].split("?")[0] for one in rows["data.eval.0"]]
+    assert asked == ["One", "Two", "Six"]
+    one = told["data.eval.0"]
+    assert (one.rows, one.twice, one.refused) == (3, 1, 2)
+    assert [reason.split(", row ")[1][:1] for reason in one.reasons] == ["5", "6"]
+
+
+def test_what_training_shares_with_other_roles_is_kept_and_counted(tmp_path):
+    """Word for word, or nearly; of calibration and test, a question stands in one alone."""
+    (tmp_path / "train.jsonl").write_text(solved(*(f"What is {n} + 4?" for n in range(40))))
+    (tmp_path / "test.jsonl").write_text(
+        solved("What is 3 + 4?", "what is 4 + 5", "What is 4 - 6?", "What is 41 + 4?")
+    )
+    train, test = tmp_path / "train.jsonl", tmp_path / "test.jsonl"
+    made = config(
+        train=[gsm8k(train)], calibration=[gsm8k(train, "calibration")], eval=[gsm8k(test, "test")]
+    )
+    rows, told = found(made)
+    assert len(rows["data.train.0"]) + len(rows["data.calibration.0"]) == 40
+    assert not told["data.calibration.0"].shared
+    assert sum(told["data.eval.0"].shared.values()) == 2
+    assert len(rows["data.eval.0"]) == 4
+    again = config(
+        train=[{"name": "capitals"}],
+        calibration=[gsm8k(test, "test")],
+        eval=[gsm8k(test, "test"), {"name": "elements", "split": "test"}],
+    )
+    line = problem(lambda: found(again))
+    assert line.startswith("data.eval.0: gsm8k (test) has no rows")
+
+
+def test_of_ones_own_nothing_is_left_out_unless_one_only_looks(tmp_path):
+    file = tmp_path / "own.jsonl"
+    file.write_text(lines(row("a"), row("a"), row("b", None), row("c")))
+    made = config(train=[{"name": "jsonl", "path": str(file)}])
+    assert "'a' is there twice" in problem(lambda: list(read(made)))
+    rows, told = found(made, strict=False)
+    assert [one["question"] for one in rows["data.train.0"]] == ["a", "c"]
+    assert (told["data.train.0"].twice, told["data.train.0"].refused) == (1, 1)
+
+
+def test_where_every_row_is_refused_the_first_reason_is_told(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text(lines(*(row(f"q{n}", "soon") for n in range(9))))
+    line = problem(lambda: list(read(config(train=[gsm8k(file)]))))
+    assert "data.train.0: gsm8k (train) has no rows; " in line
+    assert "rows.jsonl, row" in line
+
+
+def test_a_system_prompt_makes_another_query(tmp_path):
+    file = tmp_path / "own.jsonl"
+    file.write_text(lines(row("q", passage="one"), row("q", passage="two")))
+    own = {"name": "jsonl", "path": str(file)}
+    assert "there twice" in problem(lambda: list(read(config(train=[own]))))
+    rows = list(read(config(train=[own | {"system": "Of {passage}:"}])))
+    assert [one["system"] for one in rows] == ["Of one:", "Of two:"]
+    assert len({one["query_id"] for one in rows}) == 2
+
+
+@pytest.mark.parametrize("limit", [None, 500])
+def test_rows_stream(tmp_path, limit):
+    """Of each a few bytes are kept: the hashes of its question, and of a limit a number. A row has
+    6,000 here, which would be seen if it were held."""
+    peaks = []
+    for count in (100, 1_000):
+        file = tmp_path / f"{count}.jsonl"
+        asked = (row(f"What is {n} + 1? {'x' * 6_000}", str(n + 1)) for n in range(count))
+        file.write_text(lines(*asked))
+        own = {"name": "jsonl", "path": str(file), "kind": "number", "limit": limit}
+        tracemalloc.start()
+        deque(read(config(train=[own])), maxlen=0)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 900 < 600
