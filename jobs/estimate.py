@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import BUILT_IN, LOADERS
+from pipelines.datasets.records import fail
 from pipelines.running.dag import Planned
 from pipelines.storage.location import MANIFEST
 from pipelines.storage.shape import Shape, shape_of
@@ -175,7 +176,7 @@ def _count(
     for number, entry in enumerate(entries):
         name = f"{entry.title} ({entry.split}, {number})"
         if entry.name in BUILT_IN:
-            rows = sum(1 for _ in LOADERS[entry.name](entry, 0))
+            rows = len(list(LOADERS[entry.name](entry, 0, fail)))
             found[name] = min(rows, entry.limit or rows)
         else:
             found[name] = entry.limit

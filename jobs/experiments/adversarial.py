@@ -2,9 +2,9 @@
 
 Both models answer the data set `adversarial`, with the run's export and settings. Each policy that
 stops early runs at the threshold that the calibration queries chose, in many orders of a query's
-samples, there and on the test queries that the report opens with. A stop is early before the last
-sample of the budget; how many of the early stops are wrong is what a threshold was chosen to keep
-small on queries of another kind.
+samples, there and on the test queries that the report opens with. So it does at the threshold of
+which the calibration queries promise that at most so many stops are wrong (method/guarantees.py):
+a promise for queries like them, which these are not.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +20,13 @@ from pipelines import pipeline
 from pipelines.config import Config
 from pipelines.datasets.adversarial import asked, questions
 from pipelines.method import metrics
+from pipelines.method.guarantees import CONFIDENCE, Evidence, max_error
 from pipelines.method.metrics import Array
-from pipelines.method.policies import POLICIES, Policy, in_order
-from pipelines.method.replay import Flags, Recorded, orders_of
+from pipelines.method.policies import POLICIES, Policy
+from pipelines.method.replay import Recorded, as_recorded, orders_of
 from pipelines.running.dag import Step
 from pipelines.stages import queries
+from pipelines.stages.report.promises import LIMITS
 from pipelines.stages.report.replays import SC
 from pipelines.stages.report.responses import Responses
 from pipelines.storage.location import Location
@@ -32,7 +34,7 @@ from pipelines.storage.schemas import MODELS
 
 ADVERSARIAL = "adversarial"
 STOPPING = ("early_stopping", "asc_conf", "asc", "esc")
-_ORDERS = 32  # of a query's samples, each by the policies' own tallies
+_ORDERS = 32  # of a query's samples
 
 
 def steps(config: Config) -> list[Step]:
@@ -56,31 +58,22 @@ def steps(config: Config) -> list[Step]:
 @dataclass(frozen=True)
 class Stops:
     """A policy's, [queries] each: of the orders of a query's samples, the shares in which it stops
-    early, in which that is with a wrong answer, and in which it ends with a right one."""
+    by itself, in which it does with a wrong answer, and in which it ends with a right one."""
 
-    early: Array
+    stopped: Array
     wrong: Array
     right: Array
 
-    def of(self, some: Flags) -> "Stops":
-        return Stops(self.early[some], self.wrong[some], self.right[some])
+    def of(self, some: NDArray[np.bool_]) -> "Stops":
+        return Stops(self.stopped[some], self.wrong[some], self.right[some])
 
 
 def stops_of(policy: Policy, recorded: Recorded, seed: int) -> Stops:
-    """By the policy's own tallies, under the budget of all samples."""
-    samples = recorded.answers.shape[1]
-    orders = orders_of(samples, _ORDERS, seed)
-    early, right = np.zeros((2, len(recorded.answers), len(orders)))
-    for query, (answers, confidence, correct) in enumerate(zip(*recorded, strict=True)):
-        names = [None if code < 0 else str(code) for code in answers]
-        verdict = dict(zip(names, correct.tolist(), strict=True))
-        drawn = list(zip(names, confidence.tolist(), strict=True))
-        for number, order in enumerate(orders):
-            run = in_order(policy, [drawn[place] for place in order])
-            early[query, number] = run.samples[-1] < samples
-            right[query, number] = verdict.get(run.answers[-1], False)
-    wrong = early * (1 - right)
-    return Stops(early.mean(1), wrong.mean(1), right.mean(1))
+    """Under the budget of all samples."""
+    orders = orders_of(recorded.answers.shape[1], _ORDERS, seed)
+    each = [as_recorded([policy], recorded.of(np.s_[:, order]))[0] for order in orders]
+    stopped, right = (np.array([getattr(run, key) for run in each]) for key in ("stopped", "right"))
+    return Stops(stopped.mean(0), (stopped & ~right).mean(0), right.mean(0))
 
 
 def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
@@ -91,6 +84,7 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
     usual = title.replace("_", " ")
     overall: list[list[Value]] = []
     by_category: list[list[Value]] = []
+    promised: list[list[Value]] = []
     panels: list[tuple[str, list[Mark]]] = []
     for model in MODELS:
         run = recorded.replays(config, inputs["evaluate"], model)
@@ -103,6 +97,8 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
         for name in (SC, *STOPPING):
             chosen = run.chosen.get(name)
             threshold = chosen.threshold if chosen else None
+            if chosen and chosen.evidence:
+                promised += _promised(config, model, name, chosen.evidence, samples)
             if threshold is None and POLICIES[name].threshold != "none":
                 continue  # it is no policy of this run, or there are no calibration queries
             policy = POLICIES[name].make(threshold or 0.0)
@@ -118,19 +114,46 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
                 low, high = cell.ci95 or (np.nan, np.nan)
                 value = np.nan if cell.value is None else cell.value
                 marks.append(Mark(str(row[1]), value, low, high))
-        panels.append((f"{model}: share of wrong early stops", marks))
+        panels.append((f"{model}: share of wrong stops", marks))
     heading = "[95% over queries], thresholds chosen on calibration queries"
-    figures = [("accuracy", ".3f"), ("stops early", ".3f"), ("wrong, of early stops", ".3f")]
+    figures = [("accuracy", ".3f"), ("stops", ".3f"), ("wrong, of stops", ".3f")]
     names = [("model", ""), ("policy", ""), ("questions", ""), *figures]
     categories = [("model", ""), ("category", ""), ("questions", ""), *figures]
     return Reading(
         [
             Table(f"Where questions mislead {heading}", names, overall),
             Table(f"{STOPPING[0]} on adversarial questions {heading}", categories, by_category),
+            Table(
+                f"Of stops at most so many are wrong, promised with confidence {CONFIDENCE:.0%}",
+                [
+                    ("model", ""),
+                    ("policy", ""),
+                    ("at most", ""),
+                    ("threshold", ""),
+                    *((f"wrong, {where}", ".3f") for where in (usual, ADVERSARIAL)),
+                ],
+                promised,
+            ),
         ],
         _said(overall, usual),
         intervals(panels),
     )
+
+
+def _promised(
+    config: Config, model: str, name: str, shown: Evidence, samples: Mapping[str, Recorded]
+) -> list[list[Value]]:
+    rows: list[list[Value]] = []
+    for limit in LIMITS["max_error"]:
+        made = max_error(shown, limit, CONFIDENCE)
+        row: list[Value] = [model, name, f"{limit:.0%}"]
+        if made.threshold is None:
+            rows.append([*row, f"none: {made.why}", "", ""])
+            continue
+        policy = POLICIES[name].make(made.threshold)
+        wrong = [_cells(config, stops_of(policy, one, config.seed))[-1] for one in samples.values()]
+        rows.append([*row, f"{made.threshold:.3g}", *wrong])
+    return rows
 
 
 def _by_category(
@@ -144,8 +167,8 @@ def _by_category(
 
 
 def _cells(config: Config, stops: Stops) -> list[Cell]:
-    """Accuracy, the share of early stops, and of these the share of wrong ones."""
-    queries = len(stops.early)
+    """Accuracy, the share of stops, and of these the share of wrong ones."""
+    queries = len(stops.stopped)
     weights = metrics.resample(queries, config.evaluate.bootstrap, config.seed)
 
     def cell(figure: Callable[[Array], Array]) -> Cell:
@@ -153,18 +176,18 @@ def _cells(config: Config, stops: Stops) -> list[Cell]:
         return Cell(value, metrics.interval(figure(weights)))
 
     def wrong(weights: Array) -> Array:
-        early, of_these = metrics.mean(stops.early, weights), metrics.mean(stops.wrong, weights)
-        return np.divide(of_these, early, out=np.full(len(weights), np.nan), where=early > 0)
+        stopped, of_these = metrics.mean(stops.stopped, weights), metrics.mean(stops.wrong, weights)
+        return np.divide(of_these, stopped, out=np.full(len(weights), np.nan), where=stopped > 0)
 
     return [
         cell(partial(metrics.mean, stops.right)),
-        cell(partial(metrics.mean, stops.early)),
+        cell(partial(metrics.mean, stops.stopped)),
         cell(wrong),
     ]
 
 
 def _said(overall: Sequence[Sequence[Value]], usual: str) -> str:
-    """Of each model and policy, how often an early stop is wrong, there and where it was tuned."""
+    """Of each model and policy, how often a stop is wrong, there and where it was tuned."""
     parts = []
     wrong = {tuple(row[:3]): row[-1] for row in overall}
     for model, policy, where in wrong:
@@ -173,4 +196,4 @@ def _said(overall: Sequence[Sequence[Value]], usual: str) -> str:
             continue
         if here.value is not None and not np.isnan(here.value) and there.value is not None:
             parts.append(f"{policy}, {model}: {here.value:.0%} ({there.value:.0%} {usual})")
-    return f"Of early stops on adversarial questions so many are wrong: {'; '.join(parts)}."
+    return f"Of stops on adversarial questions so many are wrong: {'; '.join(parts)}."

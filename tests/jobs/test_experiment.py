@@ -202,20 +202,24 @@ def test_what_a_curve_never_reaches_costs_without_end():
     assert cost.repaid_after(100.0, math.inf) == 0
 
 
-def test_early_stops_are_counted_with_their_answers():
-    """Two queries of four samples; at 0.8 the first stops at its one sure sample, which is wrong,
-    unless that comes last, and the second never does."""
+def test_stops_are_counted_with_their_answers():
+    """Two queries of four samples: at 0.8 the first stops at its one sure sample, which is wrong,
+    and the second never does, but answers rightly."""
     recorded = Recorded(
         np.array([[0, 1, 1, 1], [0, 0, 1, -1]]),
         np.array([[0.9, 0.5, 0.5, 0.5], [0.7, 0.7, 0.1, 0.9]]),
         np.array([[False, True, True, True], [True, True, False, False]]),
     )
     stops = stops_of(POLICIES["early_stopping"].make(0.8), recorded, seed=0)
-    assert stops.early.tolist() == [0.75, 0]
-    assert stops.wrong.tolist() == [0.75, 0]
-    assert stops.right.tolist() == [0, 1]  # come last, it stops there too, with its answer
+    assert [part.tolist() for part in (stops.stopped, stops.wrong, stops.right)] == [
+        [1, 0], [1, 0], [0, 1],
+    ]  # fmt: skip
+    # Of 0111 in any order, windows of two end to end hold 11, and never 00.
+    window = stops_of(POLICIES["esc"].make(2), recorded, seed=0)
+    assert window.stopped[0] == 1
+    assert window.wrong[0] == 0
     votes = stops_of(POLICIES["self_consistency"].make(0), recorded, seed=0)
-    assert votes.early.tolist() == [0, 0]
+    assert votes.stopped.tolist() == [0, 0]
     assert votes.right.tolist() == [1, 1]
 
 
@@ -227,7 +231,7 @@ def test_adversarial_questions_are_told_by_category_and_beside_others(config, ar
             row["question"] = asked(one)
         write(place, model, rows)
     made = adversarial.read(config, artifacts | {"evaluate_adversarial": place})
-    overall, by_category = made.tables
+    overall, by_category, promised = made.tables
     policies = {(row[0], row[1].partition(" ")[0], row[2]) for row in overall.rows}
     assert ("base", "self_consistency", "adversarial") in policies
     assert ("calibrated", "early_stopping", "in domain") in policies
@@ -238,6 +242,8 @@ def test_adversarial_questions_are_told_by_category_and_beside_others(config, ar
         row for row in overall.rows
         if row[0] == "base" and row[1].startswith("early_stopping") and row[2] == "adversarial"
     )  # fmt: skip
+    assert {row[2] for row in promised.rows} == {"5%", "10%", "20%"}
+    assert all(row[3].startswith("none: ") or float(row[3]) <= 1 for row in promised.rows)
     each = [row[4].value for row in by_category.rows[:5]]
     assert of_all[4].value == pytest.approx(np.average(each, weights=counts))
 
