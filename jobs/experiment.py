@@ -8,7 +8,6 @@ paragraph, in an artifact of its own. jobs/experiments/README.md says what each 
 """
 
 import importlib
-import json
 import sys
 from functools import partial
 
@@ -58,7 +57,7 @@ def _tell(made: Location) -> None:
 
     say("\n" + (made / READING).read_text())
     if (made / SECONDS).exists():
-        say(f"On this machine: {json.dumps((made / SECONDS).read_json(), sort_keys=True)}\n")
+        say(f"Times, of this machine: {made.uri}/{SECONDS}")
     say(f"Picture: {made.uri}/{PICTURE}")
 
 

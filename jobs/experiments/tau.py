@@ -52,6 +52,8 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
 
     title, datasets = recorded.first_group(config)
     tables, panels, said = [], [], []
+    rate = _tokens_a_second(inputs["evaluate"])
+    seconds = {}
     for model in MODELS:
         replays = recorded.replays(config, inputs["evaluate"], model)
         points = list(_points(config, replays, replays.of_sets(datasets)))
@@ -68,12 +70,18 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
             lines.append(Line(policy, x, y, *zip(*ends, strict=True)))
         panels.append(Panel(f"{model} model", "samples a query", "accuracy", lines, log2=True))
         said.append(_said(model, points, weights))
-    rate = _tokens_a_second(inputs["evaluate"])
+        seconds[model] = {
+            f"{one.policy} {one.threshold or ''}".strip(): round(one.tokens.mean() / rate, 4)
+            for one in points
+        }
     return Reading(
         tables,
         " ".join(said),
         curves(panels),
-        {"computed tokens a second, in the evaluate stage": round(rate, 1)},
+        {
+            "computed tokens a second, in the evaluate stage": round(rate, 1),
+            "seconds a query at that rate": seconds,
+        },
     )
 
 

@@ -171,7 +171,9 @@ def test_a_threshold_trades_samples_for_accuracy(config, artifacts):
         assert row[5].value == pytest.approx(20 - 8 / 7 + row[4].value * (8 / 7 + 10 + 4))
     frontier = sorted((row[5].value, row[2].value) for row in table.rows if row[6] == "yes")
     assert [accuracy for _, accuracy in frontier] == sorted(accuracy for _, accuracy in frontier)
-    assert made.seconds == {"computed tokens a second, in the evaluate stage": 1750.0}
+    assert made.seconds["computed tokens a second, in the evaluate stage"] == 1750.0
+    seconds = made.seconds["seconds a query at that rate"]["calibrated"]
+    assert seconds["self_consistency"] == pytest.approx(table.rows[0][5].value / 1750, abs=1e-4)
 
 
 def test_calibration_is_repaid_by_what_it_saves(config, artifacts):
