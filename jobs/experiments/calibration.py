@@ -1,12 +1,16 @@
-"""How near confidences are to the truth, base and calibrated, in and out of domain.
+"""How near confidences are to the truth: base, recalibrated and calibrated, in and out of domain.
 
-Of the recorded responses to the test queries, by group of data sets. Of several training runs
-(`train.seeds`) the calibrated model's figures are means over them.
+Of the recorded responses to the test queries, by group of data sets. Recalibrated are the base
+model's, by maps that are fitted on the labels that training learns from (method/recalibration.py):
+what fine-tuning has to beat. Of several training runs (`train.seeds`) the calibrated model's
+figures are means over them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +21,16 @@ from jobs.experiments.scores import Scores
 from pipelines import pipeline
 from pipelines.config import Config
 from pipelines.method import metrics
+from pipelines.method.recalibration import FITS, Map, Seen
 from pipelines.running.dag import Step
 from pipelines.stages.report.figures import groups
 from pipelines.stages.report.responses import Responses
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import BASE, CALIBRATED, of_seed
 
+Row = dict[str, Any]  # of schemas.LABELS
+_TOLD = ("AUROC", "Brier", "ECE")
+_QUERIES = 20_000  # to fit maps on: a few numbers do not change with more
 STATISTICS: Statistics = {
     "accuracy": metrics.accuracy,
     "AUROC": metrics.auroc,
@@ -32,19 +40,19 @@ STATISTICS: Statistics = {
 
 def steps(config: Config) -> list[Step]:
     made = pipeline.steps(config)[:-1]  # all but the report
-    inputs = [one.name for one in made if one.name.startswith("evaluate")]
+    inputs = ["label", *(one.name for one in made if one.name.startswith("evaluate"))]
     spec = recorded.spec(config)
     return [*made, reading.step("calibration", partial(read, config), spec, inputs)]
 
 
 def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
-    return by_group(
-        config,
-        {
-            title.replace("_", " "): _runs(config, inputs, datasets)
-            for title, datasets in groups(config).items()
-        },
-    )
+    maps = fitted(inputs["label"])
+    found, told = {}, []
+    for title, sets in groups(config).items():
+        if sets not in told:  # a group of one data set is that set
+            told.append(sets)
+            found[title.replace("_", " ")] = _runs(config, inputs, sets, maps)
+    return by_group(config, found)
 
 
 def by_group(config: Config, found: Mapping[str, Runs]) -> Reading:
@@ -58,31 +66,70 @@ def by_group(config: Config, found: Mapping[str, Runs]) -> Reading:
         queries = len(runs[BASE][0][0])
         weights = metrics.resample(queries, config.evaluate.bootstrap, config.seed)
         heading = f"{title}, {queries} queries"
-        apart = compared.differences(f"{heading}, paired", runs, STATISTICS, weights, BASE)
-        tables += [compared.figures(heading, runs, STATISTICS, weights, {}), apart]
-        told = [compared.told(apart, name, name == "AUROC") for name in ("AUROC", "Brier", "ECE")]
+        tables.append(compared.figures(heading, runs, STATISTICS, weights, {}))
+        apart = [
+            compared.differences(f"{heading}, paired", runs, STATISTICS, weights, first)
+            for first in ((BASE, CALIBRATED) if len(runs) > 2 else (BASE,))
+        ]
+        tables += apart
+        told = [compared.told(one, name, name == "AUROC") for one in apart for name in _TOLD]
         said.append(f"{heading}: {' '.join(told)}")
-        for place, (name, marks) in enumerate(compared.marks(apart, ("AUROC", "Brier", "ECE"))):
+        for place, (name, marks) in enumerate(compared.marks(apart[0], _TOLD)):
             if len(panels) <= place:
                 panels.append((name, []))
             panels[place][1].extend(replace(one, label=f"{title}: {one.label}") for one in marks)
     return Reading(tables, "\n\n".join(said), intervals(panels))
 
 
-def _runs(config: Config, inputs: Mapping[str, Location], datasets: set[str]) -> Runs:
+def _runs(
+    config: Config, inputs: Mapping[str, Location], datasets: set[str], maps: Mapping[str, Map]
+) -> Runs:
+    rows = _tested(inputs["evaluate"], BASE, datasets)
+    confidence, correct = _scores(rows)
     calibrated = ["evaluate", *(of_seed("evaluate", seed) for seed in config.train.seeds)]
     return {
-        BASE: [scores(inputs["evaluate"], BASE, datasets)],
+        BASE: [(confidence, correct)],
+        **{name: [(one.recalibrate(_seen(rows)), correct)] for name, one in maps.items()},
         CALIBRATED: [scores(inputs[name], CALIBRATED, datasets) for name in calibrated],
     }
 
 
 def scores(evaluate: Location, model: str, datasets: set[str]) -> Scores:
     """Of a model's recorded responses to the test queries of some data sets."""
-    rows = [
-        row
-        for row in recorded.rows(evaluate, model)
-        if row["role"] == "eval" and row["dataset"] in datasets
-    ]
+    return _scores(_tested(evaluate, model, datasets))
+
+
+def fitted(label: Location) -> dict[str, Map]:
+    """Maps of the base model's confidences to the labels; of the first queries, where there are
+    more than _QUERIES."""
+    batches = label.batches(["query_id", "prompt_ids", "samples"])
+    rows = list(islice((row for batch in batches for row in batch.to_pylist()), _QUERIES))
+    rows.sort(key=lambda row: str(row["query_id"]))
+    seen, target = _seen(rows), np.array(_each(rows, "target"), dtype=np.float64)
+    known = ~np.isnan(target)  # without an answer no label
+    query = np.nonzero(known)[0]
+    return {name: fit(seen.at(known), target[known], query) for name, fit in FITS.items()}
+
+
+def _seen(rows: Sequence[Row]) -> Seen:
+    """What maps see, [queries, responses]."""
+    samples = len(rows[0]["samples"])
+    prompts = np.repeat([[len(row["prompt_ids"])] for row in rows], samples, axis=1)
+    cut = np.array(_each(rows, "finish_reason")) == "length"
+    return Seen.of(
+        _each(rows, "p_true"), _each(rows, "mass"), _each(rows, "num_tokens"), prompts, cut
+    )
+
+
+def _each(rows: Sequence[Row], key: str) -> list[list[Any]]:
+    return [[sample[key] for sample in row["samples"]] for row in rows]
+
+
+def _tested(evaluate: Location, model: str, datasets: set[str]) -> list[Row]:
+    rows = recorded.rows(evaluate, model)
+    return [row for row in rows if row["role"] == "eval" and row["dataset"] in datasets]
+
+
+def _scores(rows: Sequence[Row]) -> Scores:
     samples = Responses.of(rows).recorded
     return samples.confidence, samples.correct.astype(np.float64)

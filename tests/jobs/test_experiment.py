@@ -10,7 +10,7 @@ import pytest
 from processes import ROOT
 
 from jobs import experiment
-from jobs.experiments import adversarial, calibration, cost, reading, robustness, tau
+from jobs.experiments import adversarial, calibration, compared, cost, reading, robustness, tau
 from jobs.experiments.adversarial import stops_of
 from jobs.experiments.reading import Cell, Reading, Table
 from pipelines.config import load
@@ -46,7 +46,15 @@ def responses(name, count, role, knows, seed, question="Q"):
         right = draws.uniform(size=SAMPLES) < draws.uniform(0, 0.66)
         c = np.clip(knows * right + (1 - knows) * draws.uniform(size=SAMPLES), 0, 1)
         samples = [
-            {"index": i, "answer": "yes" if r else f"no {draws.integers(3)}", "p_true": p}
+            {
+                "index": i,
+                "answer": "yes" if r else f"no {draws.integers(3)}",
+                "p_true": p,
+                "mass": 0.5 + p / 4,
+                "num_tokens": 10,
+                "target": right.mean() if r else 0.1,
+                "finish_reason": "stop",
+            }
             for i, (r, p) in enumerate(zip(right, c, strict=True))
         ]
         rows.append(
@@ -77,6 +85,9 @@ def artifacts(tmp_path):
             *responses("capitals", 20, "calibration", knows, 3),
         ]
         write(places["evaluate"], model, rows)
+    labeled = responses("capitals", 40, "train", 0.1, 5)
+    labeled[0]["samples"][0] |= {"answer": None, "target": None}
+    write(places["label"], "labels", labeled)
     spent = {"generated_tokens": 1000, "prompt_tokens": 500, "scored_tokens": 250}
     facts = {
         "label": spent,
@@ -140,7 +151,14 @@ def test_calibration_is_told_by_group_and_model(config, artifacts):
     made = calibration.read(config, artifacts)
     titles = [table.title for table in made.tables]
     assert titles[0] == "in domain, 50 queries"
-    assert titles[2] == "out of domain, 10 queries"
+    assert titles[3] == "out of domain, 10 queries"  # elements alone, which are told once
+    assert [title.partition(",")[0] for title in titles[::3]] == [
+        "in domain", "out of domain", "capitals", "arithmetic",
+    ]  # fmt: skip
+    less = made.tables[1], made.tables[2]
+    for name in ("Brier", "AUROC", "ECE"):  # less base, and the other way round
+        there, back = (compared.column(table, name) for table in less)
+        assert there["calibrated"].value == pytest.approx(-back["base"].value)
     rows = [r for r in artifacts["evaluate"].read_table("base-").to_pylist() if r["role"] == "eval"]
     rows = [r for r in rows if r["dataset"] != "elements"]
     c = np.array([[s["p_true"] for s in r["samples"]] for r in rows], float)
@@ -152,7 +170,24 @@ def test_calibration_is_told_by_group_and_model(config, artifacts):
     error = calibration_error.ece(c, right, weights)
     # By query id, rows lie in another order: the bootstrap draws others, the figures are the same.
     assert base["ECE"].value == pytest.approx(error.debiased, abs=0.02)
-    assert made.paragraph.startswith("in domain, 50 queries: AUROC, less base: calibrated better.")
+    assert made.paragraph.startswith("in domain, 50 queries: AUROC, less base: ")
+    names = [row[0] for row in made.tables[0].rows]
+    assert names == ["base", "temperature", "platt", "isotonic", "ridge", "calibrated"]
+
+
+def test_maps_are_those_of_the_labels(config, artifacts):
+    """A temperature is monotonous: it ranks as the base model does, and moves its errors."""
+    (slope,) = [calibration.fitted(artifacts["label"])["temperature"].facts["temperature"]]
+    table = calibration.read(config, artifacts).tables[0]
+    auroc, brier = (cells(table, name) for name in ("AUROC", "Brier"))
+    assert auroc[0].value == pytest.approx(auroc[1].value)
+    rows = [r for r in artifacts["evaluate"].read_table("base-").to_pylist() if r["role"] == "eval"]
+    rows = [r for r in rows if r["dataset"] != "elements"]
+    c = np.array([[s["p_true"] for s in r["samples"]] for r in rows], float)
+    right = np.array([[s["answer"] == "yes" for s in r["samples"]] for r in rows], float)
+    odds = np.clip(c, 1e-6, 1 - 1e-6)
+    moved = 1 / (1 + ((1 - odds) / odds) ** (1 / slope))
+    assert brier[1].value == pytest.approx(((moved - right) ** 2).mean())
 
 
 def test_a_threshold_trades_samples_for_accuracy(config, artifacts):
