@@ -70,7 +70,7 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
         paid = [one for one in paid if np.isfinite(one[1])]
         lines.append(Line(name, *(zip(*paid, strict=True) if paid else ((), ()))))
     spending = [
-        Line(f"{SC}, base", *_spending(sc, sc)),
+        Line("SC, base", *_spending(sc, sc)),
         *(Line(name, *_spending(sc, curve)) for name, curve in policies.items()),
     ]
     table = Table(
@@ -88,7 +88,7 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
         curves(
             [
                 Panel("To reach an accuracy", "share of SC's accuracy", "tokens a query", spending),
-                Panel("To repay calibration", "share of SC's accuracy", "queries", lines),
+                Panel("To repay calibration", "share of SC's accuracy", "queries", lines, log=True),
             ]
         ),
         _seconds(manifests),

@@ -65,9 +65,8 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
             own = sorted(
                 (one for one in points if one.policy == policy), key=lambda one: one.samples.mean()
             )
-            ends = [metrics.interval(metrics.mean(one.right, weights)) or [0, 0] for one in own]
             x, y = [one.samples.mean() for one in own], [one.right.mean() for one in own]
-            lines.append(Line(policy, x, y, *zip(*ends, strict=True)))
+            lines.append(Line(policy, x, y))
         panels.append(Panel(f"{model} model", "samples a query", "accuracy", lines, log2=True))
         said.append(_said(model, points, weights))
         seconds[model] = {
