@@ -10,6 +10,7 @@ a promise for queries like them, which these are not.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,25 +33,28 @@ from pipelines.stages.report.responses import Responses
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import MODELS
 
+if TYPE_CHECKING:
+    from jobs.experiments.picture import Mark
+
 ADVERSARIAL = "adversarial"
 STOPPING = ("early_stopping", "asc_conf", "asc", "esc")
 _ORDERS = 32  # of a query's samples
 
 
 def steps(config: Config) -> list[Step]:
-    made = pipeline.steps(config, "evaluate")
+    recorded.check_calibration(config)
     own = elsewhere.of(config, "[{name: adversarial, split: test}]")
     roles = elsewhere.ROLES
     spec = queries.spec(own, roles) | {"questions": questions()}
     return [
-        *made,
+        *pipeline.steps(config, "evaluate"),
         Step("held_out_adversarial", partial(queries.run, own, roles=roles), spec),
         elsewhere.answered(config, "adversarial"),
         reading.step(
             "adversarial",
             partial(read, config),
             recorded.spec(config),
-            ("held_out", "evaluate", "evaluate_adversarial"),
+            ("evaluate", "evaluate_adversarial"),
         ),
     ]
 
@@ -77,7 +81,7 @@ def stops_of(policy: Policy, recorded: Recorded, seed: int) -> Stops:
 
 
 def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
-    from jobs.experiments.picture import Mark, intervals
+    from jobs.experiments.picture import intervals
 
     category = {asked(one): one["category"] for one in questions()}
     title, datasets = recorded.first_group(config)
@@ -85,7 +89,6 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
     overall: list[list[Value]] = []
     by_category: list[list[Value]] = []
     promised: list[list[Value]] = []
-    panels: list[tuple[str, list[Mark]]] = []
     for model in MODELS:
         run = recorded.replays(config, inputs["evaluate"], model)
         rows = recorded.rows(inputs["evaluate_adversarial"], model, [*recorded.COLUMNS, "question"])
@@ -108,13 +111,6 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
                 overall.append([model, named, where, *_cells(config, stops)])
                 if (name, where) == (STOPPING[0], ADVERSARIAL):
                     by_category += _by_category(config, model, stops, kinds)
-        marks = []
-        for row in by_category:
-            if row[0] == model and isinstance(cell := row[-1], Cell):
-                low, high = cell.ci95 or (np.nan, np.nan)
-                value = np.nan if cell.value is None else cell.value
-                marks.append(Mark(str(row[1]), value, low, high))
-        panels.append((f"{model}: share of wrong stops", marks))
     heading = "[95% over queries], thresholds chosen on calibration queries"
     figures = [("accuracy", ".3f"), ("stops", ".3f"), ("wrong, of stops", ".3f")]
     names = [("model", ""), ("policy", ""), ("questions", ""), *figures]
@@ -136,8 +132,19 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
             ),
         ],
         _said(overall, usual),
-        intervals(panels),
+        intervals([(f"{model}: wrong, of stops", _marks(by_category, model)) for model in MODELS]),
     )
+
+
+def _marks(by_category: Sequence[Sequence[Value]], model: str) -> list["Mark"]:
+    from jobs.experiments.picture import Mark
+
+    made = []
+    for row in by_category:
+        if row[0] == model and isinstance(cell := row[-1], Cell):
+            low, high = cell.ci95 or (np.nan, np.nan)
+            made.append(Mark(str(row[1]), np.nan if cell.value is None else cell.value, low, high))
+    return made
 
 
 def _promised(

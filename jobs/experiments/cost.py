@@ -28,19 +28,13 @@ from pipelines.storage.location import MANIFEST, Location
 from pipelines.storage.schemas import MODELS
 
 POLICIES_HERE = ("early_stopping", "asc_conf", "sc_conf")
-SHARES = (
-    0.6,
-    0.7,
-    0.8,
-    0.9,
-    0.95,
-    0.98,
-)  # of SC's accuracy at the full budget; its last samples buy nothing
+SHARES = (0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # of SC's accuracy; its last samples buy nothing
 
 
 def steps(config: Config) -> list[Step]:
+    recorded.check_calibration(config)
     made = pipeline.steps(config, "evaluate")
-    inputs = ("held_out", "label", "examples", "train", "evaluate")
+    inputs = ("label", "train", "evaluate")
     return [*made, reading.step("cost", partial(read, config), recorded.spec(config), inputs)]
 
 
@@ -77,8 +71,8 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
         f"Tokens a query, {title.replace('_', ' ')}, {len(queries)} queries (∞: never) [95%]",
         [
             ("policy, calibrated", ""), ("of SC's accuracy", ""), ("accuracy", ".3f"),
-             ("tokens of SC, base", ",.0f"),
-            ("tokens", ",.0f"), ("saved a query", "+,.0f"), ("queries to break even", ",.0f"),
+            ("tokens of SC, base", ",.0f"), ("tokens", ",.0f"), ("saved a query", "+,.0f"),
+            ("queries to break even", ",.0f"),
         ],
         rows,
     )  # fmt: skip

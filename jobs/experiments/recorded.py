@@ -10,7 +10,6 @@ from pipelines.stages.report.figures import groups
 from pipelines.stages.report.replays import Queries, Replays
 from pipelines.stages.report.responses import COLUMNS
 from pipelines.storage.location import Location
-from pipelines.storage.schemas import MODELS
 
 
 def replays(config: Config, evaluate: Location, model: str) -> Replays:
@@ -23,10 +22,6 @@ def rows(evaluate: Location, model: str, columns: list[str] = COLUMNS) -> list[d
     return evaluate.read_table(f"{model}-", columns).sort_by("query_id").to_pylist()
 
 
-def both(config: Config, evaluate: Location) -> dict[str, Replays]:
-    return {model: replays(config, evaluate, model) for model in MODELS}
-
-
 def first_group(config: Config) -> tuple[str, set[str]]:
     """What the report opens with: in domain, where a data set is; and its data sets."""
     return next(iter(groups(config).items()))
@@ -34,6 +29,12 @@ def first_group(config: Config) -> tuple[str, set[str]]:
 
 def resampled(config: Config, queries: Queries) -> metrics.Array:
     return metrics.resample(len(queries), config.evaluate.bootstrap, config.seed)
+
+
+def check_calibration(config: Config) -> None:
+    """ValueError where there are no queries to choose thresholds on, or to compare variants on."""
+    if not config.data.calibration:
+        raise ValueError("config: data.calibration is empty; this experiment needs such queries")
 
 
 def spec(config: Config) -> Mapping[str, Any]:

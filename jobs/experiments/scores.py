@@ -32,7 +32,8 @@ def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
 
     directory = fetch(config.model.source)
     prompts = Prompts.load(directory, config.confidence.question, config.model.chat)
-    model.eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.eval().to(device)
     confidence = []
     for row in rows:
         prompt_ids = row["prompt_ids"]
@@ -43,8 +44,10 @@ def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
             ids[i, : len(one)] = torch.tensor(one)
         last = torch.tensor([len(one) - 1 for one in rest])
         with torch.inference_mode():
-            cache = model(torch.tensor([prompt_ids]), logits_to_keep=1).past_key_values
+            prompt = torch.tensor([prompt_ids], device=device)
+            cache = model(prompt, logits_to_keep=1).past_key_values
             cache.batch_repeat_interleave(len(own))
+            ids, last = ids.to(device), last.to(device)
             logits = model(ids, past_key_values=cache, logits_to_keep=last).logits
             values = confidence_of(
                 logits.diagonal().T.float(), config.confidence.kind, prompts

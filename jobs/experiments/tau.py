@@ -2,7 +2,7 @@
 
 At the full budget, on the test queries that the report opens with. No training and no new
 responses: every policy is replayed from those of the evaluate stage, at thresholds that stand where
-the calibration queries' confidences do.
+these queries' confidences do.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ def steps(config: Config) -> list[Step]:
     made = pipeline.steps(config, "evaluate")
     return [
         *made,
-        reading.step("tau", partial(read, config), recorded.spec(config), ("held_out", "evaluate")),
+        reading.step("tau", partial(read, config), recorded.spec(config), ("evaluate",)),
     ]
 
 

@@ -7,13 +7,16 @@ have no part in it, so a setting may be chosen by it. Training runs as often as 
 """
 
 import itertools
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.experiments import recorded
 from jobs.experiments.scores import Scores, score
 from pipelines import pipeline
 from pipelines.config import Config, vary
@@ -34,17 +37,17 @@ class Variant:
 
 def steps(config: Config, variants: Sequence[Variant]) -> list[Step]:
     """Labels, responses, and of each variant and seed an adapter and its scores."""
+    recorded.check_calibration(config)
     made = [*pipeline.steps(config, "label"), _responses(config), _scores(config, "base", None)]
-    named: dict[str, Step] = {}
+    own = {one.name: _labels(config, vary(config, one.overrides), one.name) for one in variants}
+    made += [labels for labels in own.values() if labels is not None]
     # The variants of a seed stand together, so that a comparison that is cut compares.
     for seed, variant in itertools.product(seeds(config), variants):
         varied = vary(config, [*variant.overrides, f"seed={seed}", "train.seeds=[]"])
-        labels = _labels(config, vary(config, variant.overrides), variant.name)
-        if labels is not None:
-            named.setdefault(labels.name, labels)
+        labels = own[variant.name]
         adapter = _adapter(varied, f"{variant.name}_{seed}", labels.name if labels else "label")
         made += [adapter, _scores(config, f"{variant.name}_{seed}", adapter.name)]
-    return [*made[:5], *named.values(), *made[5:]]
+    return made
 
 
 def seeds(config: Config) -> list[int]:
@@ -135,7 +138,9 @@ def _scores(config: Config, name: str, adapter: str | None) -> Step:
 
         model = load_base(fetch(config.model.source), config)
         if adapter is not None:
-            model = PeftModel.from_pretrained(model, f"{inputs[adapter].path}/{ADAPTER_DIR}")
+            with tempfile.TemporaryDirectory() as scratch:
+                (inputs[adapter] / ADAPTER_DIR).download(Path(scratch))
+                model = PeftModel.from_pretrained(model, scratch)
         rows = inputs["responses"].read_table().sort_by("query_id").to_pylist()
         scores = score(config, model, rows)
         (out / "scores.json").write_json([part.tolist() for part in scores])

@@ -323,6 +323,13 @@ def test_every_experiment_plans(name, tmp_path, capsys):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["cost", "adversarial", "ablation", "sweeps"])
+def test_calibration_queries_are_asked_for_where_they_decide(name, capsys, tmp_path):
+    sets = ["--set", f"root={tmp_path}", "--set", "data.calibration=[]"]
+    assert experiment.main([name, "--config", QUICKSTART, *sets]) == 2
+    assert "data.calibration is empty; this experiment needs such" in capsys.readouterr().err
+
+
 def test_an_unknown_experiment_is_one_line(capsys, tmp_path):
     arguments = ["calibraton", "--config", QUICKSTART, "--set", f"root={tmp_path}"]
     assert experiment.main(arguments) == 2
