@@ -17,10 +17,10 @@ _NEW = "\0"  # an answer that no sample has
 def started(schedule: Schedule, used: int, budget: int, soonest: int) -> int:
     """Of the budget, by the time that `used` samples were; used < budget.
 
-    soonest: of the samples that follow, the first at which the policy may stop. Waves draw all up to
-    it together, for none of them is in vain, and else one more than were used: so that of those
-    drawn in the end fewer are in vain than were used. Listed sizes, the last one again and again,
-    are drawn one after the other.
+    soonest: of the samples that follow, the first at which the policy may stop. Waves draw all up
+    to it together, for none of them is in vain, and else one more than were used; so in the end
+    fewer have been drawn in vain than were used. Listed sizes, the last one again and again, are
+    drawn one after the other.
     """
     if schedule == "all":
         return budget

@@ -164,7 +164,7 @@ def test_without_calibration_queries_no_threshold_is_chosen():
 
 
 def test_what_a_threshold_is_promised_by_is_of_runs_as_recorded(replays):
-    """All eight queries sample Basel at 0.6, then Bern at 0.95: at 0.5 it stops at the wrong one."""
+    """All eight queries sample Basel at 0.6, then Bern at 0.95: at 0.5 it stops at Basel."""
     shown = report.calibration(ELEMENTS, replays)["model"]["calibrated"]
     (high, low) = shown["early_stopping"]["evidence"]["tried"]
     assert high == {"threshold": 0.9, "stopped": 8, "wrong": 0, "lost": 0, "avg_samples": 2.0}

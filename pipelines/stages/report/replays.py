@@ -143,8 +143,8 @@ def _choose(config: Config, recorded: Recorded) -> dict[str, Choice]:
 
 
 def _evidence(config: Config, name: str, recorded: Recorded) -> Evidence | None:
-    """None for a policy without a threshold, and for one with fitted parameters: made of the queries
-    that it would be tested on, it is another one for each of their draws."""
+    """None for a policy without a threshold, and for one with fitted parameters: these are of the
+    queries that it would be tested on, so it is another policy for each draw of them."""
     family = POLICIES[name]
     tried = grid(name, config.evaluate.thresholds, config.evaluate.windows)
     if family.fitted or not tried:
