@@ -1,19 +1,26 @@
-"""Prints what a label artifact holds: queries, samples, agreement, confidences, what failed.
+"""Prints what a label artifact holds, or what a config's data are.
 
-python -m jobs.inspect URI      URI of a label artifact, or of a run's root for its newest
+python -m jobs.inspect URI            of a label artifact, or of a run's root for its newest:
+                                      queries, samples, agreement, confidences, what failed
+python -m jobs.inspect --data CONFIG  before a run, and without the model's weights: prompts, how
+                                      answers are read, lengths, what is refused and why
 
-Reads while the stage is still writing, too; memory does not grow with the artifact.
+Reads while the stage is still writing, too; memory does not grow with the artifact. Exit status 2
+where the data would stop a run.
 """
 
 import argparse
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from pyarrow.fs import FileType
 
+from jobs import cli
+from pipelines.config import Config
+from pipelines.engine.signs import Signs
 from pipelines.method.metrics import BINS
 from pipelines.storage.location import MANIFEST, Location
 
@@ -55,16 +62,41 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m jobs.inspect", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("uri", metavar="URI", help="of a label artifact, or of a run's root")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("uri", metavar="URI", nargs="?", help="of a label artifact, or a run's root")
+    what.add_argument("--data", metavar="CONFIG", help="a YAML config, whose data are looked at")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one key of CONFIG"
+    )
+    options = parser.parse_args(arguments)
+    if options.data is not None:
+        options.config = options.data
+        return cli.run(options, _look)
     try:
-        artifact = label_artifact(Location.of(parser.parse_args(arguments).uri))
+        artifact = label_artifact(Location.of(options.uri))
         summary = Summary()
+        signs: defaultdict[str, Signs] = defaultdict(Signs)
         for row in rows(artifact):
             summary.add(row)
+            signs[row["dataset"]].add(row)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print_summary(summary, artifact)
+    for name, one in signs.items():
+        for line in one.warnings:
+            print(f"warning    {name}: {line}")
+    return 0
+
+
+def _look(config: Config) -> int:
+    from pipelines.datasets.look import Look
+
+    look = Look(config)
+    for line in look.lines():
+        cli.say(line)
+    if look.stops:
+        raise ValueError(f"a run would stop: {'; '.join(look.stops)}")
     return 0
 
 
@@ -101,7 +133,7 @@ def _begun(root: Location) -> list[Location]:
 
 
 def rows(artifact: Location) -> Iterator[dict[str, Any]]:
-    for batch in artifact.batches(columns=["dataset", "samples", "counters"]):
+    for batch in artifact.batches(columns=["dataset", "kind", "reference", "samples", "counters"]):
         yield from batch.to_pylist()
 
 

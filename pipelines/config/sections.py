@@ -226,7 +226,7 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     num_samples: Count = 16  # N responses a test query, and the largest budget
     sampling: EvaluateSamplingConfig = EvaluateSamplingConfig()
-    # these seven, by default
+    # these seven, by default; also cges, reasc, cisc
     policies: Distinct[Text] = (
         "best_of_n", "self_consistency", "sc_conf", "early_stopping", "asc", "asc_conf", "esc",
     )  # fmt: skip

@@ -50,6 +50,15 @@ class Found:
     twice: int = 0
     shared: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def overlaps(self) -> list[str]:
+        """`shared`, a line a role."""
+        return [
+            f"{count:,} of {self.rows:,} questions are in data.{role} too, but for case, spaces, "
+            "punctuation and the order of operands"
+            for role, count in self.shared.items()
+        ]
+
     def refuse(self, reason: object) -> None:
         self.refused += 1
         if len(self.reasons) < _SHOWN:

@@ -27,7 +27,7 @@ from math import ceil, exp, fsum, lgamma, log, log1p
 
 from pipelines.method.policies import POLICIES
 
-CHAIN = 8
+CHAIN = 4
 LOOK = 4  # it may give up after one in so many of the budget's samples
 CONFIDENCE = 0.9  # 1 - delta, where nobody says otherwise
 MOST = 2**16  # calibration queries that a refusal speaks of
@@ -177,7 +177,8 @@ def _cheapest(shown: Evidence, found: Iterable[int]) -> Promise:
 
 def _too_few(shown: Evidence, lost: int, limit: float, delta: float) -> tuple[str, int | None]:
     why = (
-        f"{lost} of {shown.queries} calibration queries lose a right answer at the most careful one"
+        f"{lost} of {shown.queries} calibration queries lose a right answer at the most careful "
+        "threshold"
     )
     return why, _needed(lost, shown.queries, shown.queries, limit, delta)
 

@@ -66,7 +66,8 @@ def _metrics(
         yield f"{name}.rows", manifest["rows"], 0
         yield f"{name}.seconds", manifest["seconds"], 0
     for key, value in manifests["label"]["metrics"].items() if "label" in manifests else ():
-        yield f"label.{key}", value, 0
+        if isinstance(value, int | float):
+            yield f"label.{key}", value, 0
     if "train" in artifacts:
         for line in (artifacts["train"] / LOSSES_FILE).read_text().splitlines():
             losses = json.loads(line)

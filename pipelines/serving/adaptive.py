@@ -13,11 +13,11 @@ from typing import Literal
 
 from pipelines.engine.sampling import QuerySampler, Sample
 from pipelines.method.consistency import self_consistency, soft_self_consistency
-from pipelines.method.policies import POLICIES
+from pipelines.method.policies import POLICIES, GivingUp, GivingUpTally
 from pipelines.serving.scaling import Plan
 from pipelines.serving.schedule import soonest, started
 
-Reason = Literal["policy", "budget", "deadline"]
+Reason = Literal["policy", "gave up", "budget", "deadline"]
 # What happens to sample `index`: (index, "started"), ("text", piece), ("finished", sample), ...
 Tell = Callable[[int, str, object], None]
 
@@ -80,7 +80,8 @@ async def decide(
     under way in the engine is aborted, draws and scores alike.
     """
     family = POLICIES[plan.policy]
-    tally = family.make(plan.threshold or 0.0).start()
+    policy = family.make(plan.threshold or 0.0, **plan.fitted)
+    tally = (GivingUp(policy, *plan.give_up) if plan.give_up else policy).start()
     tasks: list[asyncio.Task[Sample]] = []
     ended: asyncio.Queue[asyncio.Task[Sample]] = asyncio.Queue()
     used: list[Sample] = []
@@ -106,6 +107,9 @@ async def decide(
         telling(drawn.index, "used", used[-1])
         return tally.add(used[-1].answer, used[-1].p_true)
 
+    def stopped() -> Reason:
+        return "gave up" if isinstance(tally, GivingUpTally) and tally.gave_up else "policy"
+
     async def run() -> Reason:
         for count in range(plan.budget):
             ahead = soonest(tally, [one.answer for one in used], plan.budget - count)
@@ -114,7 +118,7 @@ async def decide(
                 tasks[-1].add_done_callback(ended.put_nowait)
             drawn = await (await ended.get() if plan.by_arrival else tasks[count])
             if await take(drawn):
-                return "policy"
+                return stopped()
         return "budget"
 
     try:
@@ -127,7 +131,7 @@ async def decide(
         seen = {one.index for one in used}
         for drawn in _finished(tasks):  # those that waited for one before them
             if drawn.index not in seen and await take(drawn):
-                reason = "policy"
+                reason = stopped()
                 break
     finally:
         for task in tasks:

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from pipelines.config.sections import Strict
 from pipelines.config.serving import Choice
-from pipelines.config.values import NotNegative
+from pipelines.config.values import NotNegative, Positive
+from pipelines.method.guarantees import Evidence
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import CALIBRATION_FILE
 
@@ -22,10 +23,13 @@ class Point(Strict):
 
 
 class Curve(Strict):
-    """A policy's. threshold: the chosen one; None where it has none, or there were no queries."""
+    """A policy's. threshold: the chosen one; None where it has none, or there were no queries.
+    fitted: its parameters beside. evidence: what a promise is made by. Neither is told."""
 
     threshold: NotNegative | None
     points: list[Point] = Field(alias="curve")
+    fitted: dict[str, Positive] = Field(default_factory=dict, exclude=True)
+    evidence: Evidence | None = Field(None, exclude=True)
 
 
 class _Models(BaseModel):

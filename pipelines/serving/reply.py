@@ -10,7 +10,14 @@ from pipelines.engine.sampling import Sample
 from pipelines.serving.adaptive import Decision
 from pipelines.serving.scaling import Plan
 
-StopReason = Literal["sure", "budget", "deadline", "no answer"]
+StopReason = Literal["sure", "gave up", "budget", "deadline", "no answer"]
+
+
+class GiveUp(BaseModel):
+    """Where sampling ends because too few samples agree."""
+
+    after: int = Field(description="samples")
+    below: float = Field(description="the share of these that gives the leading answer")
 
 
 class UsedSample(BaseModel):
@@ -45,6 +52,7 @@ class Scaled(BaseModel):
 
     policy: str
     threshold: float | None
+    give_up: GiveUp | None = None
     budget: int
     schedule: str | list[int]
     order: Literal["index", "arrival"]
@@ -146,6 +154,7 @@ def scaled(answered: Answered, ignored: list[str], details: bool) -> Scaled:
     return Scaled(
         policy=plan.policy,
         threshold=plan.threshold,
+        give_up=GiveUp(after=plan.give_up[0], below=plan.give_up[1]) if plan.give_up else None,
         budget=plan.budget,
         schedule=plan.schedule if isinstance(plan.schedule, str) else list(plan.schedule),
         order="arrival" if plan.by_arrival else "index",

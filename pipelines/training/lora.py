@@ -9,7 +9,8 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from pipelines.config import Config
-from pipelines.storage.models import copy_tokenizer, quiet_transformers
+from pipelines.storage.builtin import quiet_transformers
+from pipelines.storage.models import copy_tokenizer
 from pipelines.training.dropout import replace_dropout
 
 

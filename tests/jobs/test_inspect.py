@@ -23,7 +23,8 @@ def root(tmp_path):
         masses = [one["mass"] for one in samples[:scored]]  # equal responses are scored once
         counters = dict.fromkeys(COUNTERS.names, 0)
         counters |= {"scored_responses": scored, "mass": sum(masses)}
-        return {"dataset": dataset, "samples": samples, "counters": counters}
+        asked = {"kind": "text", "reference": "4"}
+        return {"dataset": dataset, **asked, "samples": samples, "counters": counters}
 
     rows = [
         row("a", sample("4", 0.95), sample("4", 1.0), sample("5", 0.12), scored=3),
@@ -52,6 +53,8 @@ def test_it_counts_samples_answers_and_confidences(root, capsys):
     assert "cut 3 (33.3%)" in said
     assert "0.9-1.0 2" in said
     assert "0.5-0.6 3" in said
+    assert "warning b: 0.0% of the responses are right" in said
+    assert "warning a: 50% of the responses were cut at sampling.max_tokens" in said
 
 
 def test_a_finished_artifact_is_named_as_such(root, capsys):
@@ -96,3 +99,30 @@ def test_an_artifact_without_rows_is_told(tmp_path, capsys):
     (tmp_path / "label-1").mkdir()
     assert inspect.main([str(tmp_path / "label-1")]) == 2
     assert "no Parquet file" in capsys.readouterr().err
+
+
+def test_a_first_look_at_data_says_what_would_stop_a_run(tmp_path, capsys):
+    (tmp_path / "own.jsonl").write_text('{"question": "q", "answer": "soon"}')
+    (tmp_path / "config.yaml").write_text(
+        f"{{root: r, model: {{source: {tmp_path}/none}}, data: {{train: [{{name: capitals}}], "
+        f"eval: [{{name: jsonl, path: {tmp_path}/own.jsonl}}]}}}}"
+    )
+    looked = ["--data", str(tmp_path / "config.yaml")]
+    assert inspect.main(looked) == 0
+    said = capsys.readouterr().out
+    assert "data.train.0 (capitals, train)\n" in said
+    assert "rows: 105; 0 refused" in said
+    assert inspect.main([*looked, "--set", "data.eval.0.kind=number"]) == 2
+    said = capsys.readouterr()
+    assert "refused: " in said.out
+    assert said.err.startswith(
+        "error: a run would stop: data.eval.0: jsonl (train) has no rows; 1 "
+    )
+    assert said.err.count("\n") == 1
+
+
+def test_either_an_artifact_or_data_are_inspected(capsys):
+    for arguments in ([], ["somewhere", "--data", "config.yaml"]):
+        with pytest.raises(SystemExit):
+            inspect.main(arguments)
+    assert capsys.readouterr().out == ""

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from dataclasses import replace
 
 import pytest
 from fakes import DRAWING, FakeEngine
@@ -66,6 +67,38 @@ def test_a_decision_is_its_replay(policy, schedule):
         assert not found.scored
     else:
         assert [one.p_true for one in found.used] == [c for _, c in recorded()[: len(found.used)]]
+
+
+def test_what_was_fitted_decides():
+    """At a low temperature the surest sample, at a high one the majority."""
+    answers = set()
+    for temperature in (0.01, 10.0):
+        made = replace(plan("cisc"), fitted={"temperature": temperature})
+        expected = in_order(POLICIES["cisc"].make(0.0, temperature=temperature), recorded())
+        fake = FakeEngine(["It is 4.", "It is 5.", "It is 5."], P_TRUE)
+        found, _ = decided(fake, made)
+        answers.add(found.answer)
+        assert decided(engine(), made)[0].answer == expected.answers[-1]
+    assert answers == {"4", "5"}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_it_gives_up_where_too_few_samples_agree(schedule):
+    fake = FakeEngine(["It is 4.", "It is 5.", "I do not know."], P_TRUE, delays=True)
+    made = replace(plan("sc_conf", schedule=schedule), give_up=(3, 1.0))
+    found, _ = decided(fake, made)
+    assert (found.reason, len(found.used), found.answer) == ("gave up", 3, "4")
+    assert (fake.running, fake.scoring) == (0, 0)
+    agreeing = FakeEngine(["It is 4."], P_TRUE)
+    assert decided(agreeing, made)[0].reason == "budget"
+    sure = replace(plan("early_stopping", threshold=0.7), give_up=(3, 1.0))
+    assert decided(FakeEngine(list(P_TRUE), P_TRUE), sure)[0].reason == "policy"
+
+
+def test_a_wave_does_not_reach_past_where_it_may_give_up():
+    fake = FakeEngine(["It is 4.", "It is 5.", "I do not know."], P_TRUE)
+    found, _ = decided(fake, replace(plan("self_consistency"), give_up=(3, 1.0)))
+    assert found.started == 3
 
 
 def test_one_by_one_nothing_is_drawn_in_vain():

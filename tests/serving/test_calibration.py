@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from pipelines.method.guarantees import Evidence, Tried
 from pipelines.serving.calibration import measured
 from pipelines.storage.location import Location
 
 CURVE = [{"threshold": 0.3, "accuracy": 0.5, "avg_samples": 4.0}]
+CISC = {"threshold": None, "curve": []}
 CHOSEN = {
     "early_stopping": {"threshold": 0.3, "curve": CURVE},
     "asc": {"threshold": 0.75, "curve": []},
@@ -40,6 +42,17 @@ def test_each_model_has_its_own(tmp_path):
     assert (point.threshold, point.accuracy, point.avg_samples) == (0.3, 0.5, 4.0)
 
 
+def test_what_was_fitted_and_what_is_promised_by(tmp_path):
+    tried = {"threshold": 0.9, "stopped": 8, "wrong": 1, "lost": 0, "avg_samples": 2.0}
+    shown = {"queries": 40, "tried": [tried], "after": 2, "given_up": []}
+    stopping = {"threshold": 0.3, "curve": CURVE, "fitted": {}, "evidence": shown}
+    cisc = {"threshold": None, "curve": [], "fitted": {"temperature": 0.1}, "evidence": None}
+    place = report(tmp_path, json.dumps(file(early_stopping=stopping, cisc=cisc)))
+    found = measured(place, "calibrated")
+    assert found["cisc"].fitted == {"temperature": 0.1}
+    assert found["early_stopping"].evidence == Evidence(40, [Tried(0.9, 8, 1, 0, 2.0)], 2, [])
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -54,6 +67,14 @@ def test_each_model_has_its_own(tmp_path):
         (json.dumps(file(asc={"threshold": -1})), "asc.threshold: Input should be greater"),
         (json.dumps(file(esc={"threshold": 2.5, "curve": []})), "of esc it is a window"),
         (json.dumps(file(magic={"threshold": 0.5, "curve": []})), "'magic' is no policy"),
+        (
+            json.dumps(file(cisc=CISC | {"fitted": {"temperature": 0}})),
+            "cisc.fitted.temperature: In",
+        ),
+        (
+            json.dumps(file(cisc=CISC | {"evidence": {"queries": 4}})),
+            "evidence.tried: Field required",
+        ),
         ("[" * 100_000, "recursion"),
     ],
 )

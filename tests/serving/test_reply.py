@@ -62,6 +62,8 @@ UNPARSED = [sample(0, None, 0.3, 5), sample(1, None, 0.7, 6)]
     ("used", "answer", "reason", "told"),
     [
         (USED, "b", "policy", "sure"),
+        (USED, "b", "gave up", "gave up"),
+        (UNPARSED, None, "gave up", "gave up"),
         (USED, "b", "budget", "budget"),
         (USED, "b", "deadline", "deadline"),
         (UNPARSED, None, "budget", "no answer"),

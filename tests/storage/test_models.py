@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tokenizing import byte_level, template, write
 
+from pipelines.method.prompts import Prompts
 from pipelines.method.tokenizer import load_tokenizer
 from pipelines.storage import models
 from pipelines.storage.location import Location
@@ -29,6 +30,24 @@ def test_a_uri_is_fetched_once(tiny, tmp_path, monkeypatch):
     assert {file.name for file in first.iterdir()} == {file.name for file in tiny.iterdir()}
     shutil.rmtree(bucket)
     assert models.fetch(f"file://{bucket}") == first
+
+
+def test_a_tokenizer_is_fetched_without_weights(tiny, tmp_path, monkeypatch):
+    """Of a URI the files of conversations alone, until the model is there as a whole."""
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    bucket = tmp_path / "bucket"
+    shutil.copytree(tiny, bucket)
+    fetched = models.fetch_tokenizer(f"file://{bucket}")
+    assert not list(fetched.glob("*.safetensors"))
+    for asked in ("What?", "Is it?"):
+        ids = [Prompts.load(one).sampling_ids(asked) for one in (fetched, tiny)]
+        assert ids[0] == ids[1]
+    whole = models.fetch(f"file://{bucket}")
+    assert models.fetch_tokenizer(f"file://{bucket}") == whole
+    assert models.fetch_tokenizer(str(tiny)) == tiny
+    fetched = models.fetch_tokenizer("builtin:smollm2-135m")
+    assert {one.name for one in fetched.iterdir()} >= {"tokenizer.json", "chat_template.jinja"}
+    assert not list(fetched.glob("*.safetensors"))
 
 
 def test_engines_that_start_together_fetch_once(tiny, tmp_path, monkeypatch):

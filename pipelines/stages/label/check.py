@@ -1,6 +1,7 @@
-"""The end of the stage: every query is labeled exactly once, and what that cost."""
+"""The end of the stage: every query is labeled exactly once, what that cost, what it says."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,10 +10,13 @@ import pyarrow.parquet as pq
 
 from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import totals
+from pipelines.engine.signs import Signs
 from pipelines.running.dag import Result
 from pipelines.stages.label.streaming import CHECKPOINT, PENDING
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS
+
+_OF_SIGNS = ["dataset", "kind", "reference", "samples"]
 
 
 def labeled_before(out: Location) -> int:
@@ -25,15 +29,20 @@ def labeled_before(out: Location) -> int:
 
 
 def finish(source: Location, out: Location) -> Result:
-    """Checks that every query is labeled exactly once, and sums up what that cost."""
+    """Checks that every query is labeled exactly once, and sums up what that cost; tells where the
+    samples say that the config is wrong."""
     wanted, labeled = _Ids(), _Ids()
     with source.filesystem.open_input_file(source.path) as file:
         for batch in pq.ParquetFile(file).iter_batches(columns=["query_id"]):
             wanted.add(batch["query_id"])
 
+    signs: defaultdict[str, Signs] = defaultdict(Signs)
+
     def counters() -> Iterator[pa.StructArray]:
-        for batch in out.batches(["query_id", "counters"]):
+        for batch in out.batches(["query_id", "counters", *_OF_SIGNS]):
             labeled.add(batch["query_id"])
+            for row in batch.select(_OF_SIGNS).to_pylist():
+                signs[row["dataset"]].add(row)
             yield batch["counters"]
 
     spent = totals(counters())
@@ -46,7 +55,11 @@ def finish(source: Location, out: Location) -> Result:
     if wrong := near_zero(spent["mass"], int(spent["scored_responses"])):
         raise ValueError(wrong)
     (out / CHECKPOINT).delete()
-    return Result(labeled.count, str(LABELS), spent)
+    warnings = [f"{name}: {line}" for name, one in signs.items() for line in one.warnings]
+    for line in warnings:
+        print(f"label: warning: {line}", flush=True)
+    figures = {name: one.figures for name, one in signs.items()}
+    return Result(labeled.count, str(LABELS), {**spent, "signs": figures, "warnings": warnings})
 
 
 @dataclass

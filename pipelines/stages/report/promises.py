@@ -12,7 +12,7 @@ RULES: Mapping[str, Callable[[Evidence, float, float], Promise]] = {
     "max_error": max_error,
     "max_loss": max_loss,
 }
-LIMITS = {"max_error": (0.05, 0.1, 0.2), "max_loss": (0.01, 0.02, 0.05)}
+LIMITS = {"max_error": (0.05, 0.1, 0.2), "max_loss": (0.02, 0.05, 0.1)}
 
 
 def promises(replays: Replays, groups: Mapping[str, set[str]]) -> dict[str, list[dict[str, Any]]]:

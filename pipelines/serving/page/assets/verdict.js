@@ -33,7 +33,9 @@ function rule(run, some) {
   const at = threshold === null ? "the threshold" : `the threshold, ${share(threshold)}`;
   const rules = {
     confidence: `${policy} stops at the first sample whose P(True) reaches ${at}; that line is in the lanes.`,
-    share: BY_SHARE.includes(policy)
+    share: policy === "cges"
+      ? `${policy} stops when one answer's posterior, by each P(True), reaches ${at}.`
+      : BY_SHARE.includes(policy)
       ? `${policy} stops, from 2 votes on, when one answer's share reaches ${at}, the line above.`
       : `${policy} stops, from 2 votes on, when the leader's chance to stay ahead reaches ${at}.`,
     window: `${policy} stops at ${threshold ?? "so many"} equal answers in a row.`,
@@ -55,6 +57,7 @@ function ending(run) {
   const after = `after ${(result.seconds).toFixed(2)} s and ${used} of ${counted(result.budget, "sample")}`;
   const reasons = {
     sure: `Stopped ${after}: ${because(run)}`,
+    "gave up": `Gave up ${after}: too few of the samples agreed.`,
     budget: `The budget is spent ${after}; nothing reached a threshold.`,
     deadline: `The deadline came ${after}; this is the answer so far.`,
     "no answer": `No sample has an answer that can be read, ${after}; the surest text is shown.`,
@@ -70,7 +73,7 @@ function because(run) {
   const { threshold, votes } = run.result;
   const { of, policy } = run.asked;
   const last = run.lanes.get(run.used.at(-1));
-  if (of === "confidence") {
+  if (of === "confidence" && last.confidence >= threshold) {
     return `sample ${last.index + 1} was sure, P(True) ${share(last.confidence)} at a threshold of ${share(threshold)}.`;
   }
   if (of === "window") return `${threshold} answers in a row were equal.`;
