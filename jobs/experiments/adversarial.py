@@ -27,7 +27,6 @@ from pipelines.method.policies import POLICIES, Policy
 from pipelines.method.replay import Recorded, as_recorded, orders_of
 from pipelines.running.dag import Step
 from pipelines.stages import queries
-from pipelines.stages.report.promises import LIMITS
 from pipelines.stages.report.replays import SC
 from pipelines.stages.report.responses import Responses
 from pipelines.storage.location import Location
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
 ADVERSARIAL = "adversarial"
 STOPPING = ("early_stopping", "asc_conf", "asc", "esc")
+LIMITS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # of wrong stops; each a promise of its own
 _ORDERS = 32  # of a query's samples
 
 
@@ -101,7 +101,7 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
             chosen = run.chosen.get(name)
             threshold = chosen.threshold if chosen else None
             if chosen and chosen.evidence:
-                promised += _promised(config, model, name, chosen.evidence, samples)
+                promised.append(_promised(config, model, name, chosen.evidence, samples))
             if threshold is None and POLICIES[name].threshold != "none":
                 continue  # it is no policy of this run, or there are no calibration queries
             policy = POLICIES[name].make(threshold or 0.0)
@@ -120,18 +120,18 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
             Table(f"Where questions mislead {heading}", names, overall),
             Table(f"{STOPPING[0]} on adversarial questions {heading}", categories, by_category),
             Table(
-                f"Of stops at most so many are wrong, promised with confidence {CONFIDENCE:.0%}",
+                f"The least share of wrong stops that can be promised, confidence {CONFIDENCE:.0%}",
                 [
                     ("model", ""),
                     ("policy", ""),
-                    ("at most", ""),
+                    ("promised at most", ""),
                     ("threshold", ""),
                     *((f"wrong, {where}", ".3f") for where in (usual, ADVERSARIAL)),
                 ],
                 promised,
             ),
         ],
-        _said(overall, usual),
+        _said(overall, promised, usual),
         intervals([(f"{model}: wrong, of stops", _marks(by_category, model)) for model in MODELS]),
     )
 
@@ -149,18 +149,16 @@ def _marks(by_category: Sequence[Sequence[Value]], model: str) -> list["Mark"]:
 
 def _promised(
     config: Config, model: str, name: str, shown: Evidence, samples: Mapping[str, Recorded]
-) -> list[list[Value]]:
-    rows: list[list[Value]] = []
-    for limit in LIMITS["max_error"]:
+) -> list[Value]:
+    """A row: the least of LIMITS that can be promised, and how many stops are wrong then."""
+    for limit in LIMITS:
         made = max_error(shown, limit, CONFIDENCE)
-        row: list[Value] = [model, name, f"{limit:.0%}"]
-        if made.threshold is None:
-            rows.append([*row, f"none: {made.why}", "", ""])
-            continue
-        policy = POLICIES[name].make(made.threshold)
-        wrong = [_cells(config, stops_of(policy, one, config.seed))[-1] for one in samples.values()]
-        rows.append([*row, f"{made.threshold:.3g}", *wrong])
-    return rows
+        if made.threshold is not None:
+            policy = POLICIES[name].make(made.threshold)
+            runs = [stops_of(policy, one, config.seed) for one in samples.values()]
+            wrong = [_cells(config, one)[-1] for one in runs]
+            return [model, name, f"{limit:.0%}", f"{made.threshold:.3g}", *wrong]
+    return [model, name, "nothing", "", "", ""]
 
 
 def _by_category(
@@ -193,8 +191,11 @@ def _cells(config: Config, stops: Stops) -> list[Cell]:
     ]
 
 
-def _said(overall: Sequence[Sequence[Value]], usual: str) -> str:
-    """Of each model and policy, how often a stop is wrong, there and where it was tuned."""
+def _said(
+    overall: Sequence[Sequence[Value]], promised: Sequence[Sequence[Value]], usual: str
+) -> str:
+    """Of each model and policy, how often a stop is wrong, there and where it was tuned; and which
+    promises do not hold there."""
     parts = []
     wrong = {tuple(row[:3]): row[-1] for row in overall}
     for model, policy, where in wrong:
@@ -203,4 +204,13 @@ def _said(overall: Sequence[Sequence[Value]], usual: str) -> str:
             continue
         if here.value is not None and not np.isnan(here.value) and there.value is not None:
             parts.append(f"{policy}, {model}: {here.value:.0%} ({there.value:.0%} {usual})")
-    return f"Of stops on adversarial questions so many are wrong: {'; '.join(parts)}."
+    said = f"Of stops on adversarial questions so many are wrong: {'; '.join(parts)}."
+    passed = [(row[-1], float(str(row[2]).rstrip("%")) / 100) for row in promised if row[3]]
+    over = [one for one, limit in passed if isinstance(one, Cell) and (one.value or 0) > limit]
+    sure = [
+        one for one, limit in passed if isinstance(one, Cell) and one.ci95 and one.ci95[0] > limit
+    ]
+    return (
+        f"{said} Of {len(passed)} promised limits {len(over)} are passed there, "
+        f"{len(sure)} by the whole interval: a promise is for queries like the calibration queries."
+    )

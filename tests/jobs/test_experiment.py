@@ -20,6 +20,7 @@ from pipelines.method.policies import POLICIES
 from pipelines.method.replay import Recorded
 from pipelines.method.savings import Curve
 from pipelines.running import dag
+from pipelines.stages.report.responses import Responses
 from pipelines.storage.location import MANIFEST, Location
 from pipelines.storage.schemas import LABELS, MODELS
 
@@ -279,8 +280,18 @@ def test_adversarial_questions_are_told_by_category_and_beside_others(config, ar
         row for row in overall.rows
         if row[0] == "base" and row[1].startswith("early_stopping") and row[2] == "adversarial"
     )  # fmt: skip
-    assert {row[2] for row in promised.rows} == {"5%", "10%", "20%"}
-    assert all(row[3].startswith("none: ") or float(row[3]) <= 1 for row in promised.rows)
+    assert {row[1] for row in promised.rows} == {"early_stopping", "asc_conf", "asc", "esc"}
+    assert any(row[3] for row in promised.rows)
+    for _, policy, limit, threshold, *wrong in promised.rows:
+        if threshold:
+            rows = sorted(place.read_table("base-").to_pylist(), key=lambda row: row["query_id"])
+            misled = Responses.of(rows).recorded
+            same = stops_of(POLICIES[policy].make(float(threshold)), misled, 0)
+            # A threshold of .9933 is shown as 0.993: the same but for samples between.
+            assert wrong[1].value == pytest.approx(same.wrong.sum() / same.stopped.sum(), abs=0.2)
+            assert limit in {"5%", "10%", "20%", "30%", "40%", "50%"}
+        else:
+            assert limit == "nothing"
     each = [row[4].value for row in by_category.rows[:5]]
     assert of_all[4].value == pytest.approx(np.average(each, weights=counts))
 
