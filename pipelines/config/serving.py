@@ -15,7 +15,7 @@ Schedule = Literal["sequential", "waves", "all"] | Some[Count]
 DEFAULT_POLICY = "early_stopping"
 
 
-class Choice(Section):
+class ScalingConfig(Section):
     """How samples are spent on a request. What is left out is another's to say: a request's, a
     preset's, serve.scaling's, or the default's."""
 
@@ -55,32 +55,32 @@ class Choice(Section):
             raise ValueError(f"threshold: of {self.policy} it is a {kind}, 1 at most")
         return self
 
-    def over(self, below: "Choice") -> "Choice":
+    def over(self, below: "ScalingConfig") -> "ScalingConfig":
         """This choice, and of another what it leaves out: but for a threshold and a fallback that
         are of another policy. ValueError where the two do not go together."""
-        own = {name: getattr(self, name) for name in Choice.model_fields}
+        own = {name: getattr(self, name) for name in ScalingConfig.model_fields}
         own = {name: value for name, value in own.items() if value is not None}
-        kept = {name: getattr(below, name) for name in Choice.model_fields}
+        kept = {name: getattr(below, name) for name in ScalingConfig.model_fields}
         if own.get("policy", below.policy) != below.policy:
             kept |= {"threshold": None, "fallback": None}
-        return Choice(**(kept | own))
+        return ScalingConfig(**(kept | own))
 
 
 # Of requests, presets and servers that choose nothing.
-DEFAULT = Choice(policy=DEFAULT_POLICY, schedule="waves", order="index", kind="none")
+DEFAULT = ScalingConfig(policy=DEFAULT_POLICY, schedule="waves", order="index", kind="none")
 
 # What a model's name may end in, after a colon.
 PRESETS = {
-    "fast": Choice(budget=4),
-    "careful": Choice(policy=DEFAULT_POLICY, threshold=1.0),
-    "single": Choice(policy="self_consistency", budget=1),
+    "fast": ScalingConfig(budget=4),
+    "careful": ScalingConfig(policy=DEFAULT_POLICY, threshold=1.0),
+    "single": ScalingConfig(policy="self_consistency", budget=1),
 }
 
 
 class ServeConfig(Section):
     host: Text = "127.0.0.1"  # 0.0.0.0 to answer other machines
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of HTTP
-    scaling: Choice = Choice()  # of requests that choose nothing
+    scaling: ScalingConfig = ScalingConfig()  # of requests that choose nothing
     max_budget: Count = 64  # samples that a request may ask for
     deadline: Positive | None = None  # seconds of a request, which then ends with what it has
     api_keys_file: Text | None = None  # one a line, beside those in $SELFCAL_API_KEYS

@@ -94,7 +94,7 @@ class Signs:
         if self.agreeing and self.agreement <= CHANCE * self.by_chance:
             lines.append(
                 f"the commonest answer has {found['agreement']:.0%} of a query's answers, hardly "
-                f"more than if all differed ({self.by_chance / self.agreeing:.0%}): see that `kind` "
-                "compares them as it is meant, or lower sampling.temperature"
+                f"more than if all differed ({self.by_chance / self.agreeing:.0%}): see that "
+                "`kind` compares them as it is meant, or lower sampling.temperature"
             )
         return lines

@@ -10,7 +10,8 @@ The promise holds for queries that are exchangeable with the calibration queries
 model with the same sampling and budget; of each one run counts, over its samples in the order in
 which they were drawn, which is what the service sees. It is about the share over queries, not about
 any one of them; delta is over the draw of the calibration queries; and of several promises each
-holds so, not all at once.
+holds so, not all at once. A set number of calibration queries from each of several data sets is as
+good as a draw of the mixture: so few bad ones are not more likely (Hoeffding 1956).
 
 Under the hypothesis that the share is over the limit, the number of bad ones among n is at least
 binomial: P(Bin(n, limit) <= bad) is an exact p-value, ties or not (of max_error, given how many
@@ -145,17 +146,25 @@ def max_loss(shown: Evidence, limit: float, confidence: float = CONFIDENCE) -> P
 
 
 def give_up(shown: Evidence, limit: float, confidence: float = CONFIDENCE) -> Promise:
-    """The lower threshold of the fewest samples that loses at most `limit` of the right answers.
-
-    Whatever else ends sampling: who stops at a threshold of max_loss's and gives up at this one
-    loses at most the sum of both limits, with confidence 1 - the sum of both deltas.
-    """
+    """The lower threshold of the fewest samples that loses at most `limit` of the right answers."""
     counts = [(one.lost, shown.queries) for one in shown.given_up]
     if not counts:
         return Promise(None, f"a budget under {2 * LOOK} leaves nothing to give up")
     if found := _certified(counts, 0, limit, 1 - confidence):
         return Promise(shown.given_up[max(found)].below)
     return Promise(None, *_too_few(shown, counts[0][0], limit, 1 - confidence))
+
+
+def max_loss_with_giving_up(
+    shown: Evidence, limit: float, confidence: float = CONFIDENCE
+) -> tuple[Promise, Promise]:
+    """A threshold and a lower one that together lose at most `limit` of the right answers.
+
+    Each has half of the limit and half of delta. What ends at one of both is answered as if there
+    were no other, so no more is lost than the sum of what each loses alone.
+    """
+    half, surer = limit / 2, (1 + confidence) / 2
+    return max_loss(shown, half, surer), give_up(shown, half, surer)
 
 
 def _certified(

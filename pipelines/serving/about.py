@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from pipelines.config import Config
-from pipelines.config.serving import DEFAULT, PRESETS, Choice
+from pipelines.config.serving import DEFAULT, PRESETS, ScalingConfig
 from pipelines.method.policies import POLICIES
 from pipelines.serving.calibration import Curve
 from pipelines.serving.reliability import Reliability
@@ -28,8 +28,10 @@ class ModelAbout(BaseModel):
 class About(BaseModel):
     default_model: str
     models: dict[str, ModelAbout]
-    presets: Mapping[str, Choice] = Field(description="by what follows a model's name and a colon")
-    defaults: Choice = Field(description="of a request that chooses nothing")
+    presets: Mapping[str, ScalingConfig] = Field(
+        description="by what follows a model's name and a colon"
+    )
+    defaults: ScalingConfig = Field(description="of a request that chooses nothing")
     max_budget: int
     max_tokens: int = Field(description="of a sample, where a request names none")
     policies: dict[str, PolicyAbout]

@@ -7,9 +7,10 @@ reaches what a request wants.
 from pydantic import BaseModel, Field, ValidationError
 
 from pipelines.config.sections import Strict
-from pipelines.config.serving import Choice
-from pipelines.config.values import NotNegative, Positive
+from pipelines.config.serving import ScalingConfig
+from pipelines.config.values import NotNegative
 from pipelines.method.guarantees import Evidence
+from pipelines.method.policies import POLICIES
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import CALIBRATION_FILE
 
@@ -28,7 +29,7 @@ class Curve(Strict):
 
     threshold: NotNegative | None
     points: list[Point] = Field(alias="curve")
-    fitted: dict[str, Positive] = Field(default_factory=dict, exclude=True)
+    fitted: dict[str, NotNegative] = Field(default_factory=dict, exclude=True)
     evidence: Evidence | None = Field(None, exclude=True)
 
 
@@ -51,8 +52,9 @@ def measured(report: Location, model: str) -> dict[str, Curve]:
         read = _Calibration.model_validate_json(file.read_text())
         curves: dict[str, Curve] = getattr(read.model, model)
         for policy, curve in curves.items():
-            Choice(policy=policy, threshold=curve.threshold)
-    except (FileNotFoundError, ValueError) as error:
+            ScalingConfig(policy=policy, threshold=curve.threshold)
+            POLICIES[policy].make(curve.threshold or 1.0, **curve.fitted)
+    except (FileNotFoundError, TypeError, ValueError) as error:
         raise unreadable(file, "thresholds", error) from None
     return curves
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.config.serving import PRESETS, Choice
+from pipelines.config.serving import PRESETS, ScalingConfig
 from pipelines.engine.protocol import Drawing
 from pipelines.serving.errors import RequestError
 from pipelines.serving.request import EFFORTS, Request
@@ -41,7 +41,7 @@ def prepare(config: Config, served: Served, request: Request) -> Asked:
     )
 
 
-def _named(served: Served, request: Request) -> tuple[str, Choice]:
+def _named(served: Served, request: Request) -> tuple[str, ScalingConfig]:
     """The model that a request asks for, and the preset: its name's, or its effort's."""
     name, _, preset = (request.model or "").partition(":")
     name = name or served.default
@@ -55,7 +55,7 @@ def _named(served: Served, request: Request) -> tuple[str, Choice]:
             "model_not_found",
         )
     preset = preset or EFFORTS[request.reasoning_effort] or ""
-    return name, PRESETS.get(preset, Choice())
+    return name, PRESETS.get(preset, ScalingConfig())
 
 
 def _drawing(config: Config, request: Request) -> Drawing:

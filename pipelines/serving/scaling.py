@@ -11,7 +11,7 @@ from typing import Literal, Self
 from pydantic import ValidationError, model_validator
 
 from pipelines.config import Config
-from pipelines.config.serving import DEFAULT, DEFAULT_POLICY, Choice, Schedule
+from pipelines.config.serving import DEFAULT, DEFAULT_POLICY, ScalingConfig, Schedule
 from pipelines.config.values import Text
 from pipelines.datasets.choices import choices_of, of_field
 from pipelines.engine.protocol import Drawing
@@ -22,7 +22,7 @@ from pipelines.serving.errors import RequestError
 from pipelines.serving.target import Reached, Target, reaching
 
 
-class Scaling(Choice):
+class Scaling(ScalingConfig):
     """How this request's samples are spent, and what is told of them."""
 
     target: Target | None = None  # in place of a threshold: the one that reaches it
@@ -64,7 +64,7 @@ class Plan:
 
 def plan(
     config: Config,
-    preset: Choice,
+    preset: ScalingConfig,
     asked: Scaling,
     question: str,
     drawing: Drawing,

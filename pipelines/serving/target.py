@@ -91,7 +91,7 @@ def _frugal(policy: str, samples: float, points: Sequence[Point]) -> float:
 def _promised(policy: str, target: Target, curve: Curve) -> Reached:
     shown, confidence = curve.evidence, target.confidence
     if shown is None:
-        raise _refused(f"{policy} has parameters of the same queries, so nothing can be promised")
+        raise _refused(f"{policy} has parameters that were fitted, and nothing is promised of it")
     if target.max_error is not None:
         made = guarantees.max_error(shown, target.max_error, confidence)
         return Reached(_kept(policy, made, "max_error", target.max_error, confidence))
@@ -99,13 +99,9 @@ def _promised(policy: str, target: Target, curve: Curve) -> Reached:
     if not target.give_up:
         made = guarantees.max_loss(shown, limit, confidence)
         return Reached(_kept(policy, made, "max_loss", limit, confidence))
-    # A half of the loss, and of what may go wrong, for each of both.
-    half, surer = limit / 2, (1 + confidence) / 2
-    upper, lower = (rule(shown, half, surer) for rule in (guarantees.max_loss, guarantees.give_up))
-    below = _kept(policy, lower, "max_loss, half of it by giving up,", half, surer)
-    return Reached(
-        _kept(policy, upper, "max_loss, half of it by stopping,", half, surer), (shown.after, below)
-    )
+    both = guarantees.max_loss_with_giving_up(shown, limit, confidence)
+    upper, lower = (_kept(policy, one, "max_loss", limit, confidence) for one in both)
+    return Reached(upper, (shown.after, lower))
 
 
 def _kept(policy: str, made: Promise, what: str, limit: float, confidence: float) -> float:

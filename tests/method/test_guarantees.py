@@ -15,6 +15,7 @@ from pipelines.method.guarantees import (
     grid,
     max_error,
     max_loss,
+    max_loss_with_giving_up,
     p_value,
 )
 from pipelines.method.policies import POLICIES, GivingUp
@@ -224,6 +225,15 @@ def test_enough_queries_are_promised_something():
         seen = everyone.drawn(400, rng)
         assert max_error(seen, 0.12).threshold is not None
         assert max_loss(seen, 0.03).threshold is not None
+
+
+def test_both_thresholds_have_half_of_the_limit_and_of_delta():
+    """Of 100 queries 2 lost are enough for 0.07 at 95% (p = .026), and 3 are not (.074)."""
+    made = shown(stopped=[20, 40, 60], wrong=[0] * 3, lost=[0, 2, 3])
+    upper, lower = max_loss_with_giving_up(made, 0.14)
+    assert (upper.threshold, lower.threshold) == (0.8, 0.5)
+    upper, lower = max_loss_with_giving_up(made, 0.05)
+    assert (upper.threshold, upper.queries) == (None, 119)  # 0.975^119 = .049
 
 
 def test_stopping_and_giving_up_lose_what_either_loses():

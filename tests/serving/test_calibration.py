@@ -9,7 +9,7 @@ from pipelines.serving.calibration import measured
 from pipelines.storage.location import Location
 
 CURVE = [{"threshold": 0.3, "accuracy": 0.5, "avg_samples": 4.0}]
-CISC = {"threshold": None, "curve": []}
+NONE = {"threshold": None, "curve": []}
 CHOSEN = {
     "early_stopping": {"threshold": 0.3, "curve": CURVE},
     "asc": {"threshold": 0.75, "curve": []},
@@ -22,6 +22,10 @@ CHOSEN = {
 def report(tmp_path, text):
     (tmp_path / "calibration.json").write_text(text)
     return Location.of(str(tmp_path))
+
+
+def fitted(**parameters):
+    return NONE | {"fitted": parameters}
 
 
 def file(**calibrated):
@@ -67,14 +71,10 @@ def test_what_was_fitted_and_what_is_promised_by(tmp_path):
         (json.dumps(file(asc={"threshold": -1})), "asc.threshold: Input should be greater"),
         (json.dumps(file(esc={"threshold": 2.5, "curve": []})), "of esc it is a window"),
         (json.dumps(file(magic={"threshold": 0.5, "curve": []})), "'magic' is no policy"),
-        (
-            json.dumps(file(cisc=CISC | {"fitted": {"temperature": 0}})),
-            "cisc.fitted.temperature: In",
-        ),
-        (
-            json.dumps(file(cisc=CISC | {"evidence": {"queries": 4}})),
-            "evidence.tried: Field required",
-        ),
+        (json.dumps(file(cisc=fitted(temperature=0.0))), "(temperature: 0.0 is not over 0)"),
+        (json.dumps(file(cisc=fitted(temperature="1"))), "fitted.temperature: Input should be"),
+        (json.dumps(file(cisc=fitted(heat=1.0))), "argument 'heat'"),
+        (json.dumps(file(esc=NONE | {"evidence": {"queries": 4}})), "evidence.tried: Field requ"),
         ("[" * 100_000, "recursion"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.config import Config
-from pipelines.config.serving import PRESETS, Choice
+from pipelines.config.serving import PRESETS, ScalingConfig
 from pipelines.engine.protocol import Drawing
 from pipelines.serving.calibration import Curve
 from pipelines.serving.errors import RequestError
@@ -36,7 +36,7 @@ def config(**serve):
 def planned(asked=None, preset="", question="Why?", temperature=1.0, curves=CURVES, **serve):
     made = config(**serve)
     drawing = Drawing(16, temperature, "fixed", 0.8, 1.0, "none")
-    chosen = PRESETS.get(preset, Choice())
+    chosen = PRESETS.get(preset, ScalingConfig())
     return plan(made, chosen, Scaling(**asked or {}), question, drawing, 7, curves)
 
 

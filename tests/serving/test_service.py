@@ -94,7 +94,7 @@ def texts(completion):
 @pytest.mark.parametrize(
     ("policy", "threshold"),
     [("best_of_n", None), ("self_consistency", None), ("sc_conf", None), ("early_stopping", 1e-6),
-     ("asc", 0.4), ("asc_conf", 0.4), ("esc", 2)],
+     ("asc", 0.4), ("asc_conf", 0.4), ("esc", 2), ("cges", 0.5)],
 )  # fmt: skip
 def test_an_answer_is_what_replay_makes_of_its_samples(chat, policy, threshold, schedule):
     asked = {"policy": policy, "budget": 8, "schedule": schedule}

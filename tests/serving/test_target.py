@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.config import Config
-from pipelines.config.serving import PRESETS, Choice
+from pipelines.config.serving import PRESETS, ScalingConfig
 from pipelines.engine.protocol import Drawing
 from pipelines.method.guarantees import Evidence, GivenUp, Tried
 from pipelines.serving.calibration import Curve
@@ -42,7 +42,7 @@ CURVES = {
 
 def planned(asked, drawing=USUAL, preset="", curves=CURVES):
     asked = {"kind": "number"} | asked
-    chosen = PRESETS.get(preset, Choice())
+    chosen = PRESETS.get(preset, ScalingConfig())
     return plan(CONFIG, chosen, Scaling(**asked), "Why?", drawing, 7, curves)
 
 
@@ -85,10 +85,13 @@ def test_giving_up_takes_half_of_the_loss_and_of_what_may_go_wrong():
             "all; it takes about 90",
         ),
         (
-            {"target": {"max_loss": 0.05, "give_up": True}, "policy": "asc"},
+            {"target": {"max_loss": 0.5, "give_up": True}, "policy": "asc"},
             "a budget under 8 leaves nothing to give up",
         ),
-        ({"target": {"max_error": 0.1}, "policy": "reasc"}, "parameters of the same queries"),
+        (
+            {"target": {"max_error": 0.1}, "policy": "reasc"},
+            "reasc has parameters that were fitted",
+        ),
         ({"target": {"max_error": 0.1}, "policy": "esc"}, "nothing was measured for esc"),
         # What was promised of other samples than these.
         ({"target": {"max_error": 0.1}, "budget": 8}, "it was promised for a budget of 16; ask"),

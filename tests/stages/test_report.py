@@ -189,6 +189,35 @@ def test_a_promise_is_held_against_the_test_queries():
     }  # fmt: skip
 
 
+def test_giving_up_is_promised_beside(replays):
+    """Eight samples, of which the first two differ where more of them do not help."""
+
+    def agreed(role, number):
+        return row("Bern", *[("Bern", 0.5)] * 8, role=role, number=number)
+
+    def lost(role, number):
+        answers = [(name, 0.5) for name in ("Basel", "Rome", *["Basel"] * 6)]
+        return row("Bern", *answers, role=role, number=number)
+
+    rows = [
+        make(role, n)
+        for role in ("calibration", "eval")
+        for n in range(40)
+        for make in (agreed, lost)
+    ]
+    rows = [one | {"query_id": f"{i:03}"} for i, one in enumerate(rows)]
+    one = Replays.of(ELEMENTS, rows)
+    (made,) = [
+        each
+        for each in promises(one, {"all": {"elements"}})["asc"]
+        if each["kind"] == "max_loss_with_giving_up"
+    ]
+    assert made["give_up"] == {"after": 2, "below": 1.0}
+    assert made["seen"]["all"] == {
+        "queries": 80, "stopped": 80, "wrong": 40, "lost": 0, "avg_samples": 2.0,
+    }  # fmt: skip
+
+
 def test_fitted_parameters_come_with_the_threshold_and_no_promise():
     evaluate = CONFIG.evaluate.model_copy(update={"policies": ("cisc", "reasc", "cges")})
     config = ELEMENTS.model_copy(update={"evaluate": evaluate})

@@ -70,6 +70,10 @@ class ReliabilityAware:
     slope: float = 0.7  # lambda
     enough: float = 0.95
 
+    def __post_init__(self) -> None:
+        if self.deviation <= 0:
+            raise ValueError(f"deviation: {self.deviation} is not over 0")
+
     def start(self) -> Tally:
         return _ReliabilityTally(self)
 

@@ -29,7 +29,7 @@ class GivingUp:
 
 @dataclass
 class GivingUpTally:
-    limit: GivingUp
+    policy: GivingUp
     tally: Tally
     votes: Votes = field(default_factory=lambda: Votes(by_confidence=False))
     seen: int = 0
@@ -40,8 +40,8 @@ class GivingUpTally:
         self.votes.add(answer, confidence)
         if self.tally.add(answer, confidence):
             return True
-        if self.seen == self.limit.after:
-            self.gave_up = self.limit.gives_up(max(self.votes.weights.values(), default=0.0))
+        if self.seen == self.policy.after:
+            self.gave_up = self.policy.gives_up(max(self.votes.weights.values(), default=0.0))
         return self.gave_up
 
     def answer(self) -> str | None:

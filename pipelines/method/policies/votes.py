@@ -79,6 +79,10 @@ class ConfidenceInformedSC:
 
     temperature: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ValueError(f"temperature: {self.temperature} is not over 0")
+
     def start(self) -> Tally:
         return _SoftmaxTally(self.temperature)
 

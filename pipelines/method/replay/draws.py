@@ -91,26 +91,27 @@ class Draws:
         samples, queries, orders = gain.shape
         row = np.indices((queries, orders))
         places = int(self.answers.max(initial=0)) + 2  # the last one takes what has no answer
-        odds = np.zeros((queries, orders, places))
-        seen = np.full(odds.shape, samples)
+        odds = np.zeros((places, queries, orders))
+        seen = np.full(odds.shape, samples, dtype=np.int16)
         votes, correct = np.zeros(odds.shape), np.zeros(odds.shape, dtype=bool)
         right, mass = np.zeros(gain.shape, dtype=bool), np.zeros(gain.shape)
         for t in range(samples):
-            at = (*row, np.where(self.parsed[t], self.answers[t], places - 1))
+            at = (np.where(self.parsed[t], self.answers[t], places - 1), *row)
             odds[at] += gain[t]
             votes[at] += 1
             seen[at] = np.minimum(seen[at], t)
             correct[at] = self.correct[t]
-            known = votes[..., :-1] > 0
-            others = np.log(np.maximum(1, known.sum(-1, keepdims=True)))
-            against = np.where(known, odds[..., :-1] + votes[..., :-1] * others, -np.inf)
-            most = against.max(-1, keepdims=True)
-            first = np.where(known & (against >= most - ROUNDING), seen[..., :-1], samples)
-            lead = first.argmin(-1)[..., None]
+            known = votes[:-1] > 0
+            count = known.sum(0)
+            others = np.log(np.maximum(1, count))
+            against = np.where(known, odds[:-1] + votes[:-1] * others, -np.inf)
+            most = against.max(0)
+            first = np.where(known & (against >= most - ROUNDING), seen[:-1], samples)
+            lead = first.argmin(0)[None]
             top = np.maximum(most, 0.0)
-            total = np.exp(-top) + np.exp(against - top).sum(-1, keepdims=True)
-            mass[t] = np.where(known.any(-1), (np.exp(most - top) / total)[..., 0], -1.0)
-            right[t] = np.take_along_axis(correct, lead, -1)[..., 0] & known.any(-1)
+            total = np.exp(-top) + np.exp(against - top).sum(0)
+            mass[t] = np.where(count > 0, np.exp(most - top) / total, -1.0)
+            right[t] = np.take_along_axis(correct, lead, 0)[0] & (count > 0)
         return right, mass
 
     @cached_property
