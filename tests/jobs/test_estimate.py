@@ -47,6 +47,7 @@ def test_a_recipe_fits_what_it_says_that_it_needs(path, tmp_path):
     (count, size) = map(int, re.findall(r"# Needs: (\d+) GPUs? of (\d+) GiB", path.read_text())[0])
     config = load(str(path), [f"root={tmp_path}"])
     shape, _ = shape_of(config.model.source)
+    assert all(shape.lora(1, [target]) for target in config.train.lora.targets)  # real modules
     assert max(config.engine.count, config.train.workers) == count
     assert training_memory(config, shape).total < 0.9 * size * GIB
     engine = engine_memory(config, shape)
