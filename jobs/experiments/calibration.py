@@ -6,11 +6,9 @@ what fine-tuning has to beat. Of several training runs (`train.seeds`) the calib
 figures are means over them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import islice
-from typing import Any
 
 import numpy as np
 
@@ -21,16 +19,15 @@ from jobs.experiments.scores import Scores
 from pipelines import pipeline
 from pipelines.config import Config
 from pipelines.method import metrics
-from pipelines.method.recalibration import FITS, Map, Seen
+from pipelines.method.recalibration import FITS, Map
 from pipelines.running.dag import Step
 from pipelines.stages.report.figures import groups
+from pipelines.stages.report.recalibrated import labels
 from pipelines.stages.report.responses import Responses
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import BASE, CALIBRATED, of_seed
 
-Row = dict[str, Any]  # of schemas.LABELS
 _TOLD = ("AUROC", "Brier", "ECE")
-_QUERIES = 20_000  # to fit maps on: a few numbers do not change with more
 STATISTICS: Statistics = {
     "accuracy": metrics.accuracy,
     "AUROC": metrics.auroc,
@@ -46,7 +43,8 @@ def steps(config: Config) -> list[Step]:
 
 
 def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
-    maps = fitted(inputs["label"])
+    seen, target, query = labels(inputs["label"])
+    maps = {name: fit(seen, target, query) for name, fit in FITS.items()}
     found, told = {}, []
     for title, sets in groups(config).items():
         if sets not in told:  # a group of one data set is that set
@@ -84,12 +82,11 @@ def by_group(config: Config, found: Mapping[str, Runs]) -> Reading:
 def _runs(
     config: Config, inputs: Mapping[str, Location], datasets: set[str], maps: Mapping[str, Map]
 ) -> Runs:
-    rows = _tested(inputs["evaluate"], BASE, datasets)
-    confidence, correct = _scores(rows)
+    base = _tested(inputs["evaluate"], BASE, datasets)
     calibrated = ["evaluate", *(of_seed("evaluate", seed) for seed in config.train.seeds)]
     return {
-        BASE: [(confidence, correct)],
-        **{name: [(one.recalibrate(_seen(rows)), correct)] for name, one in maps.items()},
+        BASE: [_scores(base)],
+        **{name: [_scores(base.recalibrated(one))] for name, one in maps.items()},
         CALIBRATED: [scores(inputs[name], CALIBRATED, datasets) for name in calibrated],
     }
 
@@ -99,37 +96,13 @@ def scores(evaluate: Location, model: str, datasets: set[str]) -> Scores:
     return _scores(_tested(evaluate, model, datasets))
 
 
-def fitted(label: Location) -> dict[str, Map]:
-    """Maps of the base model's confidences to the labels; of the first queries, where there are
-    more than _QUERIES."""
-    batches = label.batches(["query_id", "prompt_ids", "samples"])
-    rows = list(islice((row for batch in batches for row in batch.to_pylist()), _QUERIES))
-    rows.sort(key=lambda row: str(row["query_id"]))
-    seen, target = _seen(rows), np.array(_each(rows, "target"), dtype=np.float64)
-    known = ~np.isnan(target)  # without an answer no label
-    query = np.nonzero(known)[0]
-    return {name: fit(seen.at(known), target[known], query) for name, fit in FITS.items()}
-
-
-def _seen(rows: Sequence[Row]) -> Seen:
-    """What maps see, [queries, responses]."""
-    samples = len(rows[0]["samples"])
-    prompts = np.repeat([[len(row["prompt_ids"])] for row in rows], samples, axis=1)
-    cut = np.array(_each(rows, "finish_reason")) == "length"
-    return Seen.of(
-        _each(rows, "p_true"), _each(rows, "mass"), _each(rows, "num_tokens"), prompts, cut
+def _tested(evaluate: Location, model: str, datasets: set[str]) -> Responses:
+    rows = recorded.rows(evaluate, model)
+    return Responses.of(
+        [row for row in rows if row["role"] == "eval" and row["dataset"] in datasets]
     )
 
 
-def _each(rows: Sequence[Row], key: str) -> list[list[Any]]:
-    return [[sample[key] for sample in row["samples"]] for row in rows]
-
-
-def _tested(evaluate: Location, model: str, datasets: set[str]) -> list[Row]:
-    rows = recorded.rows(evaluate, model)
-    return [row for row in rows if row["role"] == "eval" and row["dataset"] in datasets]
-
-
-def _scores(rows: Sequence[Row]) -> Scores:
-    samples = Responses.of(rows).recorded
+def _scores(responses: Responses) -> Scores:
+    samples = responses.recorded
     return samples.confidence, samples.correct.astype(np.float64)

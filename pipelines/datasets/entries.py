@@ -83,12 +83,13 @@ class Reading:
         if name not in LOADERS:
             raise ValueError(f"{entry.key}.name: {name!r} is none of {', '.join(LOADERS)}")
         found = self.found[entry.key] = Found()
-        lenient = name in SETS or not self._strict
+        published = name in SETS
+        refused = found.refuse if published or not self._strict else fail
         exactly, nearly = Hashes(), Hashes()
         self._asked.append((entry, exactly, nearly))
-        for row in self._loaded(entry, found.refuse if lenient else fail):
+        for row in self._loaded(entry, refused):
             asked = _asked(row.question, row.system)
-            if self._is_there(entry, asked, lenient):
+            if self._is_there(entry, asked, published):
                 found.twice += 1
                 continue
             alike = near(asked)
@@ -108,19 +109,20 @@ class Reading:
         except ValueError as error:
             raise ValueError(f"{entry.key}: {error}") from None
 
-    def _is_there(self, entry: Entry, asked: str, lenient: bool) -> bool:
+    def _is_there(self, entry: Entry, asked: str, published: bool) -> bool:
         """Whether a question is to be left out; ValueError where it must not be there again."""
         one = exact(asked)
         for other, exactly, _ in self._asked:
             if one not in exactly:
                 continue
-            if not lenient:
-                raise ValueError(
-                    f"{entry.where}: question {short(asked)!r} is there twice, first in "
-                    f"{other.where}; a query must have one role and one row"
-                )
-            if (other.role == "train") == (entry.role == "train"):  # of one stage
+            if published and (other.role == "train") != (entry.role == "train"):
+                continue  # in another stage
+            if published or not self._strict:
                 return True
+            raise ValueError(
+                f"{entry.where}: question {short(asked)!r} is there twice, first in {other.where}; "
+                "a query must have one role and one row"
+            )
         return False
 
     def _nearly_there(self, entry: Entry, one: int) -> set[str]:

@@ -56,12 +56,13 @@ class Signs:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Shares of the responses; agreement, of queries with several answers."""
-        shares = {"cut": self.cut, "unparsed": self.unparsed}
+        """Shares of the responses and, where queries have several answers, their agreement."""
+        agreement = {"agreement": self.agreement / self.agreeing} if self.agreeing else {}
         return {
-            **{name: count / max(1, self.samples) for name, count in shares.items()},
+            "cut": self.cut / max(1, self.samples),
+            "unparsed": self.unparsed / max(1, self.samples),
             "accuracy": self.right / max(1, self.graded),
-            "agreement": self.agreement / max(1, self.agreeing),
+            **agreement,
         }
 
     @property
@@ -92,9 +93,10 @@ class Signs:
                 "from right ones: take harder questions"
             )
         if self.agreeing and self.agreement <= CHANCE * self.by_chance:
+            chance = self.by_chance / self.agreeing
             lines.append(
                 f"the commonest answer has {found['agreement']:.0%} of a query's answers, hardly "
-                f"more than if all differed ({self.by_chance / self.agreeing:.0%}): see that "
-                "`kind` compares them as it is meant, or lower sampling.temperature"
+                f"more than if all differed ({chance:.0%}): see that `kind` compares them as it is "
+                "meant, or lower sampling.temperature"
             )
         return lines

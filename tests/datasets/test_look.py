@@ -91,6 +91,14 @@ def test_questions_that_roles_share_are_told(look, tmp_path):
     assert any(line.startswith("  shared: 1 of 1 questions are in data.train too") for line in told)
 
 
+def test_a_question_of_ones_own_that_is_trained_on_and_tested_would_stop_a_run(look, tmp_path):
+    (tmp_path / "test.jsonl").write_text(lines(row(), row("r")))
+    more = {"eval": [{"name": "jsonl", "path": str(tmp_path / "test.jsonl"), "label": "own"}]}
+    told, stops = look(lines(row()), more=more, label="own")
+    assert stops == ["data.eval.0: 1 repeated questions"]
+    assert "  rows: 1; 0 refused, 1 there before" in told
+
+
 def test_without_a_tokenizer_the_rest_is_told(look, tmp_path):
     told, stops = look(lines(row()), model=tmp_path / "nowhere")
     assert told[0].startswith("no prompts and lengths, for the model's tokenizer cannot be had: ")

@@ -17,9 +17,11 @@ from pipelines.config import load
 from pipelines.datasets.adversarial import asked, questions
 from pipelines.method import calibration_error, metrics
 from pipelines.method.policies import POLICIES
+from pipelines.method.recalibration import FITS
 from pipelines.method.replay import Recorded
 from pipelines.method.savings import Curve
 from pipelines.running import dag
+from pipelines.stages.report.recalibrated import labels
 from pipelines.stages.report.responses import Responses
 from pipelines.storage.location import MANIFEST, Location
 from pipelines.storage.schemas import LABELS, MODELS
@@ -96,7 +98,7 @@ def artifacts(tmp_path):
         "evaluate": dict.fromkeys(MODELS, spent),
     }
     for name, place in places.items():
-        manifest = {"metrics": facts.get(name, {}), "seconds": 2.0}
+        manifest = {"metrics": facts.get(name, {}), "seconds": 2.0, "rows": 40}
         (place / MANIFEST).write_json(manifest)
     return places
 
@@ -178,7 +180,8 @@ def test_calibration_is_told_by_group_and_model(config, artifacts):
 
 def test_maps_are_those_of_the_labels(config, artifacts):
     """A temperature is monotonous: it ranks as the base model does, and moves its errors."""
-    (slope,) = [calibration.fitted(artifacts["label"])["temperature"].facts["temperature"]]
+    seen, target, query = labels(artifacts["label"])
+    slope = FITS["temperature"](seen, target, query).facts["temperature"]
     table = calibration.read(config, artifacts).tables[0]
     auroc, brier = (cells(table, name) for name in ("AUROC", "Brier"))
     assert auroc[0].value == pytest.approx(auroc[1].value)

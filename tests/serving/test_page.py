@@ -1,7 +1,6 @@
 """The page in headless Chromium, by what a person sees: from disk, and asking a real service."""
 
-from pathlib import Path
-
+import browsing
 import pytest
 import tiny_service
 import yaml
@@ -13,24 +12,14 @@ from pipelines.serving.page import FOLDER
 
 pytestmark = pytest.mark.process
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
 KEY = "a-key-of-the-page"
 WIDE, NARROW = {"width": 1200, "height": 900}, {"width": 360, "height": 800}
 
 
 @pytest.fixture(scope="module")
 def browser():
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"there is no {CHROMIUM}")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with browsing.browser() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture

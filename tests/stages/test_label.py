@@ -100,14 +100,23 @@ def test_an_engine_goes_on_where_replies_are_yes_or_no_or_too_few_to_tell(ray_cl
     assert [one["mass"] for one in few["samples"][0].as_py()] == [pytest.approx(2e-8)] * SAMPLES
 
 
+SAID = [{"answer": "4", "finish_reason": "stop"}, {"answer": "5", "finish_reason": "stop"}]
+
+
+def write_labels(out, row):
+    """Rows of three queries, a, b and c."""
+    row = {"dataset": "sums", "kind": "number", "reference": "4", **row}
+    rows = [row | {"query_id": one} for one in "abc"]
+    pq.write_table(pa.Table.from_pylist(rows, LABELS), f"{out.path}/1.parquet")
+
+
 @pytest.mark.parametrize("mass", [2e-8, 0.4])
 def test_the_artifact_wants_replies_of_yes_or_no_however_few(mass, tmp_path):
     pq.write_table(pa.table({"query_id": list("abc")}), tmp_path / "queries.parquet")
     out = Location.of(str(tmp_path / "label"))
     out.make_dir()
     counters = dict.fromkeys(COUNTERS.names, 0) | {"scored_responses": 2, "mass": 2 * mass}
-    table = pa.table({"query_id": list("abc"), "counters": pa.array([counters] * 3, COUNTERS)})
-    pq.write_table(table, f"{out.path}/1.parquet")
+    write_labels(out, {"counters": counters, "samples": SAID})
     queries = Location.of(str(tmp_path / "queries.parquet"))
     if mass < 0.01:
         for _ in range(2):  # a rerun, too
@@ -115,6 +124,22 @@ def test_the_artifact_wants_replies_of_yes_or_no_however_few(mass, tmp_path):
                 finish(queries, out)
     else:
         assert finish(queries, out).metrics["mass"] == pytest.approx(mass)
+
+
+def test_samples_that_say_that_the_config_is_wrong_are_told_at_the_end(tmp_path, capsys):
+    pq.write_table(pa.table({"query_id": list("abc")}), tmp_path / "queries.parquet")
+    out = Location.of(str(tmp_path / "label"))
+    out.make_dir()
+    counters = dict.fromkeys(COUNTERS.names, 0) | {"scored_responses": 2, "mass": 1.0}
+    cut = [{"answer": None, "finish_reason": "length"}] * 3 + SAID[:1]
+    write_labels(out, {"counters": counters, "samples": cut})
+    metrics = finish(Location.of(str(tmp_path / "queries.parquet")), out).metrics
+    assert metrics["signs"] == {"sums": {"cut": 0.75, "unparsed": 0.75, "accuracy": 0.25}}
+    told = metrics["warnings"]
+    assert [line[:30] for line in told] == [
+        "sums: 75% of the responses wer", "sums: 75% of the responses hav",
+    ]  # fmt: skip
+    assert capsys.readouterr().out.splitlines() == [f"label: warning: {line}" for line in told]
 
 
 def test_what_a_killed_run_left_half_written_counts_for_nothing(tmp_path):

@@ -2,9 +2,11 @@
 
 import json
 import re
-from html import escape
-from itertools import permutations
+from copy import deepcopy
+from html import unescape
+from itertools import pairwise, permutations
 
+import browsing
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,14 +14,18 @@ import pytest
 
 from pipelines.config import Config
 from pipelines.method.answers import canonical
+from pipelines.method.consistency import soft_self_consistency
 from pipelines.method.policies import POLICIES, in_order
+from pipelines.method.recalibration import platt
 from pipelines.method.savings import SLACK
 from pipelines.stages import report
-from pipelines.stages.report import responses
+from pipelines.stages.report import recalibrated, responses
 from pipelines.stages.report.cost import cost
 from pipelines.stages.report.figures import figures
-from pipelines.stages.report.headline import headline
+from pipelines.stages.report.headline import answers, headline
+from pipelines.stages.report.health import health
 from pipelines.stages.report.promises import promises
+from pipelines.stages.report.recalibrated import recalibrate
 from pipelines.stages.report.replays import Replays
 from pipelines.stages.report.responses import Responses
 from pipelines.stages.report.table import print_table
@@ -51,6 +57,13 @@ ELEMENTS = CONFIG.model_copy(
         "evaluate": CONFIG.evaluate.model_copy(update={"thresholds": (0.5, 0.9)}),
     }
 )
+BEST = ELEMENTS.model_copy(
+    update={
+        "evaluate": ELEMENTS.evaluate.model_copy(
+            update={"policies": ("best_of_n", "early_stopping")}
+        )
+    }
+)
 COUNTERS = {
     "generated_tokens": 30, "prompt_tokens": 28, "scored_tokens": 24, "cached_tokens": 0,
     "scored_responses": 2, "mass": 1.0, "began": 0.0, "ended": 1.0,
@@ -67,7 +80,14 @@ def row(reference, *samples, role="eval", dataset="elements", number=0, kind="te
         "kind": kind,
         "prompt_ids": list(range(20)),
         "samples": [
-            {"answer": answer and canonical(answer, kind), "p_true": p} for answer, p in samples
+            {
+                "answer": answer and canonical(answer, kind),
+                "p_true": p,
+                "mass": 0.5,
+                "num_tokens": 10,
+                "finish_reason": "stop" if answer else "length",
+            }
+            for answer, p in samples
         ],
         "counters": COUNTERS,
     }
@@ -160,7 +180,8 @@ def test_without_calibration_queries_no_threshold_is_chosen():
     nothing = {"threshold": None, "curve": [], "fitted": {}, "evidence": None}
     assert chosen["early_stopping"] == nothing
     assert promises(one, {"elements": {"elements"}}) == {}
-    assert "no policy of this run" in headline(found)[0]
+    none = {"cost": {"policies": {}}, "recalibrated": {"best": None}}
+    assert "no policy of this run" in headline(found | none)[0]
 
 
 def test_what_a_threshold_is_promised_by_is_of_runs_as_recorded(replays):
@@ -263,6 +284,47 @@ def test_what_a_query_spends():
     assert prices.spent(samples, scores=True)[0] == pytest.approx([42, 68, 94])
 
 
+def test_what_signatures_of_failure_are_read_from():
+    """Of four queries: all wrong together, all right, two in three right, and no answer at all."""
+    rows = [
+        row("Rome", ("Milan", 0.9), ("Milan", 0.8), ("Milan", 0.7)),
+        row("Oslo", ("Oslo", 0.3), ("Oslo", 0.5), ("Oslo", 0.4)),
+        row("Lima", ("Quito", 0.6), ("Lima", 0.2), ("Lima", 0.1)),
+        row("Bern", (None, 0.95), (None, 0.1), (None, 0.1)),
+    ]
+    one = Replays.of(BEST, rows + CALIBRATION)
+    found = health(BEST, {"base": one, "calibrated": one})
+    assert found["calibration_queries"] == 8
+    of = found["datasets"]["elements"]
+    assert of["cut"] == {"base": 3, "calibrated": 3}
+    assert of["consensus"] == {"queries": 2, "wrong": 1}
+    c = [0.9, 0.8, 0.7, 0.3, 0.5, 0.4, 0.6, 0.2, 0.1, 0.95, 0.1, 0.1]
+    assert of["spread"]["base"] == pytest.approx(np.quantile(c, 0.95) - np.quantile(c, 0.05))
+    # Right and wrong ones by SSC; wrong are Milan, Quito with 0.6 of 0.9, and what has no answer.
+    right, wrong = [1, 1, 1, 1 / 3, 1 / 3], [1, 1, 1, 2 / 3, -1, -1, -1]
+    won = np.mean([(r > w) + (r == w) / 2 for r in right for w in wrong])
+    assert of["ssc"]["auroc"] == pytest.approx(won)
+    right, wrong = [0.3, 0.5, 0.4, 0.2, 0.1], [0.9, 0.8, 0.7, 0.6, -1, -1, -1]
+    said = np.mean([r > w for r in right for w in wrong])
+    assert of["ssc"]["p_true_auroc"] == pytest.approx(said)
+    assert of["ssc"]["difference"]["value"] == pytest.approx(won - said)
+
+
+def test_early_stopping_is_held_against_the_most_confident_under_small_budgets():
+    """All samples are sure enough at 0.9, so the first is taken; of two the surest is right."""
+    config = BEST.model_copy(
+        update={"evaluate": BEST.evaluate.model_copy(update={"num_samples": 8})}
+    )
+    samples = [("Oslo", 0.99)] * 4 + [("Bergen", 0.95)] * 4
+    learned = [row("Bern", *[("Bern", 0.95)] * 4, *[("Basel", 0.1)] * 4, role="calibration")]
+    one = Replays.of(config, [row("Oslo", *samples, number=i) for i in range(3)] + learned)
+    listed = health(config, {"base": one, "calibrated": one})["datasets"]["elements"]
+    (found,) = listed["early_stopping_less_best_of_n"]
+    assert found["budget"] == 2
+    assert found["value"] == pytest.approx(-16 / 56)  # pairs in order of Bergen, then Oslo
+    assert found["ci95"] == pytest.approx([-16 / 56] * 2)  # the queries are alike
+
+
 def manifests():
     tokens = {"generated_tokens": 700, "prompt_tokens": 200, "scored_tokens": 100}
     metrics = {
@@ -272,7 +334,7 @@ def manifests():
             ("base", "calibrated"), tokens | {"cached_tokens": 10, "mass": 0.481}
         ),
     }
-    return {name: {"seconds": 3.0, "metrics": one} for name, one in metrics.items()}
+    return {name: {"seconds": 3.0, "rows": 40, "metrics": one} for name, one in metrics.items()}
 
 
 def test_what_calibration_costs_and_when_it_pays(replays):
@@ -338,21 +400,42 @@ def write_evaluate(place, models):
     (place / LIVE_FILE).write_json({model: {"runs": 4, "same_samples": 4} for model in models})
 
 
+def write_label(place):
+    """Labeled as evaluate's responses of the base model are distributed; one query has no label."""
+    rows = recorded_rows(np.random.default_rng(1), "train", "<b>capitals", 40, 0.05)
+    for number, each in enumerate(rows):
+        samples = each["samples"]
+        answers, c = zip(*((one["answer"], one["p_true"]) for one in samples), strict=True)
+        targets = soft_self_consistency(answers, c) if number else [None] * len(samples)
+        each["samples"] = [
+            one | {"target": target} for one, target in zip(samples, targets, strict=True)
+        ]
+    for part in (rows[25:], rows[:25]):  # files stand in any order
+        table = pa.Table.from_pylist(part, schema=LABELS)
+        pq.write_table(table, f"{place.path}/{len(part)}.parquet")
+
+
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """The artifact of the stage: the calibrated model is as often right, and knows better when."""
+def inputs(tmp_path_factory):
+    """Of the stage: the calibrated model is as often right, and knows better when."""
     root = Location.of(str(tmp_path_factory.mktemp("root")))
     names = "held_out", "label", "examples", "train", "evaluate", "evaluate_seed_7"
     inputs = {name: root / name for name in names}
     for name, place in inputs.items():
         place.make_dir()
         (place / MANIFEST).write_json(manifests().get(name, {"seconds": 1.0, "metrics": {}}))
+    write_label(inputs["label"])
     write_evaluate(inputs["evaluate"], {"base": 0.05, "calibrated": 0.5})
     write_evaluate(inputs["evaluate_seed_7"], {"calibrated": 0.3})
     line = {"step": 1, "calibration": 0.2, "generation": None}
     (inputs["train"] / LOSSES_FILE).write_text(f"{json.dumps(line)}\n" * 2)
-    out = root / "report"
-    out.make_dir()
+    return inputs
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, inputs):
+    """The artifact."""
+    out = Location.of(str(tmp_path_factory.mktemp("report")))
     result = report.run(CONFIG, inputs, out)
     assert result.rows == 4  # two sets, in domain and out of domain
     return out
@@ -409,7 +492,14 @@ def test_training_runs_are_measured_alike_and_spread(written, results):
 
 def test_of_one_training_run_no_spread_is_told(measured):
     assert measured["training_runs"] == {title: {} for title in measured["groups"]}
-    assert len(headline(measured)) == 2
+
+
+def test_a_report_is_the_same_again_to_the_byte(tmp_path, inputs, written):
+    again = Location.of(str(tmp_path))
+    report.run(CONFIG, inputs, again)
+    assert again.names() == written.names()
+    for name in written.names():
+        assert (again / name).read_text() == (written / name).read_text()
 
 
 def test_serving_can_read_the_thresholds(written, results):
@@ -428,16 +518,206 @@ def test_the_page_holds_the_figures_and_escapes_names(written, results):
             assert f">{measured['auroc']:.3f}<" in page
     assert page.count("<td>0.481<") == 3
     assert "<b>capitals" not in page
-    assert len(re.findall("<svg", page)) == 4 * 3 + 1
+    # In domain and out of domain are a data set each: two panels, reliability and confidence.
+    assert len(re.findall("<svg", page)) == 4 * 2 + 1
+    assert "out of domain: elements" in page
     assert "They hold fixed one training run" in page
 
 
-def test_the_page_and_the_table_open_with_the_same_lines(written, results, capsys):
+def test_the_page_and_the_table_open_with_the_same_answers(written, results, capsys):
     print_table(written)
-    printed, page = capsys.readouterr().out, (written / "index.html").read_text()
-    first, second, third = headline(results)
-    assert printed.startswith(f"{first}\n{second}\n{third}\n")
-    assert escape(first) in page
-    assert first.startswith("Early stopping on the calibrated model saves ")
-    assert second.startswith("Calibrated less base, paired: AUROC +")
+    printed, page = capsys.readouterr().out, unescape((written / "index.html").read_text())
+    lines, told = headline(results), answers(results)
+    assert printed.startswith("\n".join(lines) + "\n")
+    assert [one.question for one in told] == [
+        "Does it save samples?", "Does it pay in tokens?", "Are its confidences better?",
+        "Did it take fine-tuning?",
+    ]  # fmt: skip
+    for one in told:
+        assert one.told in page
+    assert told[0].verdict == "yes"
+    assert told[0].told.startswith("Early stopping on the calibrated model saves ")
+    assert "Without confidences and calibration, asc saves " in told[0].told
+    assert told[2].told.startswith("Calibrated less base, paired: AUROC +")
+    for one in results["signatures"]:
+        assert one["says"] in printed
+        assert one["says"] in page
     assert "…" not in printed  # nothing is cut off
+
+
+@pytest.mark.parametrize(
+    ("ends", "verdict"),
+    [([0.01, 0.2], "yes"), ([-0.2, -0.01], "no"), ([-0.1, 0.2], "not shown")],
+)
+def test_a_verdict_wants_a_whole_interval(results, ends, verdict):
+    title = results["groups"][0]
+    changed = deepcopy(results)
+    changed["samples_saved"][title]["calibrated"]["early_stopping"]["ci95"] = ends
+    assert answers(changed)[0].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("ends", "verdict", "told"),
+    [
+        ([10, 20], "yes", "is repaid after 15 queries [10 to 20]."),
+        ([10, None], "not shown", "is repaid after 15 queries [10 to never]."),
+        ([None, None], "no", "is repaid after 15 queries [never]."),
+    ],
+)
+def test_it_pays_in_tokens_where_the_latest_query_is_known(results, ends, verdict, told):
+    changed = deepcopy(results)
+    changed["cost"]["policies"]["early_stopping"] |= {"ci95": ends, "break_even_queries": 15}
+    answer = answers(changed)[1]
+    assert answer.verdict == verdict
+    assert told in answer.told
+
+
+@pytest.mark.parametrize(
+    ("auroc", "brier", "others", "verdict", "told"),
+    [
+        ([0.1, 0.2], [-0.2, -0.1], [0.1, 0.2], "yes", ", is worse in AUROC, WQD, Brier, ECE and"),
+        (
+            [0.1, 0.2],
+            [-0.1, 0.1],
+            [-0.1, 0.1],
+            "in part",
+            "(intervals hold 0) and is worse in AUROC.",
+        ),
+        (
+            [-0.1, 0.1],
+            [-0.1, 0.1],
+            [-0.1, 0.1],
+            "not shown",
+            "and samples saved (intervals hold 0).",
+        ),
+        (
+            [0.1, 0.2],
+            [0.1, 0.2],
+            [-0.1, 0.1],
+            "in part",
+            "is worse in AUROC and is better in Brier.",
+        ),
+        ([-0.2, -0.1], [0.1, 0.2], [-0.1, 0.1], "no", "is better in AUROC and Brier."),
+    ],
+)
+def test_whether_it_took_fine_tuning_is_told_by_the_paired_intervals(
+    results, auroc, brier, others, verdict, told
+):
+    changed = deepcopy(results)
+    best = changed["recalibrated"]["datasets"][results["groups"][0]]["platt"]
+    changed["recalibrated"]["best"] = "platt"
+    less = best["calibrated_less"]
+    less |= {"auroc": {"value": 0.0, "ci95": auroc}, "brier": {"value": 0.0, "ci95": brier}}
+    less["wqd"] = less["saved"]["early_stopping"] = {"value": 0.0, "ci95": others}
+    less["ece_debiased"] = {"value": 0.0, "ci95": [-one for one in reversed(others)]}
+    answer = answers(changed)[3]
+    assert answer.verdict == verdict
+    assert answer.told.startswith("Platt scaling on the base model")
+    assert told in answer.told
+
+
+def test_maps_are_fitted_on_the_labels_of_training_queries(results):
+    """On the 39 queries with labels; Platt's by the rule of method/recalibration.py."""
+    found = results["recalibrated"]
+    assert (found["queries"], found["responses"]) == (39, 39 * 3)
+    assert set(found["maps"]) == {"temperature", "platt", "isotonic", "ridge"}
+    rows = recorded_rows(np.random.default_rng(1), "train", "<b>capitals", 40, 0.05)[1:]
+    c, ssc = np.empty((2, 0))
+    for each in rows:
+        own = np.array([one["p_true"] for one in each["samples"]], dtype=np.float32)
+        names = [one["answer"] for one in each["samples"]]
+        c, ssc = np.r_[c, own], np.r_[ssc, soft_self_consistency(names, own.tolist())]
+    slope, offset = platt(c, ssc)
+    told = found["maps"]["platt"]
+    assert [told["slope"], told["offset"]] == pytest.approx([slope, offset], abs=1e-4)
+
+
+def test_a_recalibrated_model_is_measured_as_the_others_are(results):
+    """Platt's map keeps the order of confidences, so of the base model's figures what rests on it
+    alone; and thresholds are chosen on its own confidences."""
+    for title in results["groups"]:
+        base = results["datasets"][title]["base"]
+        calibrated = results["datasets"][title]["calibrated"]
+        of = results["recalibrated"]["datasets"][title]
+        assert of["platt"]["accuracy"] == base["accuracy"]
+        assert of["platt"]["auroc"] == pytest.approx(base["auroc"])
+        assert set(of["platt"]["samples_saved"]) == {"early_stopping"}  # asc needs no confidences
+        for one in of.values():
+            less = one["calibrated_less"]
+            for name in ("accuracy", "auroc", "brier", "ece_debiased"):
+                assert less[name]["value"] == pytest.approx(calibrated[name] - one[name])
+            saved = results["samples_saved"][title]["calibrated"]["early_stopping"]["saved"]
+            own = one["samples_saved"]["early_stopping"]["saved"]
+            assert less["saved"]["early_stopping"]["value"] == pytest.approx(saved - own)
+    brier = results["recalibrated"]["calibration_brier"]
+    assert results["recalibrated"]["best"] == min(brier, key=brier.get)
+
+
+def test_without_labels_nothing_is_recalibrated(tmp_path, replays):
+    label = Location.of(str(tmp_path))
+    (label / MANIFEST).write_json({"rows": 3})
+    samples = [one | {"target": None} for one in TEST[0]["samples"]]
+    rows = [each | {"role": "train", "samples": samples} for each in TEST]
+    pq.write_table(pa.Table.from_pylist(rows, schema=LABELS), f"{label.path}/a.parquet")
+    found = recalibrate(ELEMENTS, replays["base"], label)
+    assert (found.replays, found.best) == ({}, None)
+
+
+def test_of_many_labels_a_share_is_read_whatever_their_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(recalibrated, "_QUERIES", 20)
+    found = []
+    for way in (1, -1):
+        label = Location.of(str(tmp_path / str(way)))
+        label.make_dir()
+        (label / MANIFEST).write_json({"rows": 80})
+        rows = [
+            each | {"samples": [one | {"target": number / 80} for one in each["samples"]]}
+            for number, each in enumerate(TEST[0] | {"query_id": f"q{i}"} for i in range(80))
+        ]
+        pq.write_table(pa.Table.from_pylist(rows[::way], schema=LABELS), f"{label.path}/a.parquet")
+        found.append(recalibrated.labels(label))
+    (seen, target, query), again = found
+    assert 10 < len(set(query)) < 30
+    assert len(target) == 3 * len(set(query))
+    assert (target == again[1]).all()
+    assert (seen.features == again[0].features).all()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_in_a_browser(written, width):
+    """From disk: nothing is asked of a network, nothing hangs over the side, names do not lie over
+    each other, and a line that is pointed at shows its interval while the others fade."""
+    with browsing.browser() as browser:
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"file://{written.path}/index.html")
+        assert asked == [f"file://{written.path}/index.html"]
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        for panel in page.locator("svg.curves").all():
+            edge = panel.bounding_box()
+            names = sorted(
+                (one.bounding_box() for one in panel.locator(".name").all()),
+                key=lambda box: box["y"],
+            )
+            assert len(names) == 3
+            for box in names:
+                assert box["x"] + box["width"] <= edge["x"] + edge["width"]
+            for above, below in pairwise(names):
+                assert above["y"] + 0.75 * above["height"] <= below["y"]
+        panel = page.locator("svg.curves").first
+
+        def opacity(policy, part):
+            return panel.locator(f".policy:has-text('{policy}') {part}").evaluate(
+                "one => +getComputedStyle(one).opacity"
+            )
+
+        assert opacity("early stopping", ".band") > 0
+        assert opacity("self consistency", ".band") == 0
+        panel.locator(".policy:has-text('self consistency') .name").hover()
+        assert opacity("self consistency", ".band") > 0
+        page.wait_for_function(
+            "one => +getComputedStyle(one).opacity < 0.5",
+            arg=panel.locator(".policy:has-text('early stopping')").element_handle(),
+        )

@@ -1,5 +1,7 @@
 """Runs on a real S3 API that also fails: what is retried, what is said, and what is left behind."""
 
+import gzip
+import io
 import os
 import re
 import signal
@@ -7,6 +9,7 @@ import subprocess
 from collections import Counter
 
 import labeling
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from labeling import QUERIES, command
@@ -14,6 +17,7 @@ from object_store import BUCKET, SECRET, durable_store, names, object_store, pla
 from processes import ROOT, start
 from waiting import once
 
+from pipelines.datasets.records import read
 from pipelines.engine.sampling import request_key
 from pipelines.storage.location import Location
 
@@ -59,6 +63,25 @@ def undisturbed(tmp_path_factory):
     done = run(root, environment=plain_environment())
     assert done.returncode == 0, done.stderr
     return rows(root)
+
+
+def test_data_are_read_from_folders_and_patterns_in_a_bucket(reachable):
+    """Compressed ones too; what fails and may pass is tried again."""
+    root = f"s3://{BUCKET}/data"
+    packed = gzip.compress(b'{"question": "b", "answer": "x"}\n')
+    table = io.BytesIO()
+    pq.write_table(pa.table({"question": ["c"], "answer": ["x"]}), table)
+    whole = {"a.csv": b"question,answer\na,x\n", "part/b.jsonl.gz": packed}
+    for name, content in (whole | {"part/c.parquet": table.getvalue(), "d.txt": b"none"}).items():
+        place = Location.of(f"{root}/{name}")
+        with place.filesystem.open_output_stream(place.path, compression=None) as stream:
+            stream.write(content)
+    for path, expected in (("", "abc"), ("/part", "bc"), ("/part/*.gz", "b"), ("/*.csv", "a")):
+        found = [(place, fields["question"]) for place, fields in read(root + path)]
+        assert "".join(question for _, question in found) == expected
+        assert all(place.startswith(f"{root}/") for place, _ in found)
+    with pytest.raises(ValueError, match=f"^{root}/none/\\*: no file fits this pattern$"):
+        list(read(f"{root}/none/*"))
 
 
 def test_an_undisturbed_run_labels_every_query(undisturbed):

@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,8 +16,6 @@ from pipelines.running.dag import Result
 from pipelines.stages.label.streaming import CHECKPOINT, PENDING
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS
-
-_OF_SIGNS = ["dataset", "kind", "reference", "samples"]
 
 
 def labeled_before(out: Location) -> int:
@@ -36,13 +35,9 @@ def finish(source: Location, out: Location) -> Result:
         for batch in pq.ParquetFile(file).iter_batches(columns=["query_id"]):
             wanted.add(batch["query_id"])
 
-    signs: defaultdict[str, Signs] = defaultdict(Signs)
-
     def counters() -> Iterator[pa.StructArray]:
-        for batch in out.batches(["query_id", "counters", *_OF_SIGNS]):
+        for batch in out.batches(["query_id", "counters"]):
             labeled.add(batch["query_id"])
-            for row in batch.select(_OF_SIGNS).to_pylist():
-                signs[row["dataset"]].add(row)
             yield batch["counters"]
 
     spent = totals(counters())
@@ -55,11 +50,19 @@ def finish(source: Location, out: Location) -> Result:
     if wrong := near_zero(spent["mass"], int(spent["scored_responses"])):
         raise ValueError(wrong)
     (out / CHECKPOINT).delete()
+    return Result(labeled.count, str(LABELS), {**spent, **_signs(out)})
+
+
+def _signs(labels: Location) -> dict[str, Any]:
+    """Figures of each data set's samples, and what they say of the config, which is printed too."""
+    signs: defaultdict[str, Signs] = defaultdict(Signs)
+    for batch in labels.batches(["dataset", "kind", "reference", "samples"]):
+        for row in batch.to_pylist():
+            signs[row["dataset"]].add(row)
     warnings = [f"{name}: {line}" for name, one in signs.items() for line in one.warnings]
     for line in warnings:
         print(f"label: warning: {line}", flush=True)
-    figures = {name: one.figures for name, one in signs.items()}
-    return Result(labeled.count, str(LABELS), {**spent, "signs": figures, "warnings": warnings})
+    return {"signs": {name: one.figures for name, one in signs.items()}, "warnings": warnings}
 
 
 @dataclass

@@ -15,13 +15,17 @@ from typing import Any
 from pipelines.config import Config
 from pipelines.method.policies import EarlyStopping
 from pipelines.running.dag import Result
+from pipelines.stages.report import recalibrated
 from pipelines.stages.report.cost import cost
 from pipelines.stages.report.figures import figures, groups
+from pipelines.stages.report.health import health
 from pipelines.stages.report.promises import promises
 from pipelines.stages.report.replays import Replays
 from pipelines.stages.report.responses import COLUMNS
+from pipelines.stages.report.signatures import signatures
 from pipelines.storage.location import MANIFEST, Location
 from pipelines.storage.schemas import (
+    BASE,
     CALIBRATED,
     CALIBRATION_FILE,
     LIVE_FILE,
@@ -53,11 +57,15 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     manifests = {name: (place / MANIFEST).read_json() for name, place in inputs.items()}
     sets, evaluate = groups(config), config.evaluate
     first = next(iter(sets.values()))  # in domain, where there is such a set
+    maps = recalibrated.recalibrate(config, replays[BASE], inputs["label"])
     results = figures(config, replays, repeats) | {
+        "recalibrated": recalibrated.figures(config, replays, maps),
+        "health": health(config, replays),
         "promises": {model: promises(one, sets) for model, one in replays.items()},
         "cost": cost(manifests, replays, first, evaluate.bootstrap, config.seed),
         "live": (inputs["evaluate"] / LIVE_FILE).read_json(),
     }
+    results["signatures"] = [asdict(one) for one in signatures(results)]
     (out / METRICS_FILE).write_json(results)
     (out / CALIBRATION_FILE).write_json(calibration(config, replays))
     losses = (inputs["train"] / LOSSES_FILE).read_text().splitlines()

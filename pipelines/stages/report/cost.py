@@ -35,7 +35,8 @@ def cost(
     of = {name: manifest["metrics"] for name, manifest in manifests.items()}
     base, calibrated = (replays[model] for model in MODELS)
     label = sum(of["label"][key] for key in COMPUTED)
-    spent = label + 2 * of["train"]["tokens"] + calibrated.calibration_tokens
+    learned = calibrated.calibration.tokens if calibrated.calibration else 0.0
+    spent = label + 2 * of["train"]["tokens"] + learned
     queries = base.of_sets(datasets)
     weights = metrics.resample(len(queries), resamples, seed)
     sc = base.token_curve(SC, base.replayed[SC][None], queries)

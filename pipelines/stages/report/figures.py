@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.config import Config
 from pipelines.method import metrics
 from pipelines.method.metrics import Array
-from pipelines.method.savings import Curve, at_equal_accuracy
+from pipelines.method.savings import EqualAccuracy, at_equal_accuracy
 from pipelines.stages.report.measure import as_json, differences, measure, points
 from pipelines.stages.report.replays import SC, STOPPING, Queries, Replays
 from pipelines.storage.schemas import BASE, CALIBRATED, MODELS
@@ -45,7 +45,7 @@ def figures(
             | {"policies": _policies(replays[model], queries, weights)}
             for model, part in parts.items()
         }
-        for key, of_model in (("samples_saved", _samples_saved), ("fallback", _fallbacks)):
+        for key, of_model in (("samples_saved", samples_saved), ("fallback", _fallbacks)):
             found[key][title] = {
                 model: of_model(one, queries, weights) for model, one in replays.items()
             }
@@ -58,13 +58,15 @@ def figures(
                 "differences": differences(
                     measured[BASE], measure(run.test.recorded.of(queries), weights)
                 ),
-                "samples_saved": _samples_saved(run, queries, weights),
+                "samples_saved": samples_saved(run, queries, weights),
             }
             for seed, run in repeats.items()
         }
         # One training run has no spread.
         found["training_runs"][title] = {str(config.seed): first} | more if more else {}
-    return found | {"groups": list(titles)}  # in order; the first is what the report opens with
+    # In order; the first is what the report opens with.
+    listed = {title: sorted(members) for title, members in titles.items()}
+    return found | {"groups": list(titles), "members": listed}
 
 
 def _policies(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:
@@ -83,28 +85,34 @@ def _policies(replays: Replays, queries: Queries, weights: Array) -> dict[str, A
     return found
 
 
-def _samples_saved(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:
+def samples_saved(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:
     """What each policy saves against SC on the same model, at one accuracy."""
-    found = {}
+    return {
+        name: {"threshold": choice.threshold} | saved(replays, name, queries, weights)
+        for name, choice in replays.chosen.items()
+        if name != SC and replays.final(name) is not None
+    }
+
+
+def saved(replays: Replays, name: str, queries: Queries, weights: Array) -> dict[str, Any]:
+    """Of a policy that has a threshold, if it needs one."""
+    once = equal_accuracy(replays, name, queries, metrics.each_once(len(queries)))
     sc = replays.curve(replays.replayed[SC][None], queries)
-    for name, choice in replays.chosen.items():
-        final = replays.final(name)
-        if name != SC and final is not None:
-            saved = _saved(sc, replays.curve(final, queries), weights)
-            found[name] = {"threshold": choice.threshold} | saved
-    return found
-
-
-def _saved(sc: Curve, policy: Curve, weights: Array) -> dict[str, Any]:
-    once = at_equal_accuracy(sc, policy, metrics.each_once(len(sc.right)))
     return {
         "accuracy": float(once.accuracy[0]),
         "sc_accuracy": float(sc.right[:, -1].mean()),  # at the full budget
         "sc_samples": float(once.by_sc[0]),
         "samples": float(once.by_policy[0]),
         "saved": float(once.saved[0]),
-        "ci95": metrics.interval(at_equal_accuracy(sc, policy, weights).saved),
+        "ci95": metrics.interval(equal_accuracy(replays, name, queries, weights).saved),
     }
+
+
+def equal_accuracy(replays: Replays, name: str, queries: Queries, weights: Array) -> EqualAccuracy:
+    final = replays.final(name)
+    assert final is not None, f"{name} has no threshold"
+    sc = replays.curve(replays.replayed[SC][None], queries)
+    return at_equal_accuracy(sc, replays.curve(final, queries), weights)
 
 
 def _fallbacks(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:

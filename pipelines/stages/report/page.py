@@ -14,23 +14,38 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipelines.config import Config
+from pipelines.stages.report import curves
 from pipelines.stages.report.headline import (
     NAMES,
+    RECALIBRATED,
+    answers,
     changed_by,
-    headline,
+    headings,
+    named,
     over_runs,
+    over_seeds,
     percent,
     percents,
     saved_by,
     signed,
 )
 
-_COLORS = {"base": "#8a8f98", "calibrated": "#1f6feb"}
+# Okabe and Ito's (2008), which the color-blind tell apart; a dash beside each.
+_LOOKS: dict[str, tuple[str, Any]] = {
+    "base": ("#6b7280", (0, (2, 2))),
+    "calibrated": ("#0072B2", "-"),
+}
+_RECALIBRATED = ("#D55E00", (0, (6, 2)))
+_WRONG = "#e69f00"
 _METRICS = {"accuracy": "accuracy", "auroc": "AUROC", "wqd": "WQD"} | NAMES | {"ks_debiased": "KS"}
-_TEMPLATE = Path(__file__).parent / "report.html"
+_SIZE = {
+    "width": curves.WIDTH, "height": curves.HEIGHT, "left": curves.LEFT,
+    "right": curves.RIGHT, "top": curves.TOP, "bottom": curves.BOTTOM,
+}  # fmt: skip
 _STYLE: Any = {
     "font.size": 9,
     "svg.fonttype": "none",
+    "svg.hashsalt": "report",  # ids are random without one, and pages differ
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -43,24 +58,34 @@ def render(
     results: Mapping[str, Any], losses: Sequence[Mapping[str, float]], config: Config
 ) -> str:
     """The page. results: of metrics.json; losses: a mapping an optimizer step."""
+    found = results["recalibrated"]
+    best = found["best"]
     with plt.rc_context(_STYLE):
         sections = [
             {
                 "title": title,
+                "heading": heading,
                 "models": models,
+                "maps": found["datasets"][title],
                 "differences": results["differences"][title],
-                "policies": _svg(_policies(models)),
-                "reliability": _svg(_reliability(models)),
+                "policies": curves.panels(models),
+                "reliability": _svg(_reliability(models, best, found["datasets"][title])),
                 "histogram": _svg(_histogram(models)),
                 "saved": results["samples_saved"][title],
                 "fallback": results["fallback"][title],
                 "runs": _over_runs(results["training_runs"][title]),
             }
-            for title in results["groups"]
+            for title, heading in headings(results).items()
             for models in [results["datasets"][title]]
         ]
-        curves = _svg(_training(losses)) if losses else ""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+        training = _svg(_training(losses)) if losses else ""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {
         "figure": _figure,
         "range": _range,
@@ -70,13 +95,19 @@ def render(
         "percents": percents,
         "count": _count,
         "counts": _counts,
-        "title": lambda name: name.replace("_", " "),
+        "title": named,
         "thousands": lambda value: f"{value:,.0f}",
     }
-    return environment.from_string(_TEMPLATE.read_text()).render(
-        headline=headline(results),
+    return environment.get_template("report.html").render(
+        answers=answers(results),
+        spread=over_seeds(results),
+        signatures=results["signatures"],
         sections=sections,
-        training=curves,
+        size=_SIZE,
+        best=best,
+        recalibrated=RECALIBRATED,
+        label_queries=found["queries"],
+        training=training,
         cost=results["cost"],
         promises=results["promises"]["calibrated"],
         seeds=list(results["training_runs"][results["groups"][0]]),
@@ -119,44 +150,19 @@ def _svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def _policies(models: Mapping[str, Any]) -> Figure:
-    """Accuracy against mean samples, log2 axis; the bands are 95% intervals."""
-    figure, panels = plt.subplots(1, len(models), figsize=(9, 3.4), sharey=True, squeeze=False)
-    for panel, (model, measured) in zip(panels[0], models.items(), strict=True):
-        for number, (name, points) in enumerate(measured["policies"].items()):
-            if not (shown := _frontier(points)):
-                continue
-            x = [point["avg_samples"] for point in shown]
-            color = f"C{number}"
-            panel.plot(
-                x, [p["accuracy"] for p in shown], label=name, color=color, marker=".", ms=4, lw=1.4
-            )
-            low, high = zip(*(point["ci95"] for point in shown), strict=True)
-            panel.fill_between(x, low, high, color=color, alpha=0.06, lw=0)
-        panel.set_xscale("log", base=2)
-        panel.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
-        panel.set(title=model, xlabel="samples a query (mean)")
-    panels[0][0].set_ylabel("accuracy of the answer")
-    panels[0][-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
-
-
-def _frontier(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """What to draw of a policy: its budgets, at the chosen threshold if it has one."""
-    shown = [point for point in points if point["chosen"]]
-    return sorted(shown, key=lambda point: point["avg_samples"])
-
-
-def _reliability(models: Mapping[str, Any]) -> Figure:
-    figure, panel = plt.subplots(figsize=(3.6, 3.4))
-    panel.plot([0, 1], [0, 1], color="#bbb", lw=1, ls="--")
-    for model, measured in models.items():
+def _reliability(models: Mapping[str, Any], best: str | None, maps: Mapping[str, Any]) -> Figure:
+    """maps: figures of the base model's recalibrations, by name; of them the best is shown."""
+    figure, panel = plt.subplots(figsize=(4.2, 3.4))
+    panel.plot([0, 1], [0, 1], color="#bbb", lw=1)
+    recalibrated = [(f"base + {best}", maps[best], *_RECALIBRATED)] if best else []
+    tuned = [(model, of, *_LOOKS[model]) for model, of in models.items()]
+    for name, measured, color, dash in tuned + recalibrated:
         x, y, counts = zip(*measured["reliability"], strict=True)
-        sizes = [20 + 180 * count / sum(counts) for count in counts]
-        panel.plot(x, y, color=_COLORS[model], lw=1.2, label=model)
-        panel.scatter(x, y, s=sizes, color=_COLORS[model], alpha=0.6, lw=0)
+        sizes = [15 + 150 * count / sum(counts) for count in counts]
+        panel.plot(x, y, color=color, lw=1.4, ls=dash, label=name)
+        panel.scatter(x, y, s=sizes, color=color, alpha=0.6, lw=0)
     panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="confidence", ylabel="accuracy")
-    panel.legend(loc="upper left")
+    panel.legend(loc="upper left", handlelength=3)
     return figure
 
 
@@ -167,10 +173,10 @@ def _histogram(models: Mapping[str, Any]) -> Figure:
         edges = np.linspace(0, 1, len(parts["correct"]) + 1)
         panel.hist(
             [edges[:-1]] * 2, edges, weights=[parts["correct"], parts["wrong"]], stacked=True,
-            color=[_COLORS[model], "#e5534b"], alpha=0.8, label=["correct", "wrong"],
+            color=[_LOOKS["calibrated"][0], _WRONG], label=["correct", "wrong"],
         )  # fmt: skip
         panel.set_ylabel(model)
-        panel.legend(loc="upper right")
+    panels[0].legend(loc="upper right")
     panels[-1].set_xlabel("confidence")
     return figure
 
@@ -180,8 +186,8 @@ def _training(losses: Sequence[Mapping[str, float]]) -> Figure:
     for panel, name in zip(panels, ("calibration", "generation"), strict=True):
         own = [one for one in losses if one[name] is not None]
         steps, values = [one["step"] for one in own], [one[name] for one in own]
-        panel.plot(steps, values, color=_COLORS["calibrated"], lw=1, alpha=0.4)
-        panel.plot(steps, _smooth(values), color=_COLORS["calibrated"], lw=1.8)
+        panel.plot(steps, values, color=_LOOKS["calibrated"][0], lw=1, alpha=0.4)
+        panel.plot(steps, _smooth(values), color=_LOOKS["calibrated"][0], lw=1.8)
         panel.set(title=f"{name} loss", xlabel="optimizer step", ylim=(0, None))
     return figure
 

@@ -15,6 +15,7 @@ from pipelines.method import thresholds
 from pipelines.method.fitting import fit
 from pipelines.method.guarantees import Evidence, grid
 from pipelines.method.policies import FALLBACKS, POLICIES
+from pipelines.method.recalibration import Map
 from pipelines.method.replay import Recorded, Replayed, replay
 from pipelines.method.savings import Curve
 from pipelines.method.trials import evidence
@@ -44,7 +45,7 @@ class Replays:
 
     test: Responses
     datasets: NDArray[np.str_]  # of each test query
-    calibration_tokens: float  # of the responses to the calibration queries
+    calibration: Responses | None  # to the calibration queries; None where there are none
     chosen: Mapping[str, Choice]
     replayed: Mapping[str, Mapping[float | None, Replayed]]
     fallbacks: Mapping[str, Replayed]
@@ -53,13 +54,29 @@ class Replays:
     def of(config: Config, rows: Sequence[Mapping[str, Any]]) -> "Replays":
         """rows: of schemas.LABELS, in the order of their ids."""
         tests = [row for row in rows if row["role"] == "eval"]
-        test = Responses.of(tests)
         calibrating = [row for row in rows if row["role"] == "calibration"]
-        chosen, tokens = dict.fromkeys(config.evaluate.policies, Choice()), 0.0
-        if calibrating:
-            calibration = Responses.of(calibrating)
-            chosen, tokens = _choose(config, calibration.recorded), calibration.tokens
+        return Replays._on(
+            config,
+            Responses.of(tests),
+            np.array([row["dataset"] for row in tests]),
+            Responses.of(calibrating) if calibrating else None,
+        )
 
+    def recalibrated(self, config: Config, by: Map) -> "Replays":
+        """Of the same responses with other confidences, on which thresholds are chosen anew."""
+        calibration = self.calibration and self.calibration.recalibrated(by)
+        return Replays._on(config, self.test.recalibrated(by), self.datasets, calibration)
+
+    @staticmethod
+    def _on(
+        config: Config,
+        test: Responses,
+        datasets: NDArray[np.str_],
+        calibration: Responses | None,
+    ) -> "Replays":
+        chosen = dict.fromkeys(config.evaluate.policies, Choice())
+        if calibration:
+            chosen = _choose(config, calibration.recorded)
         wanted = {
             name: [choice.threshold]
             if choice.threshold is not None
@@ -77,8 +94,8 @@ class Replays:
         )
         return Replays(
             test,
-            np.array([row["dataset"] for row in tests]),
-            tokens,
+            datasets,
+            calibration,
             chosen,
             {name: {one: each[name, one] for one in several} for name, several in wanted.items()},
             {kind: each[name, stops_at] for kind, name in fallbacks.items()},

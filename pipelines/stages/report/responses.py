@@ -1,14 +1,15 @@
 """One model's recorded responses as arrays: what the rest of the report computes with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pipelines.method.answers import is_correct
 from pipelines.method.metrics import Array
+from pipelines.method.recalibration import FEATURES, Map, Seen
 from pipelines.method.replay import Recorded
 
 COLUMNS = [
@@ -43,6 +44,7 @@ class Responses:
     recorded: Recorded
     prices: Prices
     tokens: float  # all that was computed for them
+    seen: Seen  # what recalibration maps; P(True) as it was recorded
 
     @staticmethod
     def of(rows: Sequence[Mapping[str, Any]]) -> "Responses":
@@ -51,7 +53,17 @@ class Responses:
             _recorded(rows),
             _prices(rows),
             float(sum(row["counters"][key] for row in rows for key in COMPUTED)),
+            _seen(rows),
         )
+
+    def recalibrated(self, by: Map) -> "Responses":
+        """The same responses with other confidences."""
+        return replace(self, recorded=self.recorded._replace(confidence=by.recalibrate(self.seen)))
+
+    @property
+    def cut(self) -> Array:
+        """Which responses hit max_tokens, as 0 or 1. [queries, samples]"""
+        return self.seen.features[..., FEATURES.index("cut")]
 
 
 def _recorded(rows: Sequence[Mapping[str, Any]]) -> Recorded:
@@ -74,6 +86,20 @@ def _recorded(rows: Sequence[Mapping[str, Any]]) -> Recorded:
     confidence = [[s["p_true"] for s in row["samples"]] for row in rows]
     return Recorded(
         np.array(codes, dtype=np.int64), np.array(confidence, dtype=np.float64), np.array(correct)
+    )
+
+
+def _seen(rows: Sequence[Mapping[str, Any]]) -> Seen:
+    def column(take: Callable[[Mapping[str, Any]], Any]) -> Array:
+        return np.array([[take(one) for one in row["samples"]] for row in rows], dtype=np.float64)
+
+    prompt = [[len(row["prompt_ids"])] * len(row["samples"]) for row in rows]
+    return Seen.of(
+        column(lambda one: one["p_true"]),
+        column(lambda one: one["mass"]),
+        column(lambda one: one["num_tokens"]),
+        prompt,
+        column(lambda one: one["finish_reason"] == "length"),
     )
 
 
