@@ -248,12 +248,12 @@ def _download(source: str, directory: Path) -> None:
 
 
 def _from_hub(source: str, wanted: Sequence[str] = WHOLE) -> Path:
+    from httpx2 import HTTPError
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         directory = Path(snapshot_download(source, allow_patterns=list(wanted)))
-    except (HfHubHTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:  # the hub's own errors are the first
         raise ValueError(
             f"model.source: could not fetch {source} from the hub ({type(error).__name__}); "
             "check the name and its access, or give a directory"
