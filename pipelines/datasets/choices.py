@@ -47,7 +47,7 @@ class Choices:
         Where the data's own labels are letters, these alone count. ValueError, what is wrong with
         it, where it names none of the choices, or more than one.
         """
-        named = _places(self.texts, _fold(reference))
+        named = _places(self.texts, fold(reference))
         label = _bare(reference)
         own = [_bare(one) for one in self.labels]
         if label in own:
@@ -115,7 +115,7 @@ def agreed(question: str, choices: Choices) -> Choices:
     ValueError where the two give the same choices other letters.
     """
     own = listed(question, numbered=True)
-    if own is None or [*map(_fold, own.texts)] != [*map(_fold, choices.texts)]:
+    if own is None or [*map(fold, own.texts)] != [*map(fold, choices.texts)]:
         return choices
     _check_letters(choices.labels, own.labels)
     return Choices(own.texts, choices.labels or own.labels)
@@ -174,7 +174,7 @@ def _checked(texts: list[Any], labels: list[Any]) -> Choices:
         for number, text in enumerate(texts, start=1)
     )
     names = tuple(text_of(label, "a choice's label") for label in labels)
-    if names and len({_fold(name) for name in names}) != len(lines):
+    if names and len({fold(name) for name in names}) != len(lines):
         raise ValueError(f"choices: {len(lines)} texts have the labels {', '.join(names)}")
     bare = _stripped(Choices(lines, ()))  # of ["A) one", "B) two"]
     if not names:
@@ -224,17 +224,18 @@ def _is_letter(label: str) -> bool:
 
 def _bare(label: str) -> str:
     """What a label or a reference to one names: b of "(B)" and "Option B."."""
-    folded = _fold(label)
+    folded = fold(label)
     match = _NAMED.fullmatch(folded)
     return match[1] if match else folded
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
+    """What texts have in common that differ in case and spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _places(texts: Sequence[str], wanted: str) -> set[int]:
-    return {index for index, text in enumerate(texts) if _fold(text) == wanted}
+    return {index for index, text in enumerate(texts) if fold(text) == wanted}
 
 
 Found = tuple[Choices, int]  # and where they end

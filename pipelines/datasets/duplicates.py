@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MERGED = 1 << 16  # hashes that wait in a set of Python's before they are merged
-# Words and numbers, and the signs between numbers; other punctuation is left out.
-_TOKEN = re.compile(r"[^\W_]+(?:[.,]\d+)*|(?<=\d)\s*[+*/×·÷=<>^-]\s*(?=\d)")
+# What is left out where it is no part of a number, no factorial and no minus.
+_POINTS = re.compile(r"[.,](?!\d)|(?<!\d)!|(?<=[^\W\d_])[-‐](?=[^\W\d_])")
+_SIGNS = frozenset("!%&#@*/·()[]{}")  # of punctuation, what counts; of symbols all do
 _NUMBER = r"\d[\d.,]*"
-# Sums and products whose order does not count: not after a minus, and not beside what binds more.
+# Sums and products whose order does not count: not beside a sign that may bind more, or a minus
+# before them.
 _CHAIN = re.compile(
-    rf"(?<![-*/×·÷^] )\b{_NUMBER}(?: ([+*×·]) {_NUMBER})(?: \1 {_NUMBER})*\b(?! [*/×·÷^])"
+    rf"(?<![^\w+=<>(\[{{|$] )(?<!\S){_NUMBER} ([+*×·]) {_NUMBER}(?: \1 {_NUMBER})*(?!\S)"
+    r"(?! [^-\w+=<>)\]}|$])"
 )
 
 
@@ -38,6 +41,25 @@ class Hashes:
         return at < len(self._merged) and int(self._merged[at]) == one
 
 
+class _Characters(dict[int, str]):
+    """What stands for a character: itself, apart where it is a sign, or a space."""
+
+    def __missing__(self, code: int) -> str:
+        one = chr(code)
+        kind = unicodedata.category(one)
+        if kind[0] in "LNM" or one in ".,":
+            made = one
+        elif kind == "Pd" or one == "−":
+            made = " - "
+        else:
+            made = f" {one} " if kind[0] == "S" or one in _SIGNS else " "
+        self[code] = made
+        return made
+
+
+_CHARACTERS = _Characters()
+
+
 def exact(question: str) -> int:
     """64 bits of a question's hash."""
     return int.from_bytes(hashlib.sha256(question.encode()).digest()[:8], "big")
@@ -46,8 +68,8 @@ def exact(question: str) -> int:
 def near(question: str) -> int:
     """The same for questions that differ in case, spaces, punctuation or the order of operands."""
     text = unicodedata.normalize("NFKC", question).casefold()
-    tokens = " ".join(token.strip() for token in _TOKEN.findall(text))
-    return exact(_CHAIN.sub(_sorted, tokens))
+    tokens = _POINTS.sub(" ", text).translate(_CHARACTERS).split()
+    return exact(_CHAIN.sub(_sorted, " ".join(tokens)))
 
 
 def _sorted(chain: re.Match[str]) -> str:

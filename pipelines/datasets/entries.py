@@ -16,6 +16,7 @@ from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import LOADERS, Row
 from pipelines.datasets.duplicates import Hashes, exact, near
 from pipelines.datasets.published import SETS
+from pipelines.datasets.published.base import CARVED
 from pipelines.datasets.records import Refused, fail
 from pipelines.storage.text import short
 
@@ -41,7 +42,7 @@ class Found:
 
     refused: rows that are wrong, the first ones with their reasons; twice: those whose question is
     there before; shared: those whose question an earlier role has, word for word or nearly, by
-    that role.
+    that role; exactly: of these, those that it has word for word.
     """
 
     rows: int = 0
@@ -49,13 +50,14 @@ class Found:
     reasons: list[str] = field(default_factory=list)
     twice: int = 0
     shared: Counter[str] = field(default_factory=Counter)
+    exactly: Counter[str] = field(default_factory=Counter)
 
     @property
     def overlaps(self) -> list[str]:
         """`shared`, a line a role."""
         return [
-            f"{count:,} of {self.rows:,} questions are in data.{role} too, but for case, spaces, "
-            "punctuation and the order of operands"
+            f"{count:,} of {self.rows:,} questions are in data.{role} too, {self.exactly[role]:,} "
+            "word for word, others but for case, spaces, punctuation and the order of operands"
             for role, count in self.shared.items()
         ]
 
@@ -63,6 +65,14 @@ class Found:
         self.refused += 1
         if len(self.reasons) < _SHOWN:
             self.reasons.append(str(reason))
+
+
+class _Seen(NamedTuple):
+    """The questions of an entry, word for word and nearly."""
+
+    entry: Entry
+    exactly: Hashes
+    nearly: Hashes
 
 
 class Reading:
@@ -73,7 +83,8 @@ class Reading:
 
     def __init__(self, config: Config, *, strict: bool = True):
         self._seed, self._strict = config.seed, strict
-        self._asked: list[tuple[Entry, Hashes, Hashes]] = []
+        self._seen: list[_Seen] = []
+        self._files: list[tuple[Entry, frozenset[str]]] = []  # of published sets
         self.found: dict[str, Found] = {}
 
     def rows(self, entry: Entry) -> Iterator[dict[str, Any]]:
@@ -85,26 +96,30 @@ class Reading:
         found = self.found[entry.key] = Found()
         published = name in SETS
         refused = found.refuse if published or not self._strict else fail
-        exactly, nearly = Hashes(), Hashes()
-        self._asked.append((entry, exactly, nearly))
+        seen = _Seen(entry, Hashes(), Hashes())
+        others = [other for other in self._seen if other.entry.role != entry.role]
+        self._seen.append(seen)
         for row in self._loaded(entry, refused):
             asked = _asked(row.question, row.system)
             if self._is_there(entry, asked, published):
                 found.twice += 1
                 continue
-            alike = near(asked)
-            found.shared.update(self._nearly_there(entry, alike))
-            exactly.add(exact(asked))
-            nearly.add(alike)
+            same, alike = exact(asked), near(asked)
+            found.exactly.update({other.entry.role for other in others if same in other.exactly})
+            found.shared.update({other.entry.role for other in others if alike in other.nearly})
+            seen.exactly.add(same)
+            seen.nearly.add(alike)
             found.rows += 1
             yield _query(entry, row)
         if not found.rows:
-            why = f"; {found.refused} are refused: {found.reasons[0]}" if found.refused else ""
+            why = f"; all {found.twice} were there before" if found.twice else ""
+            why = f"; {found.refused} are refused: {found.reasons[0]}" if found.refused else why
             raise ValueError(f"{entry.key}: {name} ({entry.config.split}) has no rows{why}")
 
     def _loaded(self, entry: Entry, refused: Refused) -> Iterator[Row]:
         load, config = LOADERS[entry.config.name], entry.config
         try:
+            self._check_files(entry)
             yield from itertools.islice(load(config, self._seed, refused), config.limit)
         except ValueError as error:
             raise ValueError(f"{entry.key}: {error}") from None
@@ -112,7 +127,7 @@ class Reading:
     def _is_there(self, entry: Entry, asked: str, published: bool) -> bool:
         """Whether a question is to be left out; ValueError where it must not be there again."""
         one = exact(asked)
-        for other, exactly, _ in self._asked:
+        for other, exactly, _ in self._seen:
             if one not in exactly:
                 continue
             if published and (other.role == "train") != (entry.role == "train"):
@@ -125,12 +140,21 @@ class Reading:
             )
         return False
 
-    def _nearly_there(self, entry: Entry, one: int) -> set[str]:
-        return {
-            other.role
-            for other, _, nearly in self._asked
-            if other.role != entry.role and one in nearly
-        }
+    def _check_files(self, entry: Entry) -> None:
+        """ValueError where another role has the rows of a published set's file."""
+        if entry.config.name not in SETS:
+            return
+        names = SETS[entry.config.name].names(entry.config)
+        for other, others in self._files:
+            apart = {entry.config.split, other.config.split} == CARVED
+            if other.role == entry.role or apart:
+                continue
+            if names & others:
+                raise ValueError(
+                    f"its rows are those of {other.where}; a query must have one role, so name "
+                    "another file or split"
+                )
+        self._files.append((entry, names))
 
 
 def entries(config: Config, roles: Sequence[str] = ROLES) -> list[Entry]:

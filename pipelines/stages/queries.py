@@ -33,7 +33,7 @@ Query = dict[str, Any]  # a row of schemas.QUERIES
 _ROWS_AT_ONCE = 1_000
 _SHOWN = 5  # of rows that are wrong, in a message
 _ADDED = {"prompt", "system"}  # keys that do not count where they are not set
-_FILES_VERSION = 2  # of how files are read and published sets are asked
+_FILES_VERSION = 3  # of how files are read and published sets are asked
 
 
 def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
@@ -47,8 +47,10 @@ def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
 
 def _spec(entry: Entry) -> dict[str, Any]:
     keys = entry.config.model_dump(mode="json")
-    of_files = {"version": _FILES_VERSION} if entry.config.name in {"jsonl", *SETS} else {}
-    return {k: v for k, v in keys.items() if k not in _ADDED or v is not None} | of_files
+    name = entry.config.name
+    of_files = {"version": _FILES_VERSION} if name in {"jsonl", *SETS} else {}
+    of_set = SETS[name].spec(entry.config.split) if name in SETS else {}
+    return {k: v for k, v in keys.items() if k not in _ADDED or v is not None} | of_files | of_set
 
 
 def check(config: Config) -> None:

@@ -133,6 +133,17 @@ def tokenizer_here(source: str) -> "Tokenizer | None":
     return _open_tokenizer(file) if file.is_file() else None
 
 
+def config_file(source: str) -> Path | None:
+    """A source's config.json where it is on this machine already."""
+    if _looks_like_hub_id(source):
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(source, "config.json")
+        return Path(cached) if isinstance(cached, str) else None
+    file = _directory(source) / "config.json"
+    return file if file.is_file() else None
+
+
 def files_hash(source: str) -> str | None:
     """Of what a directory's conversations are made of, which may be edited in place; None of other
     sources, which are known by their names alone."""
@@ -237,12 +248,12 @@ def _download(source: str, directory: Path) -> None:
 
 
 def _from_hub(source: str, wanted: Sequence[str] = WHOLE) -> Path:
+    from httpx2 import HTTPError
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         directory = Path(snapshot_download(source, allow_patterns=list(wanted)))
-    except (HfHubHTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:  # the hub's own errors are the first
         raise ValueError(
             f"model.source: could not fetch {source} from the hub ({type(error).__name__}); "
             "check the name and its access, or give a directory"

@@ -1,5 +1,6 @@
 """The rows of entries: what is left out and counted, what is refused, and that they stream."""
 
+import re
 import tracemalloc
 from collections import deque
 
@@ -59,13 +60,65 @@ def test_what_training_shares_with_other_roles_is_kept_and_counted(tmp_path):
     assert not told["data.calibration.0"].shared
     assert sum(told["data.eval.0"].shared.values()) == 2
     assert len(rows["data.eval.0"]) == 4
+    (tmp_path / "again.jsonl").write_text(test.read_text())
     again = config(
         train=[{"name": "capitals"}],
         calibration=[gsm8k(test, "test")],
-        eval=[gsm8k(test, "test"), {"name": "elements", "split": "test"}],
+        eval=[gsm8k(tmp_path / "again.jsonl", "test")],
     )
     line = problem(lambda: found(again))
-    assert line.startswith("data.eval.0: gsm8k (test) has no rows")
+    assert line.startswith("data.eval.0: gsm8k (test) has no rows; all 4 were there before")
+
+
+@pytest.mark.parametrize(
+    ("roles", "is_refused"),
+    [
+        ({"train": "train", "eval": "train"}, True),
+        ({"train": "train", "calibration": "test"}, True),
+        ({"calibration": "test", "eval": "test"}, True),
+        ({"train": "train", "calibration": "calibration"}, False),
+        ({"train": "calibration", "eval": "train"}, False),
+    ],
+)
+def test_a_published_sets_file_has_one_role_but_for_what_is_carved(tmp_path, roles, is_refused):
+    """Whatever its path is called, and whether or not the set has a training file."""
+    (tmp_path / "gsm8k.jsonl").write_text(solved(*(f"Which {n}?" for n in range(40))))
+    counted = [{"input": f"How many are {n}", "target": n} for n in range(40)]
+    (tmp_path / "counting.jsonl").write_text(lines(*counted))
+    (tmp_path / "link").symlink_to(tmp_path)
+    for name in ("gsm8k", "object_counting"):
+        file = f"{name.rpartition('_')[2]}.jsonl"
+        places = iter([tmp_path / file, tmp_path / "link" / file])
+        made = config(
+            **{"train": [{"name": "capitals"}]}
+            | {
+                role: [{"name": name, "path": str(next(places)), "split": split}]
+                for role, split in roles.items()
+            }
+        )
+        if is_refused:
+            line = problem(lambda made=made: found(made))
+            assert re.search(r"^data\.\w+\.0: its rows are .* data\.\w+\.0 ", line)
+        else:
+            asked = [{one["question"] for one in rows} for rows in found(made)[0].values()][-2:]
+            assert all(asked)
+            assert not asked[0] & asked[1]
+
+
+def test_a_published_sets_file_that_is_not_there_is_told_with_its_entry(tmp_path):
+    line = problem(lambda: list(read(config(train=[gsm8k(tmp_path / "none.jsonl")]))))
+    assert line == f"data.train.0: {tmp_path}/none.jsonl: there is no such file"
+
+
+def test_what_is_shared_word_for_word_is_told_apart(tmp_path):
+    (tmp_path / "train.jsonl").write_text(solved("One?", "Two?", "Six?"))
+    (tmp_path / "test.jsonl").write_text(solved("One?", "two", "Ten?"))
+    made = config(
+        train=[gsm8k(tmp_path / "train.jsonl", "test")],
+        eval=[gsm8k(tmp_path / "test.jsonl", "test")],
+    )
+    (line,) = found(made)[1]["data.eval.0"].overlaps
+    assert line.startswith("2 of 3 questions are in data.train too, 1 word for word, ")
 
 
 def test_of_ones_own_nothing_is_left_out_unless_one_only_looks(tmp_path):

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import httpx2
 import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -139,10 +140,60 @@ def test_calibration_is_carved_from_train_by_question(tmp_path):
     assert len(load("gsm8k", tmp_path / "one.jsonl", "calibration", limit=9)) == 9
 
 
-@pytest.mark.parametrize("name", ["commonsense_qa", "winogrande", "reclor"])
-def test_what_has_no_public_test_answers_is_tested_on_validation(name):
-    assert SETS[name].public_test == "validation"
-    assert re.search(r"\bval(idation)?\b", SETS[name].files["test"])
+def group_of_twins(n, twin):
+    noun = f"noun{n}"
+    return {"sentence": f"{noun} {twin} _ {n}.", "option1": noun, "option2": "case", "answer": "1"}
+
+
+def passage(n, twin):
+    return {
+        "context": f"Passage {n}.", "question": f"Which of {twin}?", "query": f"Who of {twin}?",
+        "answers": ["x", "y"], "options": ["x", "y"], "label": 0, "correct_option": 0,
+    }  # fmt: skip
+
+
+def written_twice(n, twin):
+    return {"question": (f"What is {n} + 4?", f"what is 4 + {n}")[twin], "answer": "#### 1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("gsm8k", written_twice),
+        ("winogrande", group_of_twins),
+        ("reclor", passage),
+        ("logiqa", passage),
+    ],
+)
+def test_rows_that_go_together_are_in_one_part(tmp_path, name, made):
+    """Of one sum, pair of options or passage."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(json.dumps(made(n, t)) for n in range(200) for t in (0, 1)))
+    train, held = (load(name, file, split) for split in ("train", "calibration"))
+    assert len(train) + len(held) == 400
+    assert held
+    numbers = [{tuple(re.findall(r"\d+", row.question)) for row in rows} for rows in (train, held)]
+    if name == "gsm8k":
+        numbers = [{tuple(sorted(one)) for one in part} for part in numbers]
+    else:
+        whole = re.compile(r"(?:Passage |noun)(\d+)")
+        numbers = [{whole.search(row.question)[1] for row in rows} for rows in (train, held)]
+    assert not numbers[0] & numbers[1]
+
+
+def test_of_a_folder_a_split_is_its_own_file(tmp_path):
+    """As `hf download` lays them."""
+    records = [fields for _, fields in read(str(DATA / "gsm8k.jsonl"))]
+    (tmp_path / "main").mkdir()
+    for file, rows in zip(SETS["gsm8k"].files.values(), (records[:2], records[2:3]), strict=True):
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / file)
+    assert [row.reference for row in load("gsm8k", tmp_path)] == ["5"]
+    parts = [load("gsm8k", tmp_path / "main", split) for split in ("train", "calibration")]
+    assert {row.reference for rows in parts for row in rows} == {"72", "10"}
+    (tmp_path / SETS["gsm8k"].files["test"]).rename(tmp_path / "main/other.parquet")
+    line = problem(lambda: load("gsm8k", tmp_path))
+    assert line.startswith(f"gsm8k: {tmp_path}: which of its 2 files has split test is not known")
+    assert len(load("gsm8k", tmp_path / "main/*.parquet")) == 3  # as is said
 
 
 @pytest.mark.parametrize(
@@ -157,6 +208,14 @@ def test_what_has_no_public_test_answers_is_tested_on_validation(name):
         ("reclor", {"context": "c", "question": "q", "answers": "a", "label": 0}, "is no list"),
         ("math_qa", {"Problem": "p", "options": "38 or 76", "correct": "a"}, "lists no choices"),
         ("math_qa", {"Problem": "p", "options": "a ) 1 , b ) 2", "correct": "e"}, "labels a, b"),
+        ("math_qa", {"Problem": "p", "options": "a ) 1 , b ) 2 , d ) 4", "correct": "b"},
+         r"choice b holds another's label \(2 , d \) 4\)"),
+        ("math_qa", {"Problem": "p", "options": "a ) 1 , b ) 2 c ) 4", "correct": "b"},
+         "choice b holds another's label"),
+        ("math_qa", {"Problem": "p", "options": "a ) 1 , b ) 2 , c ) 2", "correct": "b"},
+         "answer '2' is there twice among the choices"),
+        ("sciq", {"question": "q", "correct_answer": "Cells", "distractor1": "cells",
+                  "distractor2": "a", "distractor3": "b"}, "answer 'Cells' is there twice among"),
         ("arc_easy", {"question": "q", "choices": "A, B", "answerKey": "A"}, "choices: neither"),
     ],
 )  # fmt: skip
@@ -193,9 +252,23 @@ def test_without_a_path_it_is_fetched_at_its_revision(monkeypatch):
     assert {(hub, kind, len(at)) for hub, _, kind, at in asked} == {("openai/gsm8k", "dataset", 40)}
 
 
-def test_where_the_hub_is_not_reached_the_command_that_fetches_is_told(monkeypatch):
+def test_math_qas_choices_keep_what_is_their_own():
+    of = SETS["math_qa"].ask
+    for listed, choices in (
+        ("a ) [ 0 , 4 ] , b ) ( 0 , 4 ]", ("[ 0 , 4 ]", "( 0 , 4 ]")),
+        ("a ) 5 ' , b ) 5 \" , c ) 6", ("5 '", '5 "', "6")),
+        ("['a ) 1 / 8', 'b ) [ 4 ]']", ("1 / 8", "[ 4 ]")),
+        ("a ) a only , b ) b only , c ) a , b ) and c , d ) none",
+         ("a only", "b only", "a , b ) and c", "none")),
+    ):  # fmt: skip
+        record = ("f, row 1", {"Problem": "p", "options": listed, "correct": "b"})
+        assert of(record).choices == choices
+
+
+@pytest.mark.parametrize("error", [LocalEntryNotFoundError("offline"), httpx2.ReadTimeout("slow")])
+def test_where_the_hub_is_not_reached_the_command_that_fetches_is_told(monkeypatch, error):
     def fails(*_, **__):
-        raise LocalEntryNotFoundError("offline")
+        raise error
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fails)
     line = problem(lambda: list(LOADERS["gpqa"](DatasetConfig(name="gpqa", split="test"), 0, fail)))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ from tokenizing import byte_level, template, write
 
 from pipelines.config import Config
 from pipelines.datasets.entries import query_id
+from pipelines.datasets.published import SETS
 from pipelines.method.answers import canonical, is_correct
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import canonical_json
@@ -239,6 +241,18 @@ def test_a_models_files_that_are_edited_in_place_make_other_queries(tmp_path, na
     canonical_json(before)
     builtin = queries.spec(config([{"name": "capitals"}]), ("train",))
     assert builtin["model_files"] is None, "known by its name, wherever it lies"
+
+
+def test_another_revision_or_prompt_of_a_published_set_makes_other_queries(monkeypatch):
+    made = config([{"name": "gsm8k"}], [{"name": "capitals"}])
+    specs = [queries.spec(made, ("train",))]
+    for changed in ({"revision": "main"}, {"kind": "math"}, {"files": {"train": "other"}}):
+        monkeypatch.setitem(SETS, "gsm8k", replace(SETS["gsm8k"], **changed))
+        specs.append(queries.spec(made, ("train",)))
+    assert len({canonical_json(one) for one in specs}) == 4
+    assert queries.spec(made, ("eval",))["data"]["eval"][0].keys() == {
+        "name", "split", "limit", "path", "question", "answer", "choices", "kind", "label",
+    }  # fmt: skip
 
 
 def test_what_is_left_out_and_shared_is_told_in_lines_and_in_the_manifest(tmp_path, smollm, capsys):

@@ -1,15 +1,17 @@
 """What a published set is, and how its rows are read: from the hub, or from local files."""
 
-import hashlib
+import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pipelines.config import DatasetConfig
 from pipelines.datasets.base import Row, picked
-from pipelines.datasets.choices import Choices
+from pipelines.datasets.choices import Choices, fold
+from pipelines.datasets.duplicates import near
 from pipelines.datasets.records import Record, Refused, read
+from pipelines.datasets.sources import files
 from pipelines.datasets.values import field, text_of
 from pipelines.method.answers import Kind, canonical
 from pipelines.method.answers.option import LETTERS
@@ -17,6 +19,7 @@ from pipelines.storage.text import short
 
 SPLITS = ("train", "calibration", "test")
 HELD = 10  # of so many training questions, one is for calibration, by its hash
+CARVED = {"train", "calibration"}  # of one file, apart
 ENDINGS: dict[Kind, str] = {
     "number": " Reason briefly, then end with 'Answer:' and the number.",
     "option": "\nReason briefly, then end with 'Answer:' and the letter.",
@@ -28,11 +31,13 @@ ENDINGS: dict[Kind, str] = {
 @dataclass(frozen=True)
 class Asked:
     """A row as the model is asked it. choices: the texts, from A on; of an option, the answer is
-    their letter."""
+    their letter. group: what rows that go together share, of which one tells much of the others;
+    the question, by default."""
 
     question: str
     answer: str
     choices: tuple[str, ...] = ()
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,12 @@ class Published:
         return SPLITS if "train" in self.files else ("test",)
 
     def load(self, config: DatasetConfig, seed: int, refused: Refused) -> Iterator[Row]:
-        """Rows of a split, from config.path or the hub: train and calibration of the training
-        file, apart; a test file, and one of a set that has no training file, whole."""
+        """Rows of a split, from config.path or the hub: train and calibration of one file, apart;
+        test whole."""
         if config.split not in (self.splits if config.path is None else SPLITS):
             there = ", ".join(self.splits)
             raise ValueError(f"{config.name}: split {config.split!r} is none of {there}")
-        path = config.path or self._fetched(config)
+        path = self._fetched(config) if config.path is None else self._own_file(config, config.path)
 
         def rows(refused: Refused) -> Iterator[Row]:
             for record in read(path, refused):
@@ -84,24 +89,59 @@ class Published:
         """None where it belongs to another split."""
         place, _ = record
         asked = self.ask(record)
-        if "train" in self.files and split != "test" and _held(asked) != (split == "calibration"):
+        if split in CARVED and _held(asked) != (split == "calibration"):
             return None
         if canonical(asked.answer, self.kind) is None:
             answer = short(asked.answer)
             raise ValueError(f"{place}: answer {answer!r} is not of kind {self.kind}")
+        _check_once(asked, place)
         choices = tuple(" ".join(one.split()) for one in asked.choices)
         lines = [f"({at}) {text}" for at, text in zip(LETTERS, choices, strict=False)]
         question = "\n".join([asked.question, *lines]) + ENDINGS[self.kind]
         return Row(question, asked.answer, self.kind, choices or None)
 
-    def _fetched(self, config: DatasetConfig) -> str:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
+    def spec(self, split: str) -> dict[str, Any]:
+        """What decides a split's rows, beside the config's entry."""
+        return {
+            "hub": self.hub,
+            "revision": self.revision,
+            "file": self._file(split),
+            "ending": ENDINGS[self.kind],
+        }
 
-        file = self.files["test" if config.split == "test" else "train"]
+    def names(self, config: DatasetConfig) -> frozenset[str]:
+        """What tells the files that an entry reads from others."""
+        if config.path is None:
+            return frozenset([f"{self.hub}/{self._file(config.split)}"])
+        sources = files(self._own_file(config, config.path))
+        return frozenset(os.path.realpath(source.path) for source in sources)
+
+    def _file(self, split: str) -> str:
+        """On the hub; of a set without a training file, that is its one."""
+        return self.files.get("train" if split in CARVED else "test") or self.files["test"]
+
+    def _own_file(self, config: DatasetConfig, path: str) -> str:
+        """A path; where it is a folder of several files, the split's, called as on the hub."""
+        sources = files(path)
+        if len(sources) == 1 or not sources[0].shown.startswith(f"{path.rstrip('/')}/"):
+            return path
+        file = self._file(config.split)
+        for ending in (f"/{file}", f"/{file.rpartition('/')[2]}"):
+            if len(fits := [one.shown for one in sources if one.shown.endswith(ending)]) == 1:
+                return fits[0]
+        raise ValueError(
+            f"{config.name}: {path}: which of its {len(sources)} files has split {config.split} is "
+            f"not known, for none is called {file}; name a file or a pattern"
+        )
+
+    def _fetched(self, config: DatasetConfig) -> str:
+        from httpx2 import HTTPError
+        from huggingface_hub import hf_hub_download
+
+        file = self._file(config.split)
         try:
             return hf_hub_download(self.hub, file, repo_type="dataset", revision=self.revision)
-        except (HfHubHTTPError, OSError) as error:
+        except (HTTPError, OSError) as error:  # the hub's own errors are the first
             raise ValueError(
                 f"{config.name}: could not fetch {file} of {self.hub} from the hub "
                 f"({type(error).__name__}); give it as path, from where there is one: hf download "
@@ -110,9 +150,17 @@ class Published:
 
 
 def _held(asked: Asked) -> bool:
-    """Whether a training question is for calibration: by its hash, in whatever file and order."""
-    digest = hashlib.sha256(asked.question.encode()).digest()
-    return int.from_bytes(digest[:8], "big") % HELD == 0
+    """Whether a training question is for calibration: by its group's hash, in whatever file and
+    order."""
+    return near(asked.group or asked.question) % HELD == 0
+
+
+def _check_once(asked: Asked, place: str) -> None:
+    """ValueError where another choice is the answer's text too."""
+    folded = [fold(one) for one in asked.choices]
+    if asked.choices and folded.count(folded[at := LETTERS.index(asked.answer)]) > 1:
+        answer = short(asked.choices[at])
+        raise ValueError(f"{place}: answer {answer!r} is there twice among the choices")
 
 
 def text(record: Record, name: str) -> str:

@@ -18,6 +18,6 @@ SETS = {
         fields=("input", "target"),
         ask=ask,
         kind="number",
-        licence="MIT",
+        licence="not stated",  # the paper's own repository is MIT
     )
 }

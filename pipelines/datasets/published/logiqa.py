@@ -5,6 +5,8 @@ here; `question` and `label`, a letter from a to d, in EleutherAI/logiqa. The pu
 files (github lgw863/LogiQA-dataset) are not read.
 """
 
+from dataclasses import replace
+
 from pipelines.datasets.choices import Choices
 from pipelines.datasets.published.base import Asked, Published, at_index, option, text, texts
 from pipelines.datasets.records import Record
@@ -12,13 +14,15 @@ from pipelines.datasets.records import Record
 
 def ask(record: Record) -> Asked:
     _, fields = record
-    choices = texts(record, "options")
+    choices, context = texts(record, "options"), text(record, "context")
     if "query" in fields:
-        question = f"{text(record, 'context')}\n{text(record, 'query')}"
-        return at_index(record, question, choices, text(record, "correct_option"))
-    question = f"{text(record, 'context')}\n{text(record, 'question')}"
-    labeled = Choices(tuple(choices), tuple("abcdefgh"[: len(choices)]))
-    return option(record, question, labeled, text(record, "label"))
+        question = f"{context}\n{text(record, 'query')}"
+        asked = at_index(record, question, choices, text(record, "correct_option"))
+    else:
+        question = f"{context}\n{text(record, 'question')}"
+        labeled = Choices(tuple(choices), tuple("abcdefgh"[: len(choices)]))
+        asked = option(record, question, labeled, text(record, "label"))
+    return replace(asked, group=context)  # which several questions may share
 
 
 SETS = {

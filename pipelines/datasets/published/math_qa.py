@@ -9,6 +9,7 @@ import re
 from pipelines.datasets.choices import Choices
 from pipelines.datasets.published.base import Asked, Published, option, text
 from pipelines.datasets.records import Record
+from pipelines.storage.text import short
 
 _LETTERS = "abcde"
 
@@ -22,6 +23,7 @@ def _choices(record: Record) -> Choices:
     place, _ = record
     listed = text(record, "options")
     texts: list[str] = []
+    of_list = listed.startswith("[")
     for letter in _LETTERS:  # each before the next, so that an "a )" within a choice is no label
         found = re.search(rf"(?:^|,)[\s\[\"']*{letter}\s*\)", listed)
         if found is None:
@@ -30,10 +32,21 @@ def _choices(record: Record) -> Choices:
             texts[-1] = listed[: found.start()]
         listed = listed[found.end() :]
         texts.append(listed)
-    texts = [one.strip(" ,'\"]") for one in texts]
+    texts = [_bare(one, of_list) for one in texts]
     if len(texts) < 2 or not all(texts):
         raise ValueError(f"{place}: field 'options' lists no choices from a on")
+    for at, one in enumerate(texts, start=1):
+        labels = re.findall(rf"(?:^|[\s,])([{_LETTERS}])\s*\)", one)
+        if any(label in _LETTERS[at:] for label in labels):
+            told = f"choice {_LETTERS[at - 1]} holds another's label ({short(one)})"
+            raise ValueError(f"{place}: field 'options': {told}")
     return Choices(tuple(texts), tuple(_LETTERS[: len(texts)]))
+
+
+def _bare(text: str, of_list: bool) -> str:
+    """A choice without what parts it from the next; of_list: as Python writes a list of texts."""
+    text = text.strip(" ,")
+    return re.sub(r"[\"'],?\s*\]?$", "", text) if of_list else text
 
 
 SETS = {

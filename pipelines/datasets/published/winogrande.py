@@ -3,6 +3,8 @@
 The test split has no answers.
 """
 
+from dataclasses import replace
+
 from pipelines.datasets.choices import Choices
 from pipelines.datasets.published.base import Asked, Published, option, text
 from pipelines.datasets.records import Record
@@ -11,7 +13,8 @@ from pipelines.datasets.records import Record
 def ask(record: Record) -> Asked:
     choices = Choices((text(record, "option1"), text(record, "option2")), ("1", "2"))
     question = f"What does the _ stand for? {text(record, 'sentence')}"
-    return option(record, question, choices, text(record, "answer"))
+    asked = option(record, question, choices, text(record, "answer"))
+    return replace(asked, group=" ".join(sorted(choices.texts)))  # which twins share
 
 
 SETS = {
