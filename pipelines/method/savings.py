@@ -37,10 +37,18 @@ class EqualAccuracy:
         return 1 - self.by_policy / self.by_sc
 
 
-def at_equal_accuracy(sc: Curve, policy: Curve, weights: Array) -> EqualAccuracy:
-    """Reads both curves, of the same queries, at one accuracy. weights: as metrics.resample's."""
+def at_equal_accuracy(
+    sc: Curve, policy: Curve, weights: Array, beside: Curve | None = None
+) -> EqualAccuracy:
+    """Reads both curves, of the same queries, at one accuracy. weights: as metrics.resample's.
+
+    beside: another policy's, with whose savings these are compared: at an accuracy that it reaches.
+    """
     sc_right, policy_right = mean(sc.right, weights), mean(policy.right, weights)
-    accuracy = np.maximum(np.minimum(sc_right[:, -1], policy_right.max(1)) - SLACK, 0.0)
+    best = np.minimum(sc_right[:, -1], policy_right.max(1))
+    if beside is not None:
+        best = np.minimum(best, mean(beside.right, weights).max(1))
+    accuracy = np.maximum(best - SLACK, 0.0)
     return EqualAccuracy(
         accuracy,
         spent_to_reach(accuracy, mean(sc.spent, weights), sc_right),

@@ -57,6 +57,17 @@ def test_where_the_policy_is_worse_at_its_best_accuracy():
     assert found.by_sc[0] == pytest.approx(1.5 - SLACK / 0.1)
 
 
+def test_beside_another_policy_at_what_both_reach():
+    """The worse of two decides at what accuracy both are read, and SC."""
+    sc, better = budgets(0.4, 0.5, 0.55, 0.6), budgets(0.45, 0.6, 0.7, 0.8)
+    worse = budgets(0.3, 0.45, 0.4, 0.4)
+    for one, other in ((better, worse), (worse, better)):
+        found = at_equal_accuracy(sc, one, each_once(1), beside=other)
+        assert found.accuracy[0] == pytest.approx(0.45 - SLACK)
+        assert found.by_sc[0] == pytest.approx(1.5 - SLACK / 0.1)
+    assert found.by_policy[0] == pytest.approx(2 - SLACK / 0.15)
+
+
 def test_where_nothing_is_right_nothing_is_saved():
     found = at_equal_accuracy(budgets(0.0, 0.0), budgets(0.0, 0.0), each_once(1))
     assert (found.accuracy[0], found.saved[0]) == (0, 0)

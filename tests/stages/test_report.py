@@ -610,11 +610,13 @@ def test_whether_it_took_fine_tuning_is_told_by_the_paired_intervals(
     changed["recalibrated"]["best"] = "platt"
     less = best["calibrated_less"]
     less |= {"auroc": {"value": 0.0, "ci95": auroc}, "brier": {"value": 0.0, "ci95": brier}}
-    less["wqd"] = less["saved"]["early_stopping"] = {"value": 0.0, "ci95": others}
+    less["wqd"] = {"value": 0.0, "ci95": others}
+    less["saved"]["early_stopping"] = {"value": 0.0, "ci95": others, "accuracy": 0.5}
     less["ece_debiased"] = {"value": 0.0, "ci95": [-one for one in reversed(others)]}
     answer = answers(changed)[3]
     assert answer.verdict == verdict
     assert answer.told.startswith("Platt scaling on the base model")
+    assert " at accuracy 0.500 (" in answer.told
     assert told in answer.told
 
 
@@ -661,9 +663,10 @@ def test_a_recalibrated_model_is_measured_as_the_others_are(results):
             less = one["calibrated_less"]
             for name in ("accuracy", "auroc", "brier", "ece_debiased"):
                 assert less[name]["value"] == pytest.approx(calibrated[name] - one[name])
-            saved = results["samples_saved"][title]["calibrated"]["early_stopping"]["saved"]
-            own = one["samples_saved"]["early_stopping"]["saved"]
-            assert less["saved"]["early_stopping"]["value"] == pytest.approx(saved - own)
+            # Both at one accuracy: the lower one, of those at which each is read alone.
+            alone = [one["samples_saved"], results["samples_saved"][title]["calibrated"]]
+            read_at = min(saved["early_stopping"]["accuracy"] for saved in alone)
+            assert less["saved"]["early_stopping"]["accuracy"] == pytest.approx(read_at)
     brier = results["recalibrated"]["calibration_brier"]
     assert results["recalibrated"]["best"] == min(brier, key=brier.get)
 

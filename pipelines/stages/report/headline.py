@@ -150,7 +150,8 @@ def _tuning(results: Mapping[str, Any]) -> Iterator[Answer]:
     told = [f"{name} {change(changes[key])}" for key, name in _CHANGES.items()]
     if STOPPING in less["saved"]:
         changes["saved"] = less["saved"][STOPPING]
-        told.append(f"saved by early stopping {points(changes['saved'])}")
+        at = f"at accuracy {changes['saved']['accuracy']:.3f}"
+        told.append(f"saved by early stopping {points(changes['saved'])} {at}")
     by_side: dict[int, list[str]] = {0: [], 1: [], -1: []}
     for key, difference in changes.items():
         if difference["ci95"] is None:

@@ -19,9 +19,10 @@ from pipelines.method import metrics
 from pipelines.method.metrics import Array
 from pipelines.method.policies import POLICIES
 from pipelines.method.recalibration import FITS, Seen
-from pipelines.stages.report.figures import equal_accuracy, groups, saved
+from pipelines.method.savings import Curve, at_equal_accuracy
+from pipelines.stages.report.figures import groups, saved
 from pipelines.stages.report.measure import as_json, differences, measure
-from pipelines.stages.report.replays import Replays
+from pipelines.stages.report.replays import SC, Replays
 from pipelines.storage.location import MANIFEST, Location
 from pipelines.storage.schemas import CALIBRATED
 
@@ -108,16 +109,29 @@ def _saves(
     queries: NDArray[np.intp],
     weights: Array,
 ) -> dict[str, Any]:
-    """How much more of SC's samples a policy saves on the calibrated model than under a map."""
+    """How much more a policy saves on the calibrated model than under a map, both of the base
+    model's SC; all three are read at one accuracy."""
+    sc = recalibrated.curve(recalibrated.replayed[SC][None], queries)  # the base model's own
+    after, before = (_curve(one, policy, queries) for one in (calibrated, recalibrated))
 
-    def more(under: Array) -> Array:
-        after, before = (
-            equal_accuracy(one, policy, queries, under).saved for one in (calibrated, recalibrated)
-        )
-        return after - before
+    def read(under: Array) -> tuple[Array, Array]:
+        """The accuracy, and how much more is saved there; a figure a resample."""
+        tuned = at_equal_accuracy(sc, after, under, beside=before)
+        mapped = at_equal_accuracy(sc, before, under, beside=after)
+        return tuned.accuracy, tuned.saved - mapped.saved
 
-    once = more(metrics.each_once(len(queries)))
-    return {"value": float(once[0]), "ci95": metrics.interval(more(weights))}
+    (accuracy,), (value,) = read(metrics.each_once(len(queries)))
+    return {
+        "accuracy": float(accuracy),
+        "value": float(value),
+        "ci95": metrics.interval(read(weights)[1]),
+    }
+
+
+def _curve(replays: Replays, policy: str, queries: NDArray[np.intp]) -> Curve:
+    final = replays.final(policy)
+    assert final is not None, f"{policy} has no threshold"
+    return replays.curve(final, queries)
 
 
 def _brier(replays: Replays) -> float:
