@@ -110,6 +110,11 @@ def test_a_published_sets_file_that_is_not_there_is_told_with_its_entry(tmp_path
     assert line == f"data.train.0: {tmp_path}/none.jsonl: there is no such file"
 
 
+def test_a_set_that_is_built_in_has_no_file():
+    line = problem(lambda: list(read(config(train=[{"name": "capitals", "path": "f.jsonl"}]))))
+    assert line == "data.train.0.path: capitals is built in, and reads no file"
+
+
 def test_what_is_shared_word_for_word_is_told_apart(tmp_path):
     (tmp_path / "train.jsonl").write_text(solved("One?", "Two?", "Six?"))
     (tmp_path / "test.jsonl").write_text(solved("One?", "two", "Ten?"))
