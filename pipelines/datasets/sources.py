@@ -114,7 +114,7 @@ def _fitting(filesystem: pafs.FileSystem, folder: str, parts: Sequence[str]) -> 
     part, *rest = parts
     if _WILD.search(part):
         listed = filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
-        named = [one for one in listed if fnmatchcase(one.base_name, part)]
+        named = [one for one in listed if part == one.base_name or fnmatchcase(one.base_name, part)]
         fits = [one for one in named if part[0] == "." or one.base_name[0] != "."]
     else:
         fits = [filesystem.get_file_info(f"{folder}/{part}")]

@@ -90,6 +90,9 @@ def test_a_pattern_may_be_relative_and_a_files_own_name_is_none(tree, monkeypatc
     assert [one.shown for one in files("*.jsonl")] == ["b.jsonl"]
     (tree / "x[1].jsonl").write_text(lines(row("x")))
     assert asked("x[1].jsonl") == ["x"]
+    (tree / "y[1]").mkdir()
+    (tree / "y[1]" / "z.jsonl").write_text(lines(row("z")))
+    assert asked("y[1]/*.jsonl") == ["z"]
 
 
 def test_places_name_the_file_and_its_row(tree):
