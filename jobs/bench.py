@@ -3,8 +3,8 @@
 python -m jobs.bench [NAME ...] [--quick] [--json FILE]
 
 Names are those of the groups below; by default all but these: scaling and memory, whose
-engines are simulated and which take a quarter of an hour together, recipes, which trains for an
-hour, and gpu, which is what only a GPU can show. The others run on a CPU, and on a GPU unchanged.
+engines are simulated and which take a quarter of an hour together, and gpu, which is what only a
+GPU can show. The others run on a CPU, and on a GPU unchanged.
 --quick takes minutes: the groups that count tokens or run one engine, small; its times are of no
 use. FILE gets a JSON object a line, first of the machine, then of each figure as it comes: what a
 run that is cut short leaves counts.
@@ -38,7 +38,7 @@ BY_DEFAULT = (
     "serve",
     "adapter",
 )
-GROUPS = (*BY_DEFAULT, "scaling", "memory", "recipes", "gpu")
+GROUPS = (*BY_DEFAULT, "scaling", "memory", "gpu")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Runs the workflow, locally or under `ray job submit`:
 
-python -m jobs.run --config FILE [--set dotted.key=value ...] [--until STAGE] [--plan]
+python -m jobs.run --config FILE [--set dotted.key=value ...] [--until STAGE]
+    [--plan [--tokens-per-second N] [--train-tokens-per-second N]]
 
 Exit status 0 only when what was asked for is complete. A bad config or bad data are one line
 on standard error and exit status 2, before Ray or torch start.
@@ -9,8 +10,9 @@ on standard error and exit status 2, before Ray or torch start.
 import sys
 from functools import partial
 
-from jobs import cli
+from jobs import cli, estimate
 from jobs.cli import say
+from jobs.estimate import Rates
 from pipelines.config import Config
 from pipelines.running import cluster, dag, lease, tracking
 from pipelines.storage.location import Location
@@ -20,11 +22,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = cli.parser("jobs.run", __doc__.split("\n")[0])
     parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
     parser.add_argument("--plan", action="store_true", help="show the steps and run nothing")
+    parser.add_argument(
+        "--tokens-per-second", type=float, metavar="N", help="of an engine, to plan hours"
+    )
+    parser.add_argument(
+        "--train-tokens-per-second", type=float, metavar="N", help="of a training worker"
+    )
     options = parser.parse_args(arguments)
-    return cli.run(options, lambda config: _run(config, options.until, options.plan))
+    rates = Rates(options.tokens_per_second, options.train_tokens_per_second)
+    return cli.run(options, lambda config: _run(config, options.until, options.plan, rates))
 
 
-def _run(config: Config, until: str | None, plan_only: bool) -> int:
+def _run(config: Config, until: str | None, plan_only: bool, rates: Rates) -> int:
     from pipelines import pipeline
 
     steps = pipeline.steps(config, until)
@@ -32,6 +41,8 @@ def _run(config: Config, until: str | None, plan_only: bool) -> int:
     if plan_only:
         for one in planned:
             say(f"{one.state:<10}  {one.step.name:<9} {one.location.uri}")
+        for line in estimate.lines(config, planned, rates):
+            say(line)
         return 0
     starting = partial(cluster.tell_job, config.root)
     if all(one.state == "done" for one in planned):

@@ -126,7 +126,8 @@ def test_the_method_is_pure():
 
 def test_the_jobs_import_nothing_of_vllm_or_ray_where_they_only_plan():
     code = (
-        "import sys, jobs.run, pipelines.pipeline\n"
+        "import sys, importlib, jobs.run, jobs.experiment, pipelines.pipeline\n"
+        "for name in jobs.experiment.NAMES: importlib.import_module(f'jobs.experiments.{name}')\n"
         "heavy = {'ray', 'torch', 'vllm', 'transformers', 'fastapi', 'matplotlib', 'deepspeed'}\n"
         "heavy |= {'pandas', 'sympy', 'math_verify'}\n"
         "print(sorted(heavy & set(sys.modules)))"

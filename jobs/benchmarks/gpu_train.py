@@ -10,6 +10,7 @@ from jobs.benchmarks.figure import Figure, Reach
 from jobs.benchmarks.gpu_card import datasheet
 from jobs.benchmarks.train import Row, Steps, examples
 from pipelines.config import Config
+from pipelines.storage.shape import Shape
 
 MICRO_TOKENS = (16_384, 8_192, 4_096)  # a forward; each way is taken at the best for it
 
@@ -78,7 +79,7 @@ def _best(
     return max(found)
 
 
-def _operations(shape: random_model.Shape, rows: list[Row]) -> float:
+def _operations(shape: Shape, rows: list[Row]) -> float:
     """Of a step over these rows, as MFU counts: two a weight and token forward, and two backward.
 
     The weights are frozen, so only the gradients to what flows through them are computed. Counted

@@ -5,34 +5,12 @@ for the likeliest one, about what a real model's next token has.
 """
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jobs.benchmarks import work
 from pipelines.storage.models import fetch
-
-
-@dataclass(frozen=True)
-class Shape:
-    hidden: int
-    intermediate: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocab: int
-
-    @property
-    def layer_weights(self) -> int:
-        """In the matrices of all layers."""
-        attention = self.hidden * self.head_dim * 2 * (self.heads + self.kv_heads)
-        return self.layers * (attention + 3 * self.hidden * self.intermediate)
-
-    @property
-    def head_weights(self) -> int:
-        return self.hidden * self.vocab
-
+from pipelines.storage.shape import Shape
 
 SHAPES = {
     "tiny": Shape(64, 128, 2, 2, 1, 32, 49_152),

@@ -1,10 +1,10 @@
 """The run's config: YAML in, checked and frozen, before anything heavy is imported.
 
 `load` reads a file, applies `--set key=value`, and raises ValueError with one line that names
-the key.
+the key; `vary` changes keys of one that was read.
 """
 
-from pipelines.config.reading import load
+from pipelines.config.reading import load, vary
 from pipelines.config.sections import (
     ConfidenceConfig,
     DatasetConfig,
@@ -22,4 +22,5 @@ __all__ = [
     "EngineConfig",
     "SamplingConfig",
     "load",
+    "vary",
 ]

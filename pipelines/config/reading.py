@@ -1,5 +1,6 @@
 """A config from a YAML file and `--set key=value`; what is wrong with it, in one line."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,16 @@ def load(path: str, overrides: list[str] | None = None) -> Config:
         raise ValueError(f"--config: {path} cannot be read ({error.strerror})") from None
     if not isinstance(raw, dict):
         raise ValueError(f"{path}: expected keys and values, such as root: runs")
-    for override in overrides or []:
+    return _made(raw, overrides or [])
+
+
+def vary(config: Config, overrides: Sequence[str]) -> Config:
+    """The config with `dotted.key=value` overrides, as `load` applies them."""
+    return _made(config.model_dump(mode="json"), overrides)
+
+
+def _made(raw: dict[str, Any], overrides: Sequence[str]) -> Config:
+    for override in overrides:
         yaml12.set_key(raw, override)
     try:
         return Config.model_validate(raw)

@@ -29,7 +29,8 @@ from pipelines.storage.schemas import COUNTERS
 class Sample:
     """A response with its answer, confidence c = P(True), and the mass of Yes and No together.
 
-    Both are NaN where the response was not scored.
+    Both are NaN where the response was not scored. c is in single precision, as schemas.SAMPLE
+    keeps it: what a threshold is chosen on is what it is held against.
     """
 
     index: int
@@ -73,7 +74,7 @@ class QuerySampler:
         p_true = mass = math.nan
         if scored:
             score = await self._score_once(draw)
-            p_true, mass = score.p_true, score.mass
+            p_true, mass = float(np.float32(score.p_true)), score.mass
         else:
             draw.release()
         return Sample(index, generated, self._answer(generated), p_true, mass)

@@ -15,6 +15,9 @@ from pipelines.method.replay import Recorded, replay
 TEMPERATURES = tuple(float(t) for t in np.logspace(-3, 1, 21))
 
 
+LEAST_DEVIATION = 0.01  # of P(True): what is less, is noise
+
+
 def _temperature(recorded: Recorded, orders: int, seed: int) -> dict[str, float]:
     """Of CISC: the most accurate over all budgets, for one budget alone of a few dozen queries has
     many equals; of these the largest, which is nearest to the majority."""
@@ -29,7 +32,7 @@ def _spread(recorded: Recorded, orders: int, seed: int) -> dict[str, float]:
     said = recorded.confidence[recorded.answers >= 0]
     if not said.size or said.min() == said.max():
         return {"mean": float(said.max(initial=0)), "deviation": 1.0}
-    return {"mean": float(said.mean()), "deviation": float(said.std())}
+    return {"mean": float(said.mean()), "deviation": max(LEAST_DEVIATION, float(said.std()))}
 
 
 FITS: Mapping[str, Callable[[Recorded, int, int], dict[str, float]]] = {

@@ -9,14 +9,18 @@ from pipelines.method.policies import GivingUp, Policy
 from pipelines.method.replay import Recorded, as_recorded
 
 
-def evidence(policies: Sequence[tuple[float, Policy]], recorded: Recorded) -> Evidence:
-    """What the calibration queries show of a policy.
+def evidence(policies: Sequence[tuple[float, Policy]], recorded: Recorded) -> Evidence | None:
+    """What the calibration queries show of a policy; None where its answers with all samples are
+    not known, for it is replayed by its tally alone (Outcome).
 
     policies: it at each threshold of a grid, by threshold. recorded: of the calibration queries, in
     the order in which the samples were drawn.
     """
     outcomes = as_recorded([policy for _, policy in policies], recorded)
-    at_end = outcomes[0].right_after[-1]  # whatever the threshold
+    right_after = outcomes[0].right_after  # whatever the threshold
+    if right_after is None:
+        return None
+    at_end = right_after[-1]
     tried = [
         Tried(
             threshold,
@@ -33,7 +37,7 @@ def evidence(policies: Sequence[tuple[float, Policy]], recorded: Recorded) -> Ev
     after = samples // LOOK
     first = recorded.answers[:, :after]
     agree = np.array([np.bincount(row[row >= 0], minlength=1).max() for row in first])
-    lost = at_end & ~outcomes[0].right_after[after - 1]
+    lost = at_end & ~right_after[after - 1]
     limits = [GivingUp(policies[0][1], after, votes / after) for votes in range(1, after + 1)]
     given_up = [
         GivenUp(

@@ -76,8 +76,9 @@ async def decide(
     """Draws samples as the plan has it, until its policy stops or the budget is spent.
 
     room: samples of all requests that the engine takes at once. seconds: after which it ends with
-    what it has. tell: is told of each sample as it goes on. When it ends, however it does, what is
-    under way in the engine is aborted, draws and scores alike.
+    what it has: by the deadline, though the policy be sure, where in its order one is missing.
+    tell: is told of each sample as it goes on. When it ends, however it does, what is under way in
+    the engine is aborted, draws and scores alike.
     """
     family = POLICIES[plan.policy]
     policy = family.make(plan.threshold or 0.0, **plan.fitted)
@@ -112,7 +113,8 @@ async def decide(
 
     async def run() -> Reason:
         for count in range(plan.budget):
-            ahead = soonest(tally, [one.answer for one in used], plan.budget - count)
+            answers = [one.answer for one in used]
+            ahead = partial(soonest, tally, answers, plan.budget - count)
             for index in range(len(tasks), started(plan.schedule, count, plan.budget, ahead)):
                 tasks.append(asyncio.create_task(sample(index)))
                 tasks[-1].add_done_callback(ended.put_nowait)
@@ -131,7 +133,9 @@ async def decide(
         seen = {one.index for one in used}
         for drawn in _finished(tasks):  # those that waited for one before them
             if drawn.index not in seen and await take(drawn):
-                reason = stopped()
+                # One that skipped a sample was not ended by what its replay ends at.
+                if plan.by_arrival or [one.index for one in used] == list(range(len(used))):
+                    reason = stopped()
                 break
     finally:
         for task in tasks:

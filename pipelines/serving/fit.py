@@ -13,7 +13,7 @@ def fitted(config: Config, prompts: Prompts, asked: Asked) -> tuple[list[int], P
     """The prompt's ids, and the plan: with shorter samples than usual where the request names no
     length and the usual one does not fit.
 
-    RequestError where nothing does.
+    RequestError where nothing does, and where shorter samples break a promise.
     """
     prompt, drawing, most = asked.prompt, asked.plan.drawing, config.engine.max_model_len
     limit = config.serve.max_prompt_tokens or most
@@ -26,6 +26,14 @@ def fitted(config: Config, prompts: Prompts, asked: Asked) -> tuple[list[int], P
     if len(ids) > room:
         raise _too_long(prompt.param, str(len(ids)), room, wanted, config)
     left = prompts.room(most, 0) - len(ids)
+    if asked.plan.promised and left < drawing.max_tokens:
+        raise RequestError(
+            409,
+            f"scaling.target: it was promised for samples of {drawing.max_tokens} tokens, and "
+            f"{left} fit beside this prompt; shorten it, or name a threshold",
+            "scaling.target",
+            "not_calibrated",
+        )
     shorter = replace(drawing, max_tokens=min(drawing.max_tokens, left))
     return ids, replace(asked.plan, drawing=shorter)
 

@@ -46,7 +46,7 @@ class Plan:
     """How samples are spent. policy: of POLICIES, the fallback included. threshold: None where it
     has none. kind: None where each text is its own answer. query_id: None for the prompt's own.
     fitted: the policy's parameters beside. give_up: after how many samples, where fewer than such a
-    share of them agree."""
+    share of them agree. promised: by its threshold, of samples like these alone."""
 
     policy: str
     threshold: float | None
@@ -60,6 +60,7 @@ class Plan:
     query_id: str | None
     fitted: Mapping[str, float] = field(default_factory=dict)
     give_up: tuple[int, float] | None = None
+    promised: bool = False
 
 
 def plan(
@@ -109,8 +110,9 @@ def plan(
         query_id=asked.query_id,
         fitted=_fitted(policy, curve),
         give_up=reached.give_up,
+        promised=asked.target is not None and asked.target.promised,
     )
-    if asked.target is not None and asked.target.promised:
+    if asked.target is not None and made.promised:
         _check_promised(config, made, asked.target)
     return made
 

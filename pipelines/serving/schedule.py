@@ -4,7 +4,7 @@ Schedules differ in time and in what is drawn in vain, never in the answer: samp
 order, whenever they were started.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from itertools import accumulate, chain, repeat
 
@@ -14,20 +14,20 @@ from pipelines.method.policies import Tally
 _NEW = "\0"  # an answer that no sample has
 
 
-def started(schedule: Schedule, used: int, budget: int, soonest: int) -> int:
+def started(schedule: Schedule, used: int, budget: int, soonest: Callable[[], int]) -> int:
     """Of the budget, by the time that `used` samples were; used < budget.
 
-    soonest: of the samples that follow, the first at which the policy may stop. Waves draw all up
-    to it together, for none of them is in vain, and else one more than were used; so in the end
-    fewer have been drawn in vain than were used. Listed sizes, the last one again and again, are
-    drawn one after the other.
+    soonest: tells, of the samples that follow, the first at which the policy may stop. Waves alone
+    ask it: they draw all up to it together, for none of them is in vain, and else one more than
+    were used; so in the end fewer have been drawn in vain than were used. Listed sizes, the last
+    one again and again, are drawn one after the other.
     """
     if schedule == "all":
         return budget
     if schedule == "sequential":
         return used + 1
     if schedule == "waves":
-        return min(budget, used + max(used + 1, soonest))
+        return min(budget, used + max(used + 1, soonest()))
     ends = accumulate(chain(schedule, repeat(schedule[-1])))
     return min(budget, next(end for end in ends if end > used))
 

@@ -14,6 +14,7 @@ from pipelines.config.sections import Section
 from pipelines.config.values import Unit
 from pipelines.method import guarantees
 from pipelines.method.guarantees import CONFIDENCE, Promise
+from pipelines.method.policies import POLICIES
 from pipelines.serving.calibration import Curve, Point
 from pipelines.serving.errors import RequestError
 
@@ -91,7 +92,12 @@ def _frugal(policy: str, samples: float, points: Sequence[Point]) -> float:
 def _promised(policy: str, target: Target, curve: Curve) -> Reached:
     shown, confidence = curve.evidence, target.confidence
     if shown is None:
-        raise _refused(f"{policy} has parameters that were fitted, and nothing is promised of it")
+        why = (
+            "parameters that were fitted"
+            if POLICIES[policy].fitted
+            else "no rule in method/replay/rules.py"
+        )
+        raise _refused(f"{policy} has {why}, and nothing is promised of it")
     if target.max_error is not None:
         made = guarantees.max_error(shown, target.max_error, confidence)
         return Reached(_kept(policy, made, "max_error", target.max_error, confidence))

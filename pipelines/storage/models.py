@@ -133,6 +133,17 @@ def tokenizer_here(source: str) -> "Tokenizer | None":
     return _open_tokenizer(file) if file.is_file() else None
 
 
+def config_file(source: str) -> Path | None:
+    """A source's config.json where it is on this machine already."""
+    if _looks_like_hub_id(source):
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(source, "config.json")
+        return Path(cached) if isinstance(cached, str) else None
+    file = _directory(source) / "config.json"
+    return file if file.is_file() else None
+
+
 def files_hash(source: str) -> str | None:
     """Of what a directory's conversations are made of, which may be edited in place; None of other
     sources, which are known by their names alone."""

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from fractions import Fraction
+from math import comb, erf, sqrt
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from mpmath import betainc, mpf
 from mpmath import exp as mp_exp
 
-from pipelines.method.beta import leads
+from pipelines.method.beta import weights_lead, weights_lead_each
 from pipelines.method.policies import (
     POLICIES,
     ConfidenceGuided,
@@ -20,7 +21,7 @@ from pipelines.method.policies import (
     Voting,
     in_order,
 )
-from pipelines.method.policies.evidence import weights_lead
+from pipelines.method.replay import Recorded, as_recorded
 
 SAMPLES = st.lists(
     st.tuples(st.sampled_from(["a", "b", "c", None]), st.sampled_from([0.05, 0.25, 0.5, 0.8])),
@@ -119,9 +120,37 @@ def test_a_leads_probability_for_any_weights():
         float(betainc(a + 1, b + 1, 0.5, 1, regularized=True))
         for a, b in zip(total - second, second, strict=True)
     ]
-    np.testing.assert_allclose(leads(total - second, second), expected, atol=1e-11)
+    np.testing.assert_allclose(weights_lead_each(total - second, second), expected, atol=1e-11)
     one_by_one = list(map(weights_lead, total - second, second))
     np.testing.assert_allclose(one_by_one, expected, atol=1e-11)
+
+
+def test_of_much_weight_the_lead_takes_no_longer():
+    """A normal approximation, where the series is long; and hardly a step to it."""
+    lead = np.array([5.02e5, 5e8, 3e10, 1e30])
+    second = np.array([5e5, 5e8, 1.0, 1e30])
+    expected = [0.5 + 0.5 * erf(2e3 / sqrt(2 * 1.002e6)), 0.5, 1.0, 0.5]
+    np.testing.assert_allclose(weights_lead_each(lead, second), expected, atol=1e-6)
+    np.testing.assert_allclose(list(map(weights_lead, lead, second)), expected, atol=1e-6)
+    for a, b in ((5040, 4950), (5060, 4950)):
+        votes = sum(comb(a + b + 1, k) for k in range(a + 1)) / 2 ** (a + b + 1)
+        assert weights_lead(a, b) == pytest.approx(votes, abs=1e-5)
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(1e-5, 1e-5), (0.5, 4e-4), (0.01, 5e-4)])
+def test_reasc_bears_calibration_confidences_that_were_all_the_same(mean, deviation):
+    """Its weights are bounded, in a tally and in a replay alike."""
+    policy = ReliabilityAware(1.1, mean=mean, deviation=deviation)
+    rows = ["abbaab", "abbbbb", "aaaaaa"]
+    c = [[0.9, 0.9, 0.9, 0.9, 0.9, 1.0], [1.0, 0.0, 0.4, 1e-5, 0.0, 0.3], [0.0] * 6]
+    answers = np.array([["ab".index(one) for one in row] for row in rows])
+    with np.errstate(all="raise", under="ignore"):
+        (found,) = as_recorded([policy], Recorded(answers, np.array(c), answers == 0))
+    runs = [
+        in_order(policy, list(zip(row, own, strict=True))) for row, own in zip(rows, c, strict=True)
+    ]
+    assert found.samples.tolist() == [run.samples[-1] for run in runs]
+    assert found.right.tolist() == [run.answers[-1] == "a" for run in runs]
 
 
 @given(SAMPLES, st.sampled_from([1e-3, 0.1, 1.0, 10.0]))

@@ -46,6 +46,12 @@ def test_the_spread_is_of_responses_with_an_answer():
     assert found == pytest.approx({"mean": 0.5, "deviation": np.std([0.2, 0.4, 0.6, 0.8])})
 
 
+def test_a_spread_that_is_noise_is_none():
+    c = 0.7 + np.random.default_rng(0).normal(0, 1e-5, (4, 8))
+    found = fit("reasc", Recorded(np.zeros(c.shape, int), c, c > 0), 4, 0)
+    assert found == pytest.approx({"mean": 0.7, "deviation": 0.01}, abs=1e-4)
+
+
 @pytest.mark.parametrize("answers", [-1, 0])
 def test_confidences_without_a_spread_are_all_average(answers):
     same = np.full((2, 3), answers)

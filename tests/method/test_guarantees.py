@@ -155,6 +155,31 @@ def test_trials_count_what_runs_come_to():
     assert evidence([(0.5, family.make(0.5))], few).given_up == []
 
 
+class Latching:
+    """A policy of one's own, of the first sure sample: once it stopped, it answers nothing else."""
+
+    def __init__(self, threshold):
+        self.threshold, self.sure, self.last = threshold, None, None
+
+    def start(self):
+        return Latching(self.threshold)
+
+    def add(self, answer, confidence):
+        self.last = answer
+        if self.sure is None and answer is not None and confidence >= self.threshold:
+            self.sure = answer
+        return self.sure is not None
+
+    def answer(self):
+        return self.last if self.sure is None else self.sure
+
+
+def test_of_a_policy_that_is_known_by_its_tally_alone_nothing_is_shown():
+    """What it answers with all samples is not told by a tally that stopped before."""
+    one = simulated(50, seed=1, step=0.05)
+    assert evidence([(t, Latching(t)) for t in (0.9, 0.5)], one) is None
+
+
 class Population:
     """Runs of so many queries that their shares are taken for the true ones."""
 

@@ -4,13 +4,16 @@ import asyncio
 import math
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 from fakes import DRAWING, FakeEngine
 
 from pipelines.engine.sampling import QuerySampler, label_query, sample_room
 from pipelines.method.policies import POLICIES, in_order
+from pipelines.serving import adaptive
 from pipelines.serving.adaptive import decide
 from pipelines.serving.scaling import Plan
+from pipelines.storage.schemas import SAMPLE
 
 P_TRUE = {"It is 4.": 0.8, "It is 5.": 0.3, "I do not know.": 0.9}
 MASS = {"It is 4.": 0.9, "It is 5.": 0.5, "I do not know.": 0.95}
@@ -197,13 +200,48 @@ def test_a_deadline_ends_it_with_what_is_there(place):
     assert (found.started, found.finished) == (4, 3)
 
 
-def test_at_a_deadline_too_a_policy_stops_where_it_is_sure():
+def test_a_policy_that_skips_a_sample_at_a_deadline_was_ended_by_it():
+    """Though it is sure of the next one: what it has seen hangs on the timing."""
     fake = Endless(list(P_TRUE), P_TRUE, place=0)
     found, _ = decided(fake, plan("early_stopping", 8, "all", threshold=0.0), seconds=0.2)
     replay = in_order(POLICIES["early_stopping"].make(0.0), recorded(8)[1:])
-    assert found.reason == "policy"
+    assert found.reason == "deadline"
     assert (found.answer, len(found.used)) == (replay.answers[-1], replay.samples[-1])
     assert len(found.used) < 7
+
+
+@pytest.mark.parametrize(("threshold", "reason"), [(0.0, "policy"), (0.95, "deadline")])
+def test_at_a_deadline_too_a_policy_stops_where_it_is_sure(threshold, reason):
+    """Where it saw all up to there in their order, as its replay does."""
+
+    class Late(QuerySampler):
+        """Whose first answer is not told from others before the deadline."""
+
+        asked = 0
+
+        async def classed(self, sample):
+            self.asked += 1
+            if self.asked == 1:
+                await asyncio.Event().wait()
+            return await super().classed(sample)
+
+    made = plan("early_stopping", 8, "all", threshold=threshold)
+
+    async def run():
+        late = Late(engine(), DRAWING, 0, "q", [1, 2, 3], made.kind)
+        return await decide(late, made, sample_room(64), seconds=0.2)
+
+    found = asyncio.run(run())
+    replay = in_order(POLICIES["early_stopping"].make(threshold), recorded(8))
+    assert (found.reason, found.answer) == (reason, replay.answers[-1])
+    assert [one.index for one in found.used] == list(range(replay.samples[-1]))
+
+
+def test_what_waves_do_not_ask_is_not_looked_up(monkeypatch):
+    """What a policy may stop at takes its time, and only waves go by it."""
+    monkeypatch.setattr(adaptive, "soonest", None)
+    for schedule in ("sequential", "all", (3,)):
+        assert decided(engine(), plan("asc", schedule=schedule))[0].answer is not None
 
 
 def test_a_timeout_of_the_engines_is_no_deadline():
@@ -282,6 +320,17 @@ def test_votes_and_weights_of_answers():
     }
     total = math.fsum(sums.values())
     assert found.weights == pytest.approx({one: part / total for one, part in sums.items()})
+
+
+def test_a_live_confidence_is_the_recorded_one():
+    """Thresholds are of recorded ones: a sample that is as sure stops here as it does there."""
+    odd = {"It is 4.": 0.3}
+    fake = FakeEngine(list(odd), odd)
+    row = asyncio.run(label_query(fake, DRAWING, 0, QUERY, 4, sample_room(16)))
+    kept = pa.array(row["samples"], SAMPLE).field("p_true").to_pylist()
+    assert [one["p_true"] for one in row["samples"]] == kept
+    found, _ = decided(FakeEngine(list(odd), odd), plan("early_stopping", threshold=kept[0]))
+    assert (found.reason, found.used[0].p_true) == ("policy", kept[0])
 
 
 FORMULAS = {

@@ -1,5 +1,7 @@
 """Whether a prompt and its samples fit the model, and what is told where they do not."""
 
+from dataclasses import replace
+
 import pytest
 from decided import PLAN
 
@@ -44,6 +46,17 @@ def test_the_usual_length_is_cut_to_what_fits(prompts):
         assert plan.drawing.max_tokens == left
     with pytest.raises(RequestError, match=f"has {MOST - turn} tokens, and {MOST - turn - 1} fit"):
         fitted(config(), prompts, asked([5] * (MOST - turn), named=False))
+
+
+def test_a_promise_takes_no_shorter_samples(prompts):
+    """Evaluation leaves out what it has no room for."""
+    room = MOST - len(prompts.turn_ids) - PLAN.drawing.max_tokens
+    promised = replace(asked([5] * room, named=False), plan=replace(PLAN, promised=True))
+    assert fitted(config(), prompts, promised)[1] == promised.plan
+    with pytest.raises(RequestError, match="promised for samples of 64 tokens, and 63 fit") as told:
+        fitted(config(), prompts, replace(promised, prompt=RawPrompt([5] * (room + 1))))
+    assert (told.value.status, told.value.code) == (409, "not_calibrated")
+    assert told.value.param == "scaling.target"
 
 
 def test_a_length_that_is_asked_for_is_kept_or_refused(prompts):

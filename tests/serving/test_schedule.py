@@ -21,13 +21,13 @@ from pipelines.serving.schedule import soonest, started
     ],
 )
 def test_samples_that_were_started(schedule, budget, by_used):
-    assert [started(schedule, used, budget, 1) for used in range(budget)] == by_used
+    assert [started(schedule, used, budget, lambda: 1) for used in range(budget)] == by_used
 
 
 def test_waves_draw_together_what_the_policy_needs_before_it_can_stop():
-    assert started("waves", 0, 16, 5) == 5
-    assert started("waves", 2, 16, 5) == 7
-    assert started("waves", 8, 16, 2) == 16
+    assert started("waves", 0, 16, lambda: 5) == 5
+    assert started("waves", 2, 16, lambda: 5) == 7
+    assert started("waves", 8, 16, lambda: 2) == 16
 
 
 THRESHOLDS = {"none": [0.0], "window": [2, 3], "share": [0.5, 0.7, 0.95], "confidence": [0.2, 1.0]}
@@ -61,6 +61,12 @@ def test_no_policy_stops_sooner(name, threshold):
 @pytest.mark.parametrize("name", ["self_consistency", "sc_conf", "best_of_n"])
 def test_what_never_stops_takes_all_that_is_left(name):
     assert soonest(POLICIES[name].make(0.0).start(), [], 16) == 16
+
+
+def test_looking_ahead_of_what_narrow_calibration_confidences_fitted():
+    """A sample that is surer than any of them: its weight is bounded."""
+    tally = POLICIES["reasc"].make(1.1, mean=1e-5, deviation=1e-5).start()
+    assert soonest(tally, [], 16) == 2
 
 
 def test_looking_ahead_leaves_the_tally_as_it_was():

@@ -36,6 +36,7 @@ CURVES = {
     "reasc": Curve(
         threshold=0.5, curve=[POINT], fitted={"mean": 0.4, "deviation": 0.2}, evidence=None
     ),
+    "cges": Curve(threshold=0.9, curve=[POINT], evidence=None),
     "cisc": Curve(threshold=None, curve=[], fitted={"temperature": 0.1}),
 }
 
@@ -59,7 +60,8 @@ def planned(asked, drawing=USUAL, preset="", curves=CURVES):
 )
 def test_a_promise_is_kept_by_the_cheapest_threshold_that_is_good_enough(target, threshold):
     made = planned({"target": target})
-    assert (made.threshold, made.give_up) == (threshold, None)
+    assert (made.threshold, made.give_up, made.promised) == (threshold, None, True)
+    assert not planned({"target": {"accuracy": 0.5}}).promised
 
 
 def test_giving_up_takes_half_of_the_loss_and_of_what_may_go_wrong():
@@ -92,6 +94,8 @@ def test_giving_up_takes_half_of_the_loss_and_of_what_may_go_wrong():
             {"target": {"max_error": 0.1}, "policy": "reasc"},
             "reasc has parameters that were fitted",
         ),
+        # As a report has it of a policy of one's own.
+        ({"target": {"max_error": 0.1}, "policy": "cges"}, "cges has no rule in method/replay"),
         ({"target": {"max_error": 0.1}, "policy": "esc"}, "nothing was measured for esc"),
         # What was promised of other samples than these.
         ({"target": {"max_error": 0.1}, "budget": 8}, "it was promised for a budget of 16; ask"),

@@ -616,6 +616,19 @@ def test_whether_it_took_fine_tuning_is_told_by_the_paired_intervals(
     assert told in answer.told
 
 
+def test_what_is_undefined_is_no_as_well_and_few_queries_show_nothing(results):
+    changed = deepcopy(results)
+    best = results["recalibrated"]["best"]
+    title = results["groups"][0]
+    less = changed["recalibrated"]["datasets"][title][best]["calibrated_less"]
+    less["auroc"] = {"value": None, "ci95": None}  # all responses are wrong
+    assert "AUROC -," in answers(changed)[3].told
+    assert "AUROC" not in answers(changed)[3].told.partition("Calibrated less")[0]
+    assert answers(results)[0].verdict == "yes"
+    changed["datasets"][title]["calibrated"]["queries"] = 9
+    assert {one.verdict for one in answers(changed)} == {"not shown"}
+
+
 def test_maps_are_fitted_on_the_labels_of_training_queries(results):
     """On the 39 queries with labels; Platt's by the rule of method/recalibration.py."""
     found = results["recalibrated"]

@@ -6,7 +6,8 @@ live service runs them; method/replay runs recorded samples in many orders at on
 ends. The budget is the caller's: it stops adding. An unparsed sample (answer None) counts toward
 the budget and never votes; ties go to the answer seen first.
 
-To add a policy: a class with `start()`, a tally with `add` and `answer`, a line in POLICIES.
+To add a policy: a class with `start()`, a tally with `add` and `answer`, a line in POLICIES. With a
+rule in method/replay/rules.py beside it is replayed fast, and thresholds of it can be promised.
 """
 
 from pipelines.method.policies.base import (
@@ -24,7 +25,7 @@ from pipelines.method.policies.stopping import (
     EarlyStopping,
     EarlyStoppingSC,
     Fallback,
-    leads,
+    votes_lead,
 )
 from pipelines.method.policies.votes import BestOfN, ConfidenceInformedSC, Voting
 
@@ -49,7 +50,7 @@ __all__ = [
     "Tally",
     "Voting",
     "in_order",
-    "leads",
+    "votes_lead",
 ]
 
 POLICIES: dict[str, PolicyFamily] = {

@@ -1,11 +1,16 @@
 """Policies that take a confidence for evidence: of an answer, or of how much a vote weighs."""
 
 from dataclasses import dataclass, field
-from math import exp, lgamma, log
+from math import exp, log
+from typing import Any
 
+import numpy as np
+
+from pipelines.method.beta import weights_lead
 from pipelines.method.policies.base import ROUNDING, Tally, leader
 
 SURE = 1e-6  # confidences of 0 and 1 count as so far from them: no sample settles it for good
+_MOST = 20.0  # lambda z: a weight of 5e8 is as good as any, and no sum of such is infinite
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,10 @@ class ReliabilityAware:
     def start(self) -> Tally:
         return _ReliabilityTally(self)
 
-    def weight(self, confidence: float) -> float:
-        return max(1.0, exp(self.slope * (confidence - self.mean) / self.deviation))
+    def weight(self, confidence: Any) -> Any:
+        """Of a number, or of an array of them."""
+        logs = self.slope * (confidence - self.mean) / self.deviation
+        return np.maximum(1.0, np.exp(np.minimum(logs, _MOST)))
 
 
 @dataclass
@@ -90,7 +97,7 @@ class _ReliabilityTally:
     def add(self, answer: str | None, confidence: float) -> bool:
         self.seen += 1
         if answer is not None:
-            weight = self.policy.weight(confidence)
+            weight = float(self.policy.weight(confidence))
             self.weights[answer] = self.weights.get(answer, 0.0) + weight
         if self.seen == 1:
             return answer is not None and confidence >= self.policy.threshold
@@ -99,18 +106,3 @@ class _ReliabilityTally:
 
     def answer(self) -> str | None:
         return leader(self.weights, ROUNDING)
-
-
-def weights_lead(leader: float, runner_up: float) -> float:
-    """1 - I_{1/2}(leader + 1, runner_up + 1), for any weights, leader >= runner_up >= 0.
-
-    P(leader's rate > runner-up's) under a uniform prior. By the series of positive terms of I_x
-    (DLMF 8.17.7 and 8.17.8), which fall here, as method/beta.py has it for arrays.
-    """
-    a, b = leader + 1, runner_up + 1
-    term = exp(lgamma(a + b) - lgamma(a + 1) - lgamma(b) - (a + b) * log(2))
-    total, k = term, 0
-    while term > 1e-13 * total:
-        term *= (a + b + k) / (2 * (a + 1 + k))
-        total, k = total + term, k + 1
-    return 1 - total

@@ -84,13 +84,13 @@ class _AdaptiveTally:
         if self.policy.rule == "share":
             return weights[0] / total >= self.policy.threshold - ROUNDING
         runner_up = weights[1] if len(weights) > 1 else 0.0
-        return leads(int(weights[0]), int(runner_up)) >= self.policy.threshold
+        return votes_lead(int(weights[0]), int(runner_up)) >= self.policy.threshold
 
     def answer(self) -> str | None:
         return self.votes.answer()
 
 
-def leads(leader: int, runner_up: int) -> float:
+def votes_lead(leader: int, runner_up: int) -> float:
     """1 - I_{1/2}(leader + 1, runner_up + 1), which for whole numbers is a binomial sum."""
     n = leader + runner_up + 1
     return sum(comb(n, k) for k in range(leader + 1)) / 2**n

@@ -32,12 +32,16 @@ class Replayed(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Of single runs at the full budget; each [queries], but for right_after."""
+    """Of single runs at the full budget; each [queries], but for right_after.
+
+    right_after: [samples, queries], after each sample, had it not stopped before; None of a policy
+    that has no rule in rules.py, for its tally does not tell what it would have gone on to.
+    """
 
     stopped: Flags  # by the policy itself, at the last sample too
     right: Flags
     samples: Integers  # used
-    right_after: Flags  # [samples, queries], each sample, had it not stopped before
+    right_after: Flags | None
 
 
 def replay(
@@ -143,18 +147,16 @@ def _outcome(policy: Policy, draws: Draws) -> Outcome:
 
 
 def _outcome_by_tallies(policy: Policy, draws: Draws) -> Outcome:
-    """One query after the other; had it not stopped, its tally goes on."""
+    """One query after the other."""
     rows = []
     for query in range(draws.answers.shape[1]):
         samples, verdict = _samples(draws, query, 0)
-        tally, so_far, used = policy.start(), [], 0
-        for count, one in enumerate(samples, 1):
-            stops = tally.add(*one)
-            so_far.append(verdict.get(tally.answer(), False))
-            used = used or (count if stops else 0)
-        rows.append((used > 0, so_far[used - 1], used or len(samples), so_far))
-    stopped, right, used_each, right_after = map(np.array, zip(*rows, strict=True))
-    return Outcome(stopped, right, used_each, right_after.T)
+        tally = policy.start()
+        used = next((n for n, one in enumerate(samples, 1) if tally.add(*one)), None)
+        is_right = verdict.get(tally.answer(), False)
+        rows.append((used is not None, is_right, used or len(samples)))
+    stopped, right, used_each = map(np.array, zip(*rows, strict=True))
+    return Outcome(stopped, right, used_each, None)
 
 
 def _samples(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.method.beta import leads
+from pipelines.method.beta import weights_lead_each
 from pipelines.method.policies import ROUNDING, SURE, ReliabilityAware
 
 Array = NDArray[np.float64]
@@ -66,13 +66,12 @@ class Draws:
     def _by_reliability(self, policy: ReliabilityAware) -> tuple[Flags, Flags]:
         """Whether the leader by its weights is right, and where these are enough to stop: up to the
         first such place, for no later one counts. The threshold has no part in it."""
-        z = (self.confidence - policy.mean) / policy.deviation
-        weight = np.where(self.parsed, np.maximum(1.0, np.exp(policy.slope * z)), 0.0)
+        weight = np.where(self.parsed, policy.weight(self.confidence), 0.0)
         votes = self._leader(weight, apart=ROUNDING)
         enough = np.zeros_like(self.parsed)
         goes_on = np.arange(enough[0].size)
         for t in range(1, len(enough)):
-            sure = leads(votes.weight[t].flat[goes_on], votes.second[t].flat[goes_on])
+            sure = weights_lead_each(votes.weight[t].flat[goes_on], votes.second[t].flat[goes_on])
             there = sure >= policy.enough - ROUNDING
             enough[t].flat[goes_on[there]] = True
             goes_on = goes_on[~there]

@@ -17,7 +17,7 @@ from pipelines.method.policies import (
     Policy,
     ReliabilityAware,
     Voting,
-    leads,
+    votes_lead,
 )
 from pipelines.method.replay.draws import Draws, Flags, Integers, Leader
 
@@ -90,7 +90,9 @@ def _ahead(policy: AdaptiveConsistency, votes: Leader, draws: Draws) -> Flags:
         with np.errstate(invalid="ignore"):  # of nothing at all
             return enough & (votes.weight / votes.total >= policy.threshold - ROUNDING)
     most = len(enough) + 1
-    sure = [[b <= a and leads(a, b) >= policy.threshold for b in range(most)] for a in range(most)]
+    sure = [
+        [b <= a and votes_lead(a, b) >= policy.threshold for b in range(most)] for a in range(most)
+    ]
     return enough & np.array(sure)[votes.weight, votes.second]
 
 

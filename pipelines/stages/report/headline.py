@@ -1,7 +1,7 @@
 """The report's first lines: does it pay, how much, and how sure that is."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipelines.method.policies import POLICIES
@@ -12,6 +12,7 @@ NAMES = {"accuracy": "accuracy", "auroc": "AUROC", "brier": "Brier", "ece_debias
 # WQD tells right from wrong among one query's responses, on which policies live.
 _CHANGES = {"auroc": "AUROC", "wqd": "WQD", "brier": "Brier", "ece_debiased": "ECE"}
 _BETTER = {"auroc": 1, "wqd": 1, "brier": -1, "ece_debiased": -1, "saved": 1}  # by its sign
+FEW = 10  # queries over which a bootstrap knows too little of their spread
 RECALIBRATED = {  # in sentences; in tables it is "base + " and the map's name
     "temperature": "temperature scaling",
     "platt": "Platt scaling",
@@ -30,7 +31,7 @@ Verdict = Literal["yes", "no", "not shown", "in part"]
 
 @dataclass(frozen=True)
 class Answer:
-    """A verdict is yes or no where a whole 95% interval says so."""
+    """A verdict is yes or no where a whole 95% interval says so, over FEW queries or more."""
 
     question: str
     verdict: Verdict
@@ -64,7 +65,10 @@ def over_seeds(results: Mapping[str, Any]) -> str | None:
 def answers(results: Mapping[str, Any]) -> list[Answer]:
     """Of the first group of data sets: samples saved at one accuracy, tokens, paired differences to
     the base model, and to its best recalibration. results: of metrics.json."""
-    return [*_samples(results), *_tokens(results), *_confidences(results), *_tuning(results)]
+    found = [*_samples(results), *_tokens(results), *_confidences(results), *_tuning(results)]
+    if results["datasets"][results["groups"][0]]["calibrated"]["queries"] < FEW:
+        return [replace(one, verdict="not shown") for one in found]
+    return found
 
 
 def _samples(results: Mapping[str, Any]) -> Iterator[Answer]:
@@ -149,6 +153,8 @@ def _tuning(results: Mapping[str, Any]) -> Iterator[Answer]:
         told.append(f"saved by early stopping {points(changes['saved'])}")
     by_side: dict[int, list[str]] = {0: [], 1: [], -1: []}
     for key, difference in changes.items():
+        if difference["ci95"] is None:
+            continue  # undefined: of responses that are all right, or all wrong
         by_side[_side(difference, key)].append(_CHANGES.get(key, "samples saved"))
     does = [
         said.format(_listed(by_side[side])) for side, said in _AGAINST_LORA.items() if by_side[side]

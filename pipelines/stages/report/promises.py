@@ -79,6 +79,7 @@ def _promise(
 
 
 def _counted(runs: Outcome, queries: Queries) -> dict[str, Any]:
+    assert runs.right_after is not None, "else there is no evidence"
     stopped, right = runs.stopped[queries], runs.right[queries]
     return {
         "queries": len(queries),

@@ -161,7 +161,8 @@ def _choose(config: Config, recorded: Recorded) -> dict[str, Choice]:
 
 def _evidence(config: Config, name: str, recorded: Recorded) -> Evidence | None:
     """None for a policy without a threshold, and for one with fitted parameters: these are of the
-    queries that it would be tested on, so it is another policy for each draw of them."""
+    queries that it would be tested on, so it is another policy for each draw of them. None too for
+    one that has no rule in method/replay/rules.py."""
     family = POLICIES[name]
     tried = grid(name, config.evaluate.thresholds, config.evaluate.windows)
     if family.fitted or not tried:

@@ -10,10 +10,9 @@ from typing import Any
 
 from pipelines.method.savings import SLACK
 from pipelines.stages.report.figures import IN_DOMAIN, OUT_OF_DOMAIN
-from pipelines.stages.report.headline import NAMES, change, named, percent
+from pipelines.stages.report.headline import FEW, NAMES, change, named, percent
 
 HIGH_ECE, SURELY = 0.10, 0.05  # of ECE out of domain: the figure, and its interval's lower end
-FEW = 10  # queries of which a share says little
 WRONG = 0.25  # of the queries whose samples agree
 COLLAPSED = 0.02  # between the quantiles of 90% of all confidences
 UNPARSED, CUT = 1 / 3, 1 / 2  # of responses
@@ -126,28 +125,33 @@ def confidence_collapsed(results: Results) -> Iterator[Signature]:
 
 
 def unreadable(results: Results) -> Iterator[Signature]:
-    """Where too many responses have no answer, or were cut."""
+    """Where too many responses have no answer, or were cut; of the model with the most of both."""
     for title in _alone(results):
-        for model, measured in results["datasets"][title].items():
-            of = measured["responses"]
-            unparsed = measured["unparsed"] / of
-            cut = results["health"]["datasets"][title]["cut"][model] / of
-            told = [
-                f"{percent(share)} of the responses {what}"
-                for share, most, what in (
-                    (unparsed, UNPARSED, "have no answer"),
-                    (cut, CUT, "were cut at max_tokens"),
-                )
-                if share >= most
-            ]
-            if told:
-                yield Signature(
-                    "unparsed or cut",
-                    f"{named(title)}, {model} model: {' and '.join(told)}.",
-                    {"unparsed": unparsed, "cut": cut},
-                    "More sampling.max_tokens (and evaluate.sampling's), a system prompt that asks "
-                    "for short answers, or another kind of answer (data.*.kind).",
-                )
+        shares = {
+            model: (
+                measured["unparsed"] / measured["responses"],
+                results["health"]["datasets"][title]["cut"][model] / measured["responses"],
+            )
+            for model, measured in results["datasets"][title].items()
+        }
+        model = max(shares, key=lambda one: sum(shares[one]))
+        unparsed, cut = shares[model]
+        told = [
+            f"{percent(share)} of the responses {what}"
+            for share, most, what in (
+                (unparsed, UNPARSED, "have no answer"),
+                (cut, CUT, "were cut at max_tokens"),
+            )
+            if share >= most
+        ]
+        if told:
+            yield Signature(
+                "unparsed or cut",
+                f"{named(title)}, {model} model: {' and '.join(told)}.",
+                {"unparsed": unparsed, "cut": cut},
+                "More sampling.max_tokens (and evaluate.sampling's), a system prompt that asks "
+                "for short answers, or another kind of answer (data.*.kind).",
+            )
 
 
 def ssc_no_better(results: Results) -> Iterator[Signature]:

@@ -6,31 +6,16 @@ from typing import Any
 import numpy as np
 
 from pipelines.config import Config
-from pipelines.method import metrics
-from pipelines.method.calibration_error import plain_ece
+from pipelines.method import calibration_error, metrics
+from pipelines.method.calibration_error import Estimate
 from pipelines.method.metrics import Array, Metric
 
 Scores = tuple[Array, Array]  # confidence and correctness, [queries, samples] each
-RESAMPLES = 1000
 STATISTICS: dict[str, Metric] = {
-    "mean_c": lambda confidence, correct, weights: metrics.mean(confidence.mean(1), weights),
-    "ece": plain_ece,
-    "auroc": metrics.auroc,
-    "brier": metrics.brier,
+    "mean c": lambda confidence, correct, weights: metrics.mean(confidence.mean(1), weights),
+    "AUROC": metrics.auroc,
+    "Brier": metrics.brier,
 }
-
-
-def measured(scores: Scores) -> dict[str, float | None]:
-    """Each statistic, and the accuracy; None where it is undefined."""
-    found = {
-        name: figure(metric, scores)
-        for name, metric in (STATISTICS | {"accuracy": metrics.accuracy}).items()
-    }
-    return {name: None if np.isnan(value) else round(value, 4) for name, value in found.items()}
-
-
-def figure(metric: Metric, scores: Scores) -> float:
-    return float(metric(*scores, metrics.each_once(len(scores[0])))[0])
 
 
 def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
@@ -47,7 +32,8 @@ def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
 
     directory = fetch(config.model.source)
     prompts = Prompts.load(directory, config.confidence.question, config.model.chat)
-    model.eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.eval().to(device)
     confidence = []
     for row in rows:
         prompt_ids = row["prompt_ids"]
@@ -58,8 +44,10 @@ def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
             ids[i, : len(one)] = torch.tensor(one)
         last = torch.tensor([len(one) - 1 for one in rest])
         with torch.inference_mode():
-            cache = model(torch.tensor([prompt_ids]), logits_to_keep=1).past_key_values
+            prompt = torch.tensor([prompt_ids], device=device)
+            cache = model(prompt, logits_to_keep=1).past_key_values
             cache.batch_repeat_interleave(len(own))
+            ids, last = ids.to(device), last.to(device)
             logits = model(ids, past_key_values=cache, logits_to_keep=last).logits
             values = confidence_of(
                 logits.diagonal().T.float(), config.confidence.kind, prompts
@@ -73,18 +61,37 @@ def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
     return np.array(confidence), np.array(correct, float)
 
 
-def difference(
-    metric: Metric, base: Scores, trained: Sequence[Scores]
-) -> tuple[float, list[float] | None]:
-    """The metric's mean over `trained` less that of `base`, and its 95% interval over queries.
+def figure(metric: Metric, scores: Scores) -> float:
+    return float(metric(*scores, metrics.each_once(len(scores[0])))[0])
 
-    The same queries are resampled for all: paired. None where it is undefined on every resample.
+
+def difference(
+    metric: Metric, before: Sequence[Scores], after: Sequence[Scores], weights: Array
+) -> tuple[float, list[float] | None]:
+    """The metric's mean over `after` less that over `before`, each of several training runs, and
+    its 95% interval over queries.
+
+    weights: of the queries, as metrics.resample's, the same for all: paired. None where it is
+    undefined on every resample.
     """
-    queries = len(base[0])
-    weights = metrics.resample(queries, RESAMPLES, seed=0)
 
     def apart(weights: Array) -> Array:
-        mean: Array = np.mean([metric(*one, weights) for one in trained], axis=0)
-        return mean - metric(*base, weights)
+        of = [np.mean([metric(*one, weights) for one in runs], axis=0) for runs in (after, before)]
+        made: Array = of[0] - of[1]
+        return made
 
-    return float(apart(metrics.each_once(queries))[0]), metrics.interval(apart(weights))
+    value = float(apart(metrics.each_once(len(before[0][0])))[0])
+    return value, metrics.interval(apart(weights))
+
+
+def mean_ece(runs: Sequence[Scores], weights: Array) -> Estimate:
+    """ECE as the mean over training runs, whose noise over queries is taken for one and the same:
+    the ends of the interval are means, so it is no narrower than a run's."""
+    each = [calibration_error.ece(*one, weights) for one in runs]
+    low, high = np.mean([one.ci95 for one in each], axis=0)
+    return Estimate(
+        float(np.mean([one.plain for one in each])),
+        float(np.mean([one.debiased for one in each])),
+        (float(low), float(high)),
+        np.mean([one.resampled for one in each], axis=0),
+    )

@@ -1,0 +1,191 @@
+"""What a run will take, by its config: memory, tokens and, at a rate that one names, hours.
+
+Memory is of the engine and of a training worker, by the model's shape, in bytes. Tokens are upper
+bounds: each response as long as it may be.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.config import Config, DatasetConfig
+from pipelines.datasets import BUILT_IN, LOADERS
+from pipelines.datasets.records import fail
+from pipelines.running.dag import Planned
+from pipelines.storage.location import MANIFEST
+from pipelines.storage.shape import Shape, shape_of
+
+_GIB = 2**30
+_TURN = 16  # tokens of the confidence turn, about
+_ADAPTER = 20  # bytes a parameter: float32 weights, DeepSpeed's copy, gradient and two moments
+
+
+@dataclass(frozen=True)
+class EngineMemory:
+    """Of a part of an engine."""
+
+    weights: float
+    forward: float  # logits and activations, as engine/footprint.py counts them
+    kv_cache_a_token: float
+    sequences: float  # KV cache of a full batch of responses of max_tokens
+
+    @property
+    def least(self) -> float:
+        """Without any KV cache."""
+        return self.weights + self.forward
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Of a worker, in a forward of train.micro_tokens."""
+
+    weights: float
+    adapter: float
+    activations: float
+    logits: float
+
+    @property
+    def total(self) -> float:
+        return self.weights + self.adapter + self.activations + self.logits
+
+
+def engine_memory(config: Config, shape: Shape) -> EngineMemory:
+    engine = config.engine
+    size = 4 if engine.dtype == "float32" else 2
+    parts = engine.tensor_parallel_size
+    a_token = 2 * shape.layers * shape.kv_heads * shape.head_dim * size / parts
+    logits = 4 * 4 * engine.max_num_seqs * shape.vocab
+    inner = 4 * shape.hidden + 2 * shape.intermediate
+    longest = max(config.sampling.max_tokens, config.answering.max_tokens)
+    return EngineMemory(
+        shape.parameters * size / parts,
+        logits + engine.max_num_batched_tokens * inner * size,
+        a_token,
+        a_token * engine.max_num_seqs * longest,
+    )
+
+
+def training_memory(config: Config, shape: Shape) -> TrainingMemory:
+    """What autograd keeps of a token in a layer, the base weights being frozen: inputs of both
+    norms and of the adapter in float32; queries, keys, values, attention's output, and the three
+    factors of the MLP in train.dtype. Logits of generation examples three times: as they are,
+    their softmax, their gradient.
+
+    Of 1.5B parameters and 16,384 tokens, with 70% generation examples, it gives 59 GiB, where one
+    H100 took 52."""
+    train = config.train
+    size = 4 if train.dtype == "float32" else 2
+    in_layer = (
+        16 * shape.hidden
+        + size * 2 * (shape.heads + shape.kv_heads) * shape.head_dim
+        + size * 3 * shape.intermediate
+    )
+    shared = train.workers if train.zero_stage == 3 else 1
+    seen = train.micro_tokens * config.examples.generation_ratio
+    return TrainingMemory(
+        shape.parameters * size / shared,
+        _ADAPTER * shape.lora(train.lora.r, train.lora.targets),
+        train.micro_tokens * shape.layers * in_layer,
+        3 * 4 * seen * shape.vocab,
+    )
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """At most."""
+
+    label: int
+    train: int
+    evaluate: int
+
+
+def tokens(config: Config, queries: int, held_out: int) -> Tokens:
+    """Generated and scored, and trained. queries, held_out: how many are labeled, and answered by
+    both models."""
+    most, answer = config.sampling.max_tokens, config.answering.max_tokens
+    training = min(config.examples.total, 2 * queries * config.sampling.num_samples)
+    runs = 1 + len(config.train.seeds)
+    return Tokens(
+        queries * config.sampling.num_samples * (most + _TURN),
+        runs * config.train.epochs * training * min(config.train.max_length, most + _TURN),
+        (1 + runs) * held_out * config.evaluate.num_samples * (answer + _TURN),
+    )
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Tokens a second of an engine, and of a training worker; None where nobody says."""
+
+    engine: float | None = None
+    training: float | None = None
+
+
+def lines(config: Config, planned: Sequence[Planned], rates: Rates) -> list[str]:
+    """For people. planned: the steps of the run."""
+    return [*_memory(config), _work(config, planned, rates)]
+
+
+def _memory(config: Config) -> list[str]:
+    source = config.model.source
+    if (found := shape_of(source)) is None:
+        return [
+            f"memory: not known, for the config.json of {source} is not on this machine, or is not "
+            "that of a dense decoder"
+        ]
+    shape, where = found
+    engine, training = engine_memory(config, shape), training_memory(config, shape)
+    return [
+        f"memory, an estimate for {shape.parameters / 1e9:.3g}B parameters, by {where}, in GiB:",
+        f"  engine, a part: {_gib(engine.least)} (weights {_gib(engine.weights)}, logits and "
+        f"activations {_gib(engine.forward)}) and {engine.kv_cache_a_token / 1024:.3g} KiB a token "
+        f"of KV cache, {_gib(engine.sequences)} where {config.engine.max_num_seqs} responses are "
+        "max_tokens long",
+        f"  training, a worker: {_gib(training.total)} (weights {_gib(training.weights)}, adapter "
+        f"and optimizer {_gib(training.adapter)}; of {config.train.micro_tokens:,} tokens "
+        f"activations {_gib(training.activations)} and logits {_gib(training.logits)})",
+    ]
+
+
+def _work(config: Config, planned: Sequence[Planned], rates: Rates) -> str:
+    data = config.data
+    counts = [
+        _count(planned, "queries", data.train),
+        _count(planned, "held_out", (*data.calibration, *data.eval)),
+    ]
+    if unknown := [name for of in counts for name, number in of.items() if number is None]:
+        return f"tokens: not known, for {', '.join(unknown)} has no limit and is not read yet"
+    queries, held_out = (sum(number or 0 for number in of.values()) for of in counts)
+    most = tokens(config, queries, held_out)
+    engines, workers = config.engine.count, config.train.workers
+    return (
+        f"tokens, at most: label {most.label:,} ({queries:,} queries)"
+        f"{_hours(most.label, rates.engine, engines)}, train {most.train:,}"
+        f"{_hours(most.train, rates.training, workers)}, evaluate {most.evaluate:,} "
+        f"({held_out:,} queries){_hours(most.evaluate, rates.engine, engines)}"
+    )
+
+
+def _count(
+    planned: Sequence[Planned], step: str, entries: Sequence[DatasetConfig]
+) -> dict[str, int | None]:
+    """Queries by what they are of: of the step, where it is done; else by limits, and of sets that
+    come with this code by their rows. None of what is not known yet."""
+    for one in planned:
+        if one.step.name == step and one.state == "done":
+            return {step: (one.location / MANIFEST).read_json()["rows"]}
+    found: dict[str, int | None] = {}
+    for number, entry in enumerate(entries):
+        name = f"{entry.title} ({entry.split}, {number})"
+        if entry.name in BUILT_IN:
+            rows = len(list(LOADERS[entry.name](entry, 0, fail)))
+            found[name] = min(rows, entry.limit or rows)
+        else:
+            found[name] = entry.limit
+    return found
+
+
+def _hours(most: int, rate: float | None, many: int) -> str:
+    return "" if rate is None else f", {most / rate / many / 3600:.2g} h by {many} at {rate:,.0f}/s"
+
+
+def _gib(size: float) -> str:
+    return f"{size / _GIB:.1f}"

@@ -1,0 +1,32 @@
+"""What each part of the method is worth: training with one of them changed, the others as they are.
+
+MSE needs no loss of its own: confidences and labels lie in [0, 1], where SmoothL1 with beta = 1 is
+half the squared error everywhere; with omega halved too the whole loss is half of MSE's, and
+AdamW's steps are the same for both.
+"""
+
+from jobs.experiments import trained
+from jobs.experiments.variants import Variant
+from pipelines.config import Config
+from pipelines.running.dag import Step
+
+
+def of(config: Config) -> list[Variant]:
+    return [
+        trained.FIRST,
+        Variant("target_vote", ["examples.target=vote"]),
+        Variant("target_p_true", ["examples.target=p_true"]),
+        Variant("fixed_temperature", ["sampling.method=fixed"]),
+        Variant("mse", ["train.beta=1.0", f"train.omega={config.train.omega / 2}"]),
+        Variant("no_generation_loss", ["train.omega=0"]),
+        Variant("draw_even", ["examples.draw=even"]),
+        Variant("draw_weighted", ["examples.draw=weighted"]),
+        Variant(
+            "paper_text",
+            ["examples.loss=joint", "examples.draw=even", "examples.generation_ratio=0.7"],
+        ),
+    ]
+
+
+def steps(config: Config) -> list[Step]:
+    return trained.steps("ablation", config, of(config))

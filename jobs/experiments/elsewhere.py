@@ -1,0 +1,26 @@
+"""A run's two models asked other questions than its config's: held out and answered as its own."""
+
+from collections.abc import Mapping
+
+from pipelines.config import Config, vary
+from pipelines.running.dag import Result, Step
+from pipelines.stages import evaluate
+from pipelines.storage.location import Location
+
+ROLES = ("calibration", "eval")  # what the evaluate stage reads; of the first there is none
+
+
+def of(config: Config, data: str) -> Config:
+    """The config with other test sets, and none to calibrate or answer live. data: YAML."""
+    return vary(config, [f"data.eval={data}", "data.calibration=[]", "evaluate.live_queries=0"])
+
+
+def answered(config: Config, name: str) -> Step:
+    """What both models answer to the step `held_out_NAME`."""
+    own = of(config, "[]")
+    held_out = f"held_out_{name}"
+
+    def run(inputs: Mapping[str, Location], out: Location) -> Result:
+        return evaluate.run(own, {"held_out": inputs[held_out], "export": inputs["export"]}, out)
+
+    return Step(f"evaluate_{name}", run, evaluate.spec(own), (held_out, "export"))

@@ -1,0 +1,54 @@
+"""An experiment on variants that are trained: its last step, and its reading."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from jobs.experiments import compared, reading, variants
+from jobs.experiments.reading import Reading
+from jobs.experiments.scores import STATISTICS
+from jobs.experiments.variants import Variant
+from pipelines.config import Config
+from pipelines.method import metrics
+from pipelines.running.dag import Step
+from pipelines.storage.location import Location
+
+FIRST = Variant("as_configured")  # what the others are compared with
+
+
+def steps(name: str, config: Config, several: Sequence[Variant]) -> list[Step]:
+    made = variants.steps(config, several)
+    scored = [one.name for one in made if one.name.startswith("scores_")]
+    spec = {
+        "variants": {one.name: list(one.overrides) for one in several},
+        "seed": config.seed,
+        "seeds": list(config.train.seeds),
+        "bootstrap": config.evaluate.bootstrap,
+    }
+    return [*made, reading.step(name, partial(read, config, several), spec, scored)]
+
+
+def read(config: Config, several: Sequence[Variant], inputs: Mapping[str, Location]) -> Reading:
+    from jobs.experiments.picture import intervals
+
+    seeds = variants.seeds(config)
+    found = {"base": [variants.read(inputs, "base")]} | {
+        one.name: [variants.read(inputs, f"{one.name}_{seed}") for seed in seeds] for one in several
+    }
+    queries = len(found["base"][0][0])
+    weights = metrics.resample(queries, config.evaluate.bootstrap, config.seed)
+    changes = {one.name: ", ".join(one.overrides) for one in several}
+    title = f"Means over training runs, seeds {', '.join(map(str, seeds))} (least to most)"
+    apart = compared.differences(
+        "Differences of these means, paired [95% over queries]",
+        found, STATISTICS, weights, FIRST.name,
+    )  # fmt: skip
+    tables = [
+        compared.figures(
+            f"{title} [95% over {queries} queries]", found, STATISTICS, weights, changes
+        ),
+        apart,
+    ]
+    said = [compared.told(apart, name, name == "AUROC") for name in ("Brier", "AUROC", "ECE")]
+    return Reading(
+        tables, " ".join(said), intervals(compared.marks(apart, ("Brier", "AUROC", "ECE")))
+    )

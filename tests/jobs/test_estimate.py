@@ -1,0 +1,145 @@
+"""What `--plan` tells of memory, tokens and hours, and the recipes, which must fit by it."""
+
+import re
+
+import pytest
+from processes import ROOT
+
+from jobs import estimate
+from jobs.estimate import Rates, engine_memory, lines, tokens, training_memory
+from pipelines import pipeline
+from pipelines.config import load
+from pipelines.datasets import LOADERS
+from pipelines.running import dag
+from pipelines.storage.location import MANIFEST
+from pipelines.storage.shape import Shape, shape_of
+
+CONFIGS = ROOT / "jobs" / "configs"
+RECIPES = sorted(path for path in CONFIGS.glob("*.yaml") if "# Needs: " in path.read_text())
+GIB = 2**30
+
+
+def planned(config):
+    return dag.plan(pipeline.steps(config), config.root)
+
+
+def recipe(name, tmp_path, *more):
+    return load(str(CONFIGS / f"{name}.yaml"), [f"root={tmp_path}", *more])
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_parses_plans_and_names_known_sets(path, tmp_path):
+    config = load(str(path), [f"root={tmp_path}"])
+    assert [one.state for one in planned(config)] == ["to do"] * 8 or config.train.seeds
+    entries = (*config.data.train, *config.data.calibration, *config.data.eval)
+    assert {entry.name for entry in entries} <= set(LOADERS)
+    assert lines(config, planned(config), Rates())[0].startswith("memory, an estimate")
+
+
+def test_the_papers_models_and_two_small_ones_have_recipes():
+    assert {path.stem for path in RECIPES} == {
+        "llama3.1-8b", "qwen2.5-7b", "r1-distill-qwen-1.5b", "qwen2.5-1.5b", "qwen2.5-0.5b",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_fits_what_it_says_that_it_needs(path, tmp_path):
+    (count, size) = map(int, re.findall(r"# Needs: (\d+) GPUs? of (\d+) GiB", path.read_text())[0])
+    config = load(str(path), [f"root={tmp_path}"])
+    shape, _ = shape_of(config.model.source)
+    assert all(shape.lora(1, [target]) for target in config.train.lora.targets)  # real modules
+    assert max(config.engine.count, config.train.workers) == count
+    assert training_memory(config, shape).total < 0.9 * size * GIB
+    engine = engine_memory(config, shape)
+    room = config.engine.gpu_memory_utilization * size * GIB - engine.least
+    assert (
+        room > 16 * config.engine.max_model_len * engine.kv_cache_a_token
+    )  # sixteen, however long
+
+
+@pytest.mark.parametrize(
+    ("name", "ratio"), [("llama3.1-8b", 0.7), ("qwen2.5-7b", 0.8), ("r1-distill-qwen-1.5b", 0.8)]
+)
+def test_the_papers_recipes_have_the_papers_numbers(name, ratio, tmp_path):
+    config = recipe(name, tmp_path)
+    sampling, train, lora = config.sampling, config.train, config.train.lora
+    assert (sampling.num_samples, sampling.max_tokens, sampling.method) == (32, 1024, "edt")
+    assert (sampling.temperature, sampling.edt_base, sampling.edt_theta) == (0.8, 0.8, 1.0)
+    assert (config.examples.total, config.examples.eta) == (100_000, 0.75)
+    assert (config.examples.generation_ratio, config.examples.draw) == (ratio, "even")
+    assert (train.learning_rate, train.batch_size, train.epochs) == (5e-5, 64, 1)
+    assert (train.omega, train.beta) == (0.1, 0.25)
+    assert (lora.r, lora.alpha, lora.dropout, lora.targets) == (32, 16, 0.05, ("q_proj", "v_proj"))
+    assert (config.answering.method, config.answering.temperature) == ("fixed", 1.0)
+    assert {entry.name for entry in config.data.train} == {
+        "gsm8k", "svamp", "sciq", "commonsense_qa", "winogrande", "openbookqa", "reclor",
+        "arc_easy", "logiqa",
+    }  # fmt: skip
+    assert {entry.name for entry in config.data.eval} == {
+        "gsm8k", "svamp", "arc_easy", "arc_challenge", "object_counting", "math_qa",
+    }  # fmt: skip
+
+
+def test_memory_is_the_sum_of_what_is_kept(tmp_path):
+    shape = Shape(64, 128, 2, 4, 2, 16, 1000)
+    config = recipe(
+        "quickstart", tmp_path, "train.micro_tokens=100", "examples.generation_ratio=0.5",
+        "engine.max_num_seqs=10", "engine.max_num_batched_tokens=50", "sampling.max_tokens=20",
+    )  # fmt: skip
+    of = training_memory(config, shape)
+    assert of.weights == 4 * shape.parameters
+    assert of.adapter == 20 * shape.lora(32, ["q_proj", "v_proj"])
+    assert of.logits == 3 * 4 * 50 * 1000
+    assert of.activations == 100 * 2 * (16 * 64 + 4 * 2 * 6 * 16 + 4 * 3 * 128)
+    engine = engine_memory(config, shape)
+    assert engine.kv_cache_a_token == 2 * 2 * 2 * 16 * 4
+    assert engine.sequences == engine.kv_cache_a_token * 10 * 20
+    assert engine.least == 4 * shape.parameters + 16 * 10 * 1000 + 50 * (4 * 64 + 2 * 128) * 4
+
+
+def test_what_one_card_took_is_near_what_is_estimated(tmp_path):
+    """README, GPUs: 52 GiB with 1.5B parameters and 16,384 tokens."""
+    shape = Shape(1536, 8960, 28, 12, 2, 128, 151_936)
+    more = ["train.micro_tokens=16384", "train.dtype=bfloat16", "examples.generation_ratio=0.7"]
+    total = training_memory(recipe("quickstart", tmp_path, *more), shape).total
+    assert 52 * GIB < total < 1.2 * 52 * GIB
+
+
+def test_tokens_are_bounds_by_what_each_stage_draws(tmp_path):
+    config = recipe("quickstart", tmp_path, "train.seeds=[1]")
+    most = tokens(config, queries=10, held_out=5)
+    assert most.label == 10 * 16 * (32 + 16)
+    assert most.train == 2 * min(800, 2 * 10 * 16) * (32 + 16)
+    assert most.evaluate == 3 * 5 * 16 * (32 + 16)
+
+
+def test_hours_are_told_at_a_rate_and_rows_are_counted(tmp_path):
+    config = recipe("quickstart", tmp_path)
+    told = lines(config, planned(config), Rates())[-1]
+    assert "label 157,440 (205 queries), train" in told
+    assert "(170 queries)" in told
+    told = lines(config, planned(config), Rates(1000.0, 100.0))[-1]
+    assert f"{157_440 / 1000 / 3600:.2g} h by 1 at 1,000/s" in told
+    assert "h by 1 at 100/s" in told
+
+
+def test_what_is_not_known_is_said_until_the_queries_are_there(tmp_path):
+    config = recipe("quickstart", tmp_path, "data.train=[{name: gsm8k}]")
+    told = lines(config, planned(config), Rates())[-1]
+    assert told.startswith("tokens: not known, for gsm8k (train, 0) has no limit")
+    steps = planned(config)
+    (steps[0].location / MANIFEST).write_json({"rows": 7473})
+    assert "(7,473 queries)" in lines(config, planned(config), Rates())[-1]
+    told = lines(recipe("quickstart", tmp_path, "model.source=a/b"), steps, Rates())[0]
+    assert told.startswith("memory: not known, for the config.json of a/b is not on this machine")
+
+
+def test_the_estimate_is_what_the_plan_prints(tmp_path, capsys):
+    from jobs import run
+
+    file = str(CONFIGS / "qwen2.5-0.5b.yaml")
+    arguments = ["--config", file, "--set", f"root={tmp_path}", "--plan"]
+    assert run.main([*arguments, "--tokens-per-second", "1000"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    config = recipe("qwen2.5-0.5b", tmp_path)
+    assert out[8:] == estimate.lines(config, planned(config), Rates(1000.0))

@@ -1,0 +1,351 @@
+"""Experiments on recorded responses: what their tables say, against counting, byte for byte."""
+
+import json
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from processes import ROOT
+
+from jobs import experiment
+from jobs.experiments import adversarial, calibration, compared, cost, reading, robustness, tau
+from jobs.experiments.adversarial import stops_of
+from jobs.experiments.reading import Cell, Reading, Table
+from pipelines.config import load
+from pipelines.datasets.adversarial import asked, questions
+from pipelines.method import calibration_error, metrics
+from pipelines.method.policies import POLICIES
+from pipelines.method.recalibration import FITS
+from pipelines.method.replay import Recorded
+from pipelines.method.savings import Curve
+from pipelines.running import dag
+from pipelines.stages.report.recalibrated import labels
+from pipelines.stages.report.responses import Responses
+from pipelines.storage.location import MANIFEST, Location
+from pipelines.storage.schemas import LABELS, MODELS
+
+QUICKSTART = str(ROOT / "jobs" / "configs" / "quickstart.yaml")
+SAMPLES = 8
+COUNTERS = {
+    "generated_tokens": 10 * SAMPLES, "prompt_tokens": 20 + SAMPLES, "scored_tokens": 4 * SAMPLES,
+    "cached_tokens": 0, "scored_responses": SAMPLES, "mass": 1.0, "began": 0.0, "ended": 1.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path):
+    return load(
+        QUICKSTART, [f"root={tmp_path / 'root'}", "evaluate.bootstrap=50", "evaluate.orders=8"]
+    )
+
+
+def responses(name, count, role, knows, seed, question="Q"):
+    """Of schemas.LABELS: a third of the samples right; sure of these, as far as the model knows."""
+    draws = np.random.default_rng(seed)
+    rows = []
+    for number in range(count):
+        right = draws.uniform(size=SAMPLES) < draws.uniform(0, 0.66)
+        c = np.clip(knows * right + (1 - knows) * draws.uniform(size=SAMPLES), 0, 1)
+        samples = [
+            {
+                "index": i,
+                "answer": "yes" if r else f"no {draws.integers(3)}",
+                "p_true": p,
+                "mass": 0.5 + p / 4,
+                "num_tokens": 10,
+                "target": right.mean() if r else 0.1,
+                "finish_reason": "stop",
+            }
+            for i, (r, p) in enumerate(zip(right, c, strict=True))
+        ]
+        rows.append(
+            {
+                "query_id": f"{name}-{role}-{number}", "dataset": name, "role": role,
+                "kind": "text", "question": f"{question} {number}", "reference": "yes",
+                "prompt_ids": list(range(20)), "samples": samples, "counters": COUNTERS,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def write(place, model, rows):
+    place.make_dir()
+    pq.write_table(pa.Table.from_pylist(rows, LABELS), f"{place.path}/{model}-00000.parquet")
+
+
+@pytest.fixture
+def artifacts(tmp_path):
+    """Of the stages: a base model that knows little, and a calibrated one that knows better."""
+    root = Location.of(str(tmp_path / "artifacts"))
+    places = {name: root / name for name in ("held_out", "label", "examples", "train", "evaluate")}
+    for model, knows in zip(MODELS, (0.1, 0.6), strict=True):
+        rows = [
+            *responses("capitals", 30, "eval", knows, 0),
+            *responses("arithmetic", 20, "eval", knows, 1),
+            *responses("elements", 10, "eval", knows, 2),
+            *responses("capitals", 20, "calibration", knows, 3),
+        ]
+        write(places["evaluate"], model, rows)
+    labeled = responses("capitals", 40, "train", 0.1, 5)
+    labeled[0]["samples"][0] |= {"answer": None, "target": None}
+    write(places["label"], "labels", labeled)
+    spent = {"generated_tokens": 1000, "prompt_tokens": 500, "scored_tokens": 250}
+    facts = {
+        "label": spent,
+        "train": {"tokens": 2000, "steps": 1, "examples": 1},
+        "evaluate": dict.fromkeys(MODELS, spent),
+    }
+    for name, place in places.items():
+        manifest = {"metrics": facts.get(name, {}), "seconds": 2.0, "rows": 40}
+        (place / MANIFEST).write_json(manifest)
+    return places
+
+
+def cells(table, heading):
+    place = [name for name, _ in table.columns].index(heading)
+    return [row[place] for row in table.rows]
+
+
+def test_a_table_is_markdown_and_json_with_intervals():
+    table = Table(
+        "title",
+        [("name", ""), ("a", ".2f"), ("b", "+,.0f")],
+        [
+            ["x", Cell(0.5, [0.4, 0.6]), Cell(1234.5)],
+            ["y", Cell(0.25, None, [0.2, 0.3]), Cell(math.inf, [-math.inf, math.inf])],
+            ["z", Cell(None), ""],
+        ],
+    )
+    assert table.markdown().splitlines()[2:] == [
+        "| name | a | b |",
+        "| --- | --- | --- |",
+        "| x | 0.50 [0.40, 0.60] | +1,234 |",
+        "| y | 0.25 (0.20 to 0.30) | ∞ [-∞, ∞] |",
+        "| z | – |  |",
+    ]
+    assert table.as_json()["rows"][1] == {
+        "name": "y", "a": {"value": 0.25, "seeds": [0.2, 0.3]},
+        "b": {"value": None, "ci95": [None, None]},
+    }  # fmt: skip
+
+
+def test_what_the_machine_decides_lies_apart(tmp_path):
+    made = Reading([Table("t", [("a", ".1f")], [[Cell(1.0)]])], "Said.", "<svg/>", {"seconds": 7})
+    step = reading.step("x", lambda artifacts: made, {"seed": 0}, ())
+    (place,) = dag.run(dag.plan([step], str(tmp_path)), str(tmp_path), str).values()
+    assert place.name.startswith("experiment_x-")
+    assert (place / "seconds.json").read_json() == {"seconds": 7}
+    assert (place / "reading.md").read_text() == "t\n\n| a |\n| --- |\n| 1.0 |\n\nSaid.\n"
+    assert all("7" not in (place / name).read_text() for name in ("tables.json", "picture.svg"))
+
+
+@pytest.mark.parametrize("module", [calibration, tau, cost], ids=lambda one: one.__name__)
+def test_a_reading_is_the_same_byte_for_byte(module, config, artifacts):
+    first, again = (module.read(config, artifacts) for _ in range(2))
+    assert (first.markdown(), first.picture) == (again.markdown(), again.picture)
+    texts = [json.dumps([table.as_json() for table in one.tables]) for one in (first, again)]
+    assert texts[0] == texts[1]
+    assert "<svg" in first.picture
+
+
+def test_calibration_is_told_by_group_and_model(config, artifacts):
+    made = calibration.read(config, artifacts)
+    titles = [table.title for table in made.tables]
+    assert titles[0] == "in domain, 50 queries"
+    assert titles[3] == "out of domain, 10 queries"  # elements alone, which are told once
+    assert [title.partition(",")[0] for title in titles[::3]] == [
+        "in domain", "out of domain", "capitals", "arithmetic",
+    ]  # fmt: skip
+    less = made.tables[1], made.tables[2]
+    for name in ("Brier", "AUROC", "ECE"):  # less base, and the other way round
+        there, back = (compared.column(table, name) for table in less)
+        assert there["calibrated"].value == pytest.approx(-back["base"].value)
+    rows = [r for r in artifacts["evaluate"].read_table("base-").to_pylist() if r["role"] == "eval"]
+    rows = [r for r in rows if r["dataset"] != "elements"]
+    c = np.array([[s["p_true"] for s in r["samples"]] for r in rows], float)
+    right = np.array([[s["answer"] == "yes" for s in r["samples"]] for r in rows], float)
+    base = {name: cells(made.tables[0], name)[0] for name in ("accuracy", "Brier", "AUROC", "ECE")}
+    assert base["accuracy"].value == pytest.approx(right.mean())
+    assert base["Brier"].value == pytest.approx(((c - right) ** 2).mean())
+    weights = metrics.resample(50, config.evaluate.bootstrap, config.seed)
+    error = calibration_error.ece(c, right, weights)
+    # By query id, rows lie in another order: the bootstrap draws others, the figures are the same.
+    assert base["ECE"].value == pytest.approx(error.debiased, abs=0.02)
+    assert made.paragraph.startswith("in domain, 50 queries: AUROC, less base: ")
+    names = [row[0] for row in made.tables[0].rows]
+    assert names == ["base", "temperature", "platt", "isotonic", "ridge", "calibrated"]
+
+
+def test_maps_are_those_of_the_labels(config, artifacts):
+    """A temperature is monotonous: it ranks as the base model does, and moves its errors."""
+    seen, target, query = labels(artifacts["label"])
+    slope = FITS["temperature"](seen, target, query).facts["temperature"]
+    table = calibration.read(config, artifacts).tables[0]
+    auroc, brier = (cells(table, name) for name in ("AUROC", "Brier"))
+    assert auroc[0].value == pytest.approx(auroc[1].value)
+    rows = [r for r in artifacts["evaluate"].read_table("base-").to_pylist() if r["role"] == "eval"]
+    rows = [r for r in rows if r["dataset"] != "elements"]
+    c = np.array([[s["p_true"] for s in r["samples"]] for r in rows], float)
+    right = np.array([[s["answer"] == "yes" for s in r["samples"]] for r in rows], float)
+    odds = np.clip(c, 1e-6, 1 - 1e-6)
+    moved = 1 / (1 + ((1 - odds) / odds) ** (1 / slope))
+    assert brier[1].value == pytest.approx(((moved - right) ** 2).mean())
+
+
+def test_a_threshold_trades_samples_for_accuracy(config, artifacts):
+    made = tau.read(config, artifacts)
+    table = made.tables[1]
+    assert table.title == "Thresholds on the calibrated model, in domain, 50 queries"
+    own = [row for row in table.rows if row[0] == "early_stopping"]
+    samples = [row[4].value for row in own]
+    assert samples == sorted(samples)
+    assert samples[0] == pytest.approx(1, abs=0.2)
+    assert table.rows[0][0] == "self_consistency"
+    assert table.rows[0][4].value == SAMPLES
+    # The first prompt, then a token of it a sample, ten that are generated, four that are scored.
+    assert table.rows[0][5].value == pytest.approx(20 + SAMPLES + 10 * SAMPLES)
+    for row in own:
+        assert row[5].value == pytest.approx(20 - 8 / 7 + row[4].value * (8 / 7 + 10 + 4))
+    frontier = sorted((row[5].value, row[2].value) for row in table.rows if row[6] == "yes")
+    assert [accuracy for _, accuracy in frontier] == sorted(accuracy for _, accuracy in frontier)
+    assert made.seconds["computed tokens a second, in the evaluate stage"] == 1750.0
+    seconds = made.seconds["seconds a query at that rate"]["calibrated"]
+    assert seconds["self_consistency"] == pytest.approx(table.rows[0][5].value / 1750, abs=1e-4)
+
+
+def test_calibration_is_repaid_by_what_it_saves(config, artifacts):
+    made = cost.read(config, artifacts)
+    (table,) = made.tables
+    spent = 1750 + 2 * 2000 + 20 * (20 + SAMPLES + 14 * SAMPLES)
+    assert made.paragraph.startswith(f"Calibration took {spent:,.0f} tokens.")
+    for row in table.rows:
+        _, _, _, by_sc, by_policy, saved, after = row
+        if math.isfinite(saved.value):
+            assert saved.value == pytest.approx(by_sc.value - by_policy.value)
+        wanted = math.ceil(spent / saved.value) if saved.value > 0 else math.inf
+        assert after.value == wanted
+        assert after.ci95[0] <= after.ci95[1]
+    assert made.seconds["label, seconds"] == 2.0
+
+
+def test_what_a_curve_never_reaches_costs_without_end():
+    sc = Curve(np.array([[0.2, 0.4]]), np.array([[10.0, 20.0]]))
+    low = Curve(np.array([[0.1, 0.2]]), np.array([[5.0, 6.0]]))
+    once = metrics.each_once(1)
+    assert cost.to_reach(sc, sc, 1.0, once) == [20.0]
+    assert cost.to_reach(sc, sc, 0.75, once) == [15.0]
+    assert cost.to_reach(low, sc, 0.9, once) == [math.inf]
+    assert cost.to_reach(low, sc, 0.5, once) == [6.0]
+    assert cost.repaid_after(100.0, 30.0) == 4
+    assert cost.repaid_after(100.0, -1.0) == math.inf
+    assert cost.repaid_after(100.0, math.inf) == 0
+
+
+def test_stops_are_counted_with_their_answers():
+    """Two queries of four samples: at 0.8 the first stops at its one sure sample, which is wrong,
+    and the second never does, but answers rightly."""
+    recorded = Recorded(
+        np.array([[0, 1, 1, 1], [0, 0, 1, -1]]),
+        np.array([[0.9, 0.5, 0.5, 0.5], [0.7, 0.7, 0.1, 0.9]]),
+        np.array([[False, True, True, True], [True, True, False, False]]),
+    )
+    stops = stops_of(POLICIES["early_stopping"].make(0.8), recorded, seed=0)
+    assert [part.tolist() for part in (stops.stopped, stops.wrong, stops.right)] == [
+        [1, 0], [1, 0], [0, 1],
+    ]  # fmt: skip
+    # Of 0111 in any order, windows of two end to end hold 11, and never 00.
+    window = stops_of(POLICIES["esc"].make(2), recorded, seed=0)
+    assert window.stopped[0] == 1
+    assert window.wrong[0] == 0
+    votes = stops_of(POLICIES["self_consistency"].make(0), recorded, seed=0)
+    assert votes.stopped.tolist() == [0, 0]
+    assert votes.right.tolist() == [1, 1]
+
+
+def test_adversarial_questions_are_told_by_category_and_beside_others(config, artifacts, tmp_path):
+    place = Location.of(str(tmp_path / "adversarial"))
+    for model in MODELS:
+        rows = responses("adversarial", len(questions()), "eval", 0.5, 4)
+        for row, one in zip(rows, questions(), strict=True):
+            row["question"] = asked(one)
+        write(place, model, rows)
+    made = adversarial.read(config, artifacts | {"evaluate_adversarial": place})
+    overall, by_category, promised = made.tables
+    policies = {(row[0], row[1].partition(" ")[0], row[2]) for row in overall.rows}
+    assert ("base", "self_consistency", "adversarial") in policies
+    assert ("calibrated", "early_stopping", "in domain") in policies
+    assert [row[1] for row in by_category.rows] == 2 * sorted({q["category"] for q in questions()})
+    counts = [int(row[2]) for row in by_category.rows[:5]]
+    assert sum(counts) == len(questions())
+    of_all = next(
+        row for row in overall.rows
+        if row[0] == "base" and row[1].startswith("early_stopping") and row[2] == "adversarial"
+    )  # fmt: skip
+    assert {row[1] for row in promised.rows} == {"early_stopping", "asc_conf", "asc", "esc"}
+    assert any(row[3] for row in promised.rows)
+    for _, policy, limit, threshold, *wrong in promised.rows:
+        if threshold:
+            rows = sorted(place.read_table("base-").to_pylist(), key=lambda row: row["query_id"])
+            misled = Responses.of(rows).recorded
+            same = stops_of(POLICIES[policy].make(float(threshold)), misled, 0)
+            # A threshold of .9933 is shown as 0.993: the same but for samples between.
+            assert wrong[1].value == pytest.approx(same.wrong.sum() / same.stopped.sum(), abs=0.2)
+            assert limit in {"5%", "10%", "20%", "30%", "40%", "50%"}
+        else:
+            assert limit == "nothing"
+    each = [row[4].value for row in by_category.rows[:5]]
+    assert of_all[4].value == pytest.approx(np.average(each, weights=counts))
+
+
+def test_questions_shift_and_keep_their_answers():
+    rows = [
+        {"dataset": name, "question": question, "reference": reference, "kind": kind}
+        for name, question, reference, kind in (
+            ("capitals", "What is the capital of the Gambia?", "Banjul", "text"),
+            ("arithmetic", "What is 12 * 5? Answer with just the number.", "60", "number"),
+            ("arithmetic", "What is 9 - 4? Answer with just the number.", "5", "number"),
+            ("elements", "What is the chemical symbol of iron?", "Fe", "text"),
+        )
+    ]
+    found = robustness.shifted(rows, {"capitals", "arithmetic"})
+    assert {key: len(of) for key, of in found.items()} == {
+        ("capitals", "format"): 1, ("capitals", "paraphrase"): 1,
+        ("arithmetic", "format"): 2, ("arithmetic", "paraphrase"): 2,
+        ("arithmetic", "difficulty"): 2,
+    }  # fmt: skip
+    assert found["capitals", "paraphrase"][0] == {
+        "question": "Which city is it that the Gambia has as its capital?",
+        "answer": "Banjul",
+        "kind": "text",
+    }
+    for row in found["arithmetic", "difficulty"]:
+        first, sign, second = row["question"].split()[2:5]
+        assert min(len(first), len(second.rstrip("?"))) == 3
+        assert eval(f"{first}{sign}{second.rstrip('?')}") == int(row["answer"])
+    for (_, shift), several in found.items():
+        if shift == "format":
+            assert all(any(own["question"] in row["question"] for own in rows) for row in several)
+
+
+@pytest.mark.parametrize("name", experiment.NAMES)
+def test_every_experiment_plans(name, tmp_path, capsys):
+    arguments = [name, "--config", QUICKSTART, "--set", f"root={tmp_path}", "--plan"]
+    assert experiment.main(arguments) == 0
+    assert f"experiment_{name}" in capsys.readouterr().out.splitlines()[-1]
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["cost", "adversarial", "ablation", "sweeps"])
+def test_calibration_queries_are_asked_for_where_they_decide(name, capsys, tmp_path):
+    sets = ["--set", f"root={tmp_path}", "--set", "data.calibration=[]"]
+    assert experiment.main([name, "--config", QUICKSTART, *sets]) == 2
+    assert "data.calibration is empty; this experiment needs such" in capsys.readouterr().err
+
+
+def test_an_unknown_experiment_is_one_line(capsys, tmp_path):
+    arguments = ["calibraton", "--config", QUICKSTART, "--set", f"root={tmp_path}"]
+    assert experiment.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said == "error: 'calibraton' is no experiment; did you mean calibration?\n"
