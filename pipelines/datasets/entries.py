@@ -2,8 +2,8 @@
 
 A row that is wrong, and a question that is there twice, are refused where the data are one's own or
 built in, for these can be mended. Of a published set they are left out and counted; but a question
-of two files, trained on and tested, is kept as its publisher has it, and counted. One file under two
-roles is refused.
+of two files, trained on and tested, is kept as its publisher has it, and counted. One file under
+two roles is refused.
 """
 
 import hashlib
