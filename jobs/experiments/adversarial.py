@@ -100,8 +100,8 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
         for name in (SC, *STOPPING):
             chosen = run.chosen.get(name)
             threshold = chosen.threshold if chosen else None
-            if chosen and chosen.evidence:
-                promised.append(_promised(config, model, name, chosen.evidence, samples))
+            if name in run.evidence:
+                promised.append(_promised(config, model, name, run.evidence[name], samples))
             if threshold is None and POLICIES[name].threshold != "none":
                 continue  # it is no policy of this run, or there are no calibration queries
             policy = POLICIES[name].make(threshold or 0.0)
