@@ -27,6 +27,7 @@ from pipelines.config.values import (
     Template,
     Text,
     Unit,
+    fields_of,
     nearest,
 )
 from pipelines.method.answers import Kind
@@ -69,7 +70,7 @@ class DatasetConfig(Section):
 
     name: Text  # a built-in set, a published one, or jsonl: one's own
     split: Text = "train"  # train, calibration or test
-    limit: Count | None = None  # so many rows, the seed's
+    limit: Count | None = None  # at most so many rows, the seed's; repeats count
     path: Text | None = None  # a file, folder, pattern or URI, in the publisher's fields
     question: Text = "question"  # jsonl: the field of the question
     prompt: Template | None = None  # jsonl: in its place a text with fields, "{question} {context}"
@@ -92,10 +93,11 @@ class DatasetConfig(Section):
             raise ValueError("choices: expected a field each for two or more, none of them twice")
         if self.prompt is not None and self.question != "question":
             raise ValueError("question: leave it out, for prompt names the fields itself")
-        if self.prompt is not None and "{" not in self.prompt:
+        if self.prompt is not None and not fields_of(self.prompt):
             raise ValueError('prompt: names no field; write one in braces, as "{question}"')
-        for key in ("prompt", "system"):
-            if getattr(self, key) is not None and self.name != "jsonl":
+        for key in ("question", "prompt", "system", "answer", "choices", "kind"):
+            default = type(self).model_fields[key].default
+            if self.name != "jsonl" and getattr(self, key) != default:
                 raise ValueError(f"{key}: of name: jsonl alone")
         return self
 

@@ -38,6 +38,11 @@ def _template(text: str) -> str:
     return text
 
 
+def fields_of(template: str) -> list[str]:
+    """The fields that a template names."""
+    return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+
+
 def nearest(word: str, choices: Any) -> str:
     close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; valid: {', '.join(choices)}"

@@ -31,9 +31,9 @@ class Row:
 class Loader(Protocol):
     """A data set: a function from its config entry and the run's seed to rows, one by one.
 
-    The first `limit` of them count: those that the seed picks, in an order that is mixed. refused
-    is told what is wrong with a row, which is left out. ValueError, naming the entry's key or the
-    file, where the entry or the data are wrong.
+    The first `limit` of them count: those that the seed picks, of files in the files' order, of a
+    built-in set in one that is mixed. refused is told what is wrong with a row, which is left out.
+    ValueError, naming the entry's key or the file, where the entry or the data are wrong.
     """
 
     def __call__(self, config: DatasetConfig, seed: int, refused: Refused) -> Iterator[Row]: ...
@@ -54,14 +54,14 @@ def picked(
 ) -> Iterator[T]:
     """So many of the rows, the seed's, in their order; all of them where there is no limit.
 
-    They are read twice, and of each a number is kept, not the row. A smaller limit picks of those
-    that a larger one does.
+    They are read twice, and of each a number is kept, not the row; refused is told of all that are
+    wrong, once. A smaller limit picks of those that a larger one does.
     """
     if limit is None:
         return rows(refused)
-    count = sum(1 for _ in rows(lambda error: None))
+    count = sum(1 for _ in rows(refused))
     wanted = np.ones(count, bool)
     if limit < count:
         keys = np.random.default_rng(seed).random(count)
         wanted[np.argpartition(keys, limit)[limit:]] = False
-    return compress(rows(refused), wanted)
+    return compress(rows(lambda error: None), wanted)

@@ -88,7 +88,7 @@ def listed(question: str, *, numbered: bool = False) -> Choices | None:
         found = found or _last_list(_ANYWHERE, under, digits=True)
     if found is None and numbered:
         found = _last_list(_AT_A_LINE, question, digits=True)
-    return None if found is None else _stripped(found[0])
+    return None if found is None else found[0]
 
 
 def shown(question: str, choices: Sequence[str]) -> str:
@@ -105,6 +105,11 @@ def shown(question: str, choices: Sequence[str]) -> str:
             f"the question lists other choices ({short(', '.join(own.texts))}) than are given "
             f"({short(', '.join(choices))}); leave one list out"
         )
+    return with_list(question, choices)
+
+
+def with_list(question: str, choices: Sequence[str]) -> str:
+    """The question, with a list of its choices after it."""
     lines = [f"({letter}) {text}" for letter, text in zip(LETTERS, choices, strict=False)]
     return "\n".join([question, *lines])
 
@@ -142,8 +147,8 @@ def of_field(value: Any) -> Choices:
     """Choices from a field's value; ValueError, what is wrong with it.
 
     It is a list of texts, {"text": [...], "label": [...]}, a list of {"text", "label"}, a mapping
-    of labels to texts, any of these as JSON in a text, or a text that lists them. Labels within
-    the texts are taken off.
+    of labels to texts, any of these as JSON in a text, or a text that lists them. Where no labels
+    are given, those that the texts begin with are taken off.
     """
     if isinstance(value, str):
         value = _unpacked(value)
@@ -163,24 +168,26 @@ def of_field(value: Any) -> Choices:
         labels, texts = list(there), list(there.values())
     else:
         raise ValueError("choices: expected a list of texts, or texts with labels")
-    return _checked(texts, labels)
+    made = of_texts(texts, labels)
+    bare = _stripped(Choices(made.texts, ()))  # of ["A) one", "B) two"]
+    _check_letters(made.labels, bare.labels)
+    return made if made.labels else bare
 
 
-def _checked(texts: list[Any], labels: list[Any]) -> Choices:
+def of_texts(texts: Sequence[Any], labels: Sequence[Any] = ()) -> Choices:
+    """Choices of just these texts, a line each; ValueError, what is wrong with one."""
     if not 2 <= len(texts) <= len(LETTERS):
         raise ValueError(f"choices: expected from 2 to {len(LETTERS)}, not {len(texts)}")
-    lines = tuple(
-        " ".join(text_of(text, f"choice {number}").split())
-        for number, text in enumerate(texts, start=1)
-    )
+    lines = in_lines([text_of(text, f"choice {n}") for n, text in enumerate(texts, start=1)])
     names = tuple(text_of(label, "a choice's label") for label in labels)
     if names and len({fold(name) for name in names}) != len(lines):
         raise ValueError(f"choices: {len(lines)} texts have the labels {', '.join(names)}")
-    bare = _stripped(Choices(lines, ()))  # of ["A) one", "B) two"]
-    if not names:
-        return bare
-    _check_letters(names, bare.labels)
-    return Choices(bare.texts, names)
+    return Choices(lines, names)
+
+
+def in_lines(texts: Sequence[str]) -> tuple[str, ...]:
+    """Texts as choices are shown, each on one line."""
+    return tuple(" ".join(text.split()) for text in texts)
 
 
 def _check_letters(labels: Sequence[str], shown_as: Sequence[str]) -> None:
@@ -199,6 +206,8 @@ def _stripped(choices: Choices) -> Choices:
         within = _last_list(_AT_A_LINE, text) or _last_list(_AT_A_LINE, text, digits=True)
         if within is None or len(within[0].texts) != len(choices.texts):
             break
+        if len(set(within[0].texts)) < len(set(choices.texts)):
+            break  # of ["1: 1", "2: 1"]
         choices = Choices(within[0].texts, choices.labels or within[0].labels)
     return choices
 

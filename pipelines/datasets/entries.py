@@ -2,7 +2,8 @@
 
 A row that is wrong, and a question that is there twice, are refused where the data are one's own or
 built in, for these can be mended. Of a published set they are left out and counted; but a question
-that is both trained on and tested is kept, as its publisher has it, and counted.
+of two files, trained on and tested, is kept as its publisher has it, and counted. One file under
+two roles is refused.
 """
 
 import hashlib
@@ -18,6 +19,8 @@ from pipelines.datasets.duplicates import Hashes, exact, near
 from pipelines.datasets.published import SETS
 from pipelines.datasets.published.base import CARVED
 from pipelines.datasets.records import Refused, fail
+from pipelines.method.answers import canonical
+from pipelines.method.formulas import parses
 from pipelines.storage.text import short
 
 ROLES = ("train", "calibration", "eval")  # a role is a key of the config's data
@@ -93,8 +96,10 @@ class Reading:
         name = entry.config.name
         if name not in LOADERS:
             raise ValueError(f"{entry.key}.name: {name!r} is none of {', '.join(LOADERS)}")
-        found = self.found[entry.key] = Found()
         published = name in SETS
+        if entry.config.path is not None and not published and name != "jsonl":
+            raise ValueError(f"{entry.key}.path: {name} is built in, and reads no file")
+        found = self.found[entry.key] = Found()
         refused = found.refuse if published or not self._strict else fail
         seen = _Seen(entry, Hashes(), Hashes())
         others = [other for other in self._seen if other.entry.role != entry.role]
@@ -185,6 +190,11 @@ def _query(entry: Entry, row: Row) -> dict[str, Any]:
         "reference": row.reference,
         "system": row.system,
     }
+
+
+def is_read(row: dict[str, Any]) -> bool:
+    """Whether a reference of kind math is a formula; SymPy takes some milliseconds."""
+    return row["kind"] != "math" or parses(canonical(row["reference"], "math") or "")
 
 
 def query_id(dataset: str, asked: str) -> str:

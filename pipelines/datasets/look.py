@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.datasets.entries import Entry, Found, Reading, entries
+from pipelines.datasets.entries import Entry, Found, Reading, entries, is_read
 from pipelines.datasets.published import SETS
 from pipelines.method.answers import canonical
 from pipelines.method.answers.option import LETTERS
@@ -19,6 +19,7 @@ from pipelines.storage.text import short
 
 _ROWS = 3  # that are shown
 _MEASURED = 2_000  # prompts of an entry: a render and an encoding each
+_FORMULAS = 300  # references of an entry that are parsed: some milliseconds each
 _LONGEST = 1_500  # characters of a prompt that are shown
 
 
@@ -45,20 +46,30 @@ class Look:
 
     def _entry(self, entry: Entry, reading: Reading, prompts: Prompts | None) -> Iterator[str]:
         lengths: list[int] = []
+        unread = 0
         try:
             for number, row in enumerate(reading.rows(entry)):
+                read = number >= _FORMULAS or is_read(row)
+                unread += not read
                 text = row["question"]
                 if prompts is not None and number < _MEASURED:
                     text = prompts.sampling_text(row["question"], row["system"])
                     lengths.append(len(prompts.sampling_ids(row["question"], row["system"])))
                 if number < _ROWS:
-                    yield from _shown(text, row, lengths)
+                    yield from _shown(text, row, lengths, read)
         except ValueError as error:
             self.stops.append(str(error))
             yield f"stops: {error}"
         if (found := reading.found.get(entry.key)) is None:
             return
         yield from self._counted(entry, found)
+        if unread:
+            of = "" if found.rows <= _FORMULAS else f" (of the first {_FORMULAS})"
+            yield f"no formulas: {unread:,} references cannot be read as one{of}"
+            if entry.config.name not in SETS:
+                self.stops.append(
+                    f"{entry.key}: {unread:,} references that cannot be read as formulas"
+                )
         if prompts is not None and lengths:
             yield from self._measured(entry, lengths, prompts, found.rows)
 
@@ -95,13 +106,14 @@ class Look:
             yield f"too long: {long:,} prompts; raise engine.max_model_len, or lower {key}"
 
 
-def _shown(text: str, row: dict[str, Any], lengths: list[int]) -> Iterator[str]:
+def _shown(text: str, row: dict[str, Any], lengths: list[int], read: bool) -> Iterator[str]:
     tokens = f", {lengths[-1]:,} tokens" if lengths else ""
     yield f"row {row['query_id']}{tokens}"
     more = len(text) - _LONGEST
     shown = text if more <= 0 else f"{text[:_LONGEST]}... ({more:,} characters more)"
     yield from (f"  | {line}" for line in shown.rstrip("\n").split("\n"))
-    yield f"  answer {short(row['reference'])!r} is read as {_read(row)}"
+    as_what = f"is read as {_read(row)}" if read else "cannot be read as a formula, kind math"
+    yield f"  answer {short(row['reference'])!r} {as_what}"
 
 
 def _read(row: dict[str, Any]) -> str:

@@ -1,13 +1,23 @@
 """`jsonl`: one's own questions, in files of any format (sources.py), whatever the name says."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from string import Formatter
 from typing import Any
 
 from pipelines.config import DatasetConfig
 from pipelines.datasets.base import Row, picked
-from pipelines.datasets.choices import agreed, is_number, listed, of_field, shown, unlisted
+from pipelines.datasets.choices import (
+    Choices,
+    agreed,
+    is_number,
+    listed,
+    of_field,
+    of_texts,
+    shown,
+    unlisted,
+)
 from pipelines.datasets.records import Record, Refused, fail, read
 from pipelines.datasets.sources import FORMATS
 from pipelines.datasets.values import field, spellings, text_of
@@ -35,15 +45,13 @@ def _row(config: DatasetConfig, record: Record) -> Row:
     answers = spellings(field(record, config.answer), f"{place}: field {config.answer!r}")
     if config.kind != "option":
         return Row(question, _reference(answers, config.kind, record), config.kind, system=system)
-    value = None if config.choices is None else _listed_in(config.choices, record)
-    try:
-        if value is None:
+    given = None if config.choices is None else _choices(config.choices, record)
+    with _at(place):
+        if given is None:
             choices = listed(question, numbered=any(is_number(one) for one in answers))
         else:
-            choices = agreed(question, of_field(value))
+            choices = agreed(question, given)
         asked = question if choices is None else shown(question, choices.texts)
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from None
     letters = []
     for answer in answers:
         try:
@@ -54,13 +62,29 @@ def _row(config: DatasetConfig, record: Record) -> Row:
     return Row(asked, reference, "option", choices.texts if choices else None, system)
 
 
-def _listed_in(named: str | Sequence[str], record: Record) -> Any:
-    """Choices in a field, or one in each of several, which is null or empty where there is none."""
+def _choices(named: str | Sequence[str], record: Record) -> Choices:
+    """Those in a field, or one in each of several, which is null or empty where there is none."""
+    place, fields = record
     if isinstance(named, str):
-        return field(record, named)
-    _, fields = record
-    empty = {name for name in named if name in fields and fields[name] in (None, "")}
-    return {name: None if name in empty else field(record, name) for name in named}
+        value = field(record, named)
+        with _at(place):
+            return of_field(value)
+    empty = {name for name in named if name in fields and _is_empty(fields[name])}
+    there = {name: field(record, name) for name in named if name not in empty}
+    with _at(place):
+        return of_texts(list(there.values()), list(there))
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _filled(template: str, record: Record) -> str:

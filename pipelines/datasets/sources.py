@@ -6,9 +6,10 @@ They are local or at a URI, and may be compressed, which a name's ending tells.
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 import pyarrow.fs as pafs
@@ -19,6 +20,7 @@ from pipelines.storage.location import Location
 FORMATS = "JSON lines, a JSON array of rows, CSV (*.csv) or Parquet"
 CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 _ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")  # of what is read of a folder
+_WILD = re.compile(r"[*?\[]")
 _BUFFER = 1 << 16
 
 
@@ -75,49 +77,75 @@ def files(path: str) -> list[Source]:
             return [Source(path, filesystem, itself)]
         if kind == pafs.FileType.Directory:
             shown, base = f"{path.rstrip('/')}/", itself
-            found = [one for one in _within(filesystem, base) if _is_of_rows(one)]
+            found = [one for one in _below(filesystem, base) if _is_of_rows(one.base_name)]
             nothing = f"no file of this folder ends in {', '.join(_ENDINGS)}, compressed or not"
         elif pattern:
-            found = [one for one in _within(filesystem, base) if _fits(one, pattern)]
-            nothing = "no file fits this pattern"
+            fits = _fitting(filesystem, base, pattern.split("/"))
+            found = [one for one in fits if one.type == pafs.FileType.File]
+            folders = f", but folders do; name their files, as {path}/*" if fits else ""
+            nothing = f"no file fits this pattern{folders}"
         elif kind == pafs.FileType.NotFound:
             raise ValueError(f"{path}: there is no such file")
         else:
             raise ValueError(f"{path}: not a file; name one of {FORMATS}, a folder or a pattern")
     if not found:
         raise ValueError(f"{path}: {nothing}")
-    return [Source(shown + one, filesystem, f"{base}/{one}") for one in sorted(found)]
+    paths = sorted(one.path for one in found)
+    return [Source(shown + one.removeprefix(base).lstrip("/"), filesystem, one) for one in paths]
 
 
 def _pattern(path: str) -> tuple[str, str]:
     """The folder that a pattern begins with, and the rest; no rest where it is none."""
-    wild = re.search(r"[*?\[]", path)
+    wild = _WILD.search(path)
     if wild is None:
         return path, ""
     end = path.rfind("/", 0, wild.start()) + 1
+    if path[:end].endswith("://"):
+        raise ValueError(f"{path}: a bucket's name takes no pattern")
+    if "**" in path:
+        raise ValueError(
+            f"{path}: no pattern has a **; name the folder, whose files are read at any depth"
+        )
     return path[:end], path[end:]
 
 
-def _fits(path: str, pattern: str) -> bool:
-    """As a shell has it: a pattern names no hidden file."""
-    whole = PurePosixPath(path)
-    deep = len(PurePosixPath(pattern).parts)
-    return whole.match(pattern) and len(whole.parts) == deep and not whole.name.startswith(".")
+def _fitting(filesystem: pafs.FileSystem, folder: str, parts: Sequence[str]) -> list[pafs.FileInfo]:
+    """What fits a pattern, level by level, as a shell has it: * and ? begin no hidden name."""
+    part, *rest = parts
+    if _WILD.search(part):
+        listed = filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+        named = [one for one in listed if part == one.base_name or fnmatchcase(one.base_name, part)]
+        fits = [one for one in named if part[0] == "." or one.base_name[0] != "."]
+    else:
+        fits = [filesystem.get_file_info(f"{folder}/{part}")]
+    if not rest:
+        return [one for one in fits if one.type != pafs.FileType.NotFound]
+    folders = [one.path for one in fits if one.type == pafs.FileType.Directory]
+    return [deeper for one in folders for deeper in _fitting(filesystem, one, rest)]
 
 
-def _within(filesystem: pafs.FileSystem, base: str) -> list[str]:
-    """The files below a folder, by their paths from there."""
-    listed = filesystem.get_file_info(pafs.FileSelector(base, recursive=True, allow_not_found=True))
-    whole = (one.path for one in listed if one.type == pafs.FileType.File)
-    return [path.removeprefix(base).lstrip("/") for path in whole]
+def _below(
+    filesystem: pafs.FileSystem, folder: str, above: tuple[str, ...] = ()
+) -> Iterator[pafs.FileInfo]:
+    """A folder's files at any depth, but for hidden ones; no link leads back to a folder above."""
+    local = isinstance(filesystem, pafs.LocalFileSystem)
+    real = os.path.realpath(folder) if local else folder
+    if real in above:
+        return
+    for one in filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True)):
+        if one.base_name.startswith((".", "_")):
+            continue
+        if one.type == pafs.FileType.File:
+            yield one
+        elif one.type == pafs.FileType.Directory:
+            yield from _below(filesystem, one.path, (*above, real))
 
 
-def _is_of_rows(path: str) -> bool:
-    name = path.lower()
+def _is_of_rows(name: str) -> bool:
+    name = name.lower()
     for ending in CODECS:
         name = name.removesuffix(ending)
-    hidden = any(part.startswith((".", "_")) for part in path.split("/"))
-    return name.endswith(_ENDINGS) and not hidden
+    return name.endswith(_ENDINGS)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pydantic import ValidationError, model_validator
 from pipelines.config import Config
 from pipelines.config.serving import DEFAULT, DEFAULT_POLICY, ScalingConfig, Schedule
 from pipelines.config.values import Text
-from pipelines.datasets.choices import choices_of, of_field
+from pipelines.datasets.choices import choices_of, of_texts
 from pipelines.engine.protocol import Drawing
 from pipelines.method import answers
 from pipelines.method.policies import FALLBACKS, POLICIES
@@ -175,10 +175,10 @@ def _reached(
 
 
 def choices_read(asked: Scaling, question: str) -> tuple[str, ...] | None:
-    """An option's, from A on: the request's own, or those that the question lists."""
+    """An option's, from A on: the request's own as they are, or those that the question lists."""
     if asked.choices is None:
         return choices_of(question)
     try:
-        return of_field(asked.choices).texts
+        return of_texts(asked.choices).texts
     except ValueError as error:
         raise RequestError(400, f"scaling.choices: {error}", "scaling.choices") from None

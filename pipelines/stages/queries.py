@@ -18,10 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
-from pipelines.datasets.entries import ROLES, Entry, Found, Reading, entries, read
+from pipelines.datasets.entries import ROLES, Entry, Found, Reading, entries, is_read, read
 from pipelines.datasets.published import SETS
-from pipelines.method.answers import canonical
-from pipelines.method.formulas import parses
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import Result
 from pipelines.storage.location import Location
@@ -114,9 +112,9 @@ def run(
 def notes(found: Found) -> list[str]:
     """What is told of an entry, a line each."""
     lines = []
-    every = found.rows + found.refused + found.twice
+    every = found.rows + found.twice
     if found.refused:
-        lines.append(f"{found.refused:,} of {every:,} rows are refused: {found.reasons[0]}")
+        lines.append(f"{found.refused:,} rows of its files are refused: {found.reasons[0]}")
     if found.twice:
         lines.append(f"{found.twice:,} of {every:,} questions were there before, and are left out")
     return lines + found.overlaps
@@ -154,8 +152,8 @@ def _readable(rows: list[Query], entry: Entry, found: Found, wrong: _Wrong) -> l
     if all(row["kind"] != "math" for row in rows):
         return rows
     with ThreadPoolExecutor() as threads:  # which wait for formulas' processes
-        is_read = list(threads.map(_is_read, rows))
-    for row, read_it in zip(rows, is_read, strict=True):
+        are_read = list(threads.map(is_read, rows))
+    for row, read_it in zip(rows, are_read, strict=True):
         if read_it:
             continue
         told = f"{row['query_id']} ({short(row['reference'])!r})"
@@ -164,11 +162,7 @@ def _readable(rows: list[Query], entry: Entry, found: Found, wrong: _Wrong) -> l
             found.refuse(f"the reference of {told} cannot be read as a formula")
         else:
             wrong.add(told)
-    return list(itertools.compress(rows, is_read))
-
-
-def _is_read(row: Query) -> bool:
-    return row["kind"] != "math" or parses(canonical(row["reference"], "math") or "")
+    return list(itertools.compress(rows, are_read))
 
 
 class _Lengths:

@@ -110,6 +110,21 @@ def test_a_published_sets_file_that_is_not_there_is_told_with_its_entry(tmp_path
     assert line == f"data.train.0: {tmp_path}/none.jsonl: there is no such file"
 
 
+def test_a_set_that_is_built_in_has_no_file():
+    line = problem(lambda: list(read(config(train=[{"name": "capitals", "path": "f.jsonl"}]))))
+    assert line == "data.train.0.path: capitals is built in, and reads no file"
+
+
+@pytest.mark.parametrize("bad_first", [True, False])
+def test_refused_rows_are_those_of_the_whole_file_whatever_the_limit(tmp_path, bad_first):
+    bad, good = [row(f"Bad {n}?", "soon") for n in range(50)], solved(*(f"{n}?" for n in range(9)))
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join([lines(*bad), good][:: 1 if bad_first else -1]))
+    _, told = found(config(train=[gsm8k(file, "test") | {"limit": 4}]))
+    assert (told["data.train.0"].rows, told["data.train.0"].refused) == (4, 50)
+    assert len(told["data.train.0"].reasons) == 3
+
+
 def test_what_is_shared_word_for_word_is_told_apart(tmp_path):
     (tmp_path / "train.jsonl").write_text(solved("One?", "Two?", "Six?"))
     (tmp_path / "test.jsonl").write_text(solved("One?", "two", "Ten?"))

@@ -99,6 +99,19 @@ def test_a_question_of_ones_own_that_is_trained_on_and_tested_would_stop_a_run(l
     assert "  rows: 1; 0 refused, 1 there before" in told
 
 
+def test_a_file_that_is_trained_on_and_tested_would_stop_a_run(look, tmp_path):
+    more = {"eval": [{"name": "jsonl", "path": str(tmp_path / "own.jsonl"), "label": "own"}]}
+    _, stops = look(lines(row(), row("r")), more=more, label="own")
+    (line,) = stops
+    assert line == "data.eval.0: jsonl (train) has no rows; all 2 were there before"
+
+
+def test_references_that_are_no_formulas_would_stop_a_run(look):
+    told, stops = look(lines(row(answer="x^2"), row("r", "1/0"), row("s", "1/2")), kind="math")
+    assert stops == ["data.train.0: 1 references that cannot be read as formulas"]
+    assert "    answer '1/0' cannot be read as a formula, kind math" in told
+
+
 def test_without_a_tokenizer_the_rest_is_told(look, tmp_path):
     told, stops = look(lines(row()), model=tmp_path / "nowhere")
     assert told[0].startswith("no prompts and lengths, for the model's tokenizer cannot be had: ")

@@ -131,6 +131,10 @@ CASES += [
      "row 1: answer 'C' is none of the 2 choices"),
     ("f.jsonl", lines(row(answer="A", A=["one"], B="two", C="x")), SEVERAL,
      "row 1: choice 1 is a list"),
+    ("f.jsonl", lines(row(answer="x", text="x", label="y")),
+     {"kind": "option", "choices": ["text", "label"]}, [(asked(choices="x|y"), "A", ["x", "y"])]),
+    ("f.csv", "question,A,B,C,answer\nq,one, ,two,C\n", SEVERAL,
+     [(asked(choices="one|two"), "B", ABC[:2])]),
     # a text with fields
     ("f.jsonl", lines(row(context="c")), ASKED, [("q\nContext: c", "a")]),
     ("f.jsonl", lines(row(context=2)), {"prompt": "{context}{{}} {question}"}, [("2{} q", "a")]),
@@ -172,6 +176,7 @@ def test_a_system_prompt_is_a_text_with_fields(told):
     ("entry", "says"),
     [
         ({"prompt": "What?"}, "data.train.0: prompt: names no field; write one in braces, as"),
+        ({"prompt": "{{x}}"}, "data.train.0: prompt: names no field; write one in braces, as"),
         ({"prompt": "{}"}, "data.train.0.prompt: expected the bare name of a field in braces"),
         ({"prompt": "{a!r}"}, "data.train.0.prompt: expected the bare name of a field in braces"),
         ({"prompt": "{a:>5}"}, "data.train.0.prompt: expected the bare name of a field in braces"),
@@ -179,6 +184,8 @@ def test_a_system_prompt_is_a_text_with_fields(told):
         ({"system": "}"}, "data.train.0.system: Single '}' encountered"),
         ({"prompt": "{a}", "question": "b"}, "data.train.0: question: leave it out, for prompt"),
         ({"name": "capitals", "system": "x"}, "data.train.0: system: of name: jsonl alone"),
+        ({"name": "gsm8k", "question": "x"}, "data.train.0: question: of name: jsonl alone"),
+        ({"name": "gsm8k", "kind": "number"}, "data.train.0: kind: of name: jsonl alone"),
         ({"choices": ["A", "A"], "kind": "option"}, "data.train.0: choices: expected a field each"),
         ({"choices": ["A"], "kind": "option"}, "data.train.0: choices: expected a field each for"),
         ({"choices": [5], "kind": "option"}, "data.train.0.choices: Input should be a valid"),

@@ -6,6 +6,7 @@ import json
 import re
 
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pytest
 from own_files import lines, parquet, problem, row
 
@@ -47,7 +48,11 @@ def tree(tmp_path):
     (tmp_path / "a.csv").write_text("question,answer\na,a\n")
     (tmp_path / "c.txt").write_text(lines(row("text")))
     (tmp_path / "_SUCCESS.json").write_text("no rows")
-    (tmp_path / ".hidden.jsonl").write_text("no rows")
+    (tmp_path / ".hidden.jsonl").write_text(lines(row("hidden")))
+    (tmp_path / ".inner").mkdir()
+    (tmp_path / ".inner" / "h.jsonl").write_text(lines(row("within")))
+    (tmp_path / "h").mkdir()
+    (tmp_path / "h" / "h.jsonl").write_text(lines(row("h")))
     (tmp_path / "part" / "d.jsonl.gz").write_bytes(gzip.compress(lines(row("d")).encode()))
     (tmp_path / "part" / "deep" / "e.parquet").write_bytes(parquet(question=["e"], answer=["a"]))
     return tmp_path
@@ -56,8 +61,8 @@ def tree(tmp_path):
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("", "abde"),
-        ("/", "abde"),
+        ("", "abhde"),
+        ("/", "abhde"),
         ("part", "de"),
         ("*.jsonl", "b"),
         ("[ab].*", "ab"),
@@ -65,6 +70,12 @@ def tree(tmp_path):
         ("*/*/e.parquet", "e"),
         ("p*/*.gz", "d"),
         ("c.t?t", ["text"]),
+        ("part/../*.jsonl", "b"),
+        ("?art/deep/e.parquet", "e"),
+        (".*.jsonl", ["hidden"]),
+        (".in*/*.jsonl", ["within"]),
+        (".inner/*.jsonl", ["within"]),
+        ("*/h.jsonl", ["h"]),
     ],
 )
 def test_the_files_of_folders_and_patterns_come_by_name(tree, path, expected):
@@ -79,6 +90,9 @@ def test_a_pattern_may_be_relative_and_a_files_own_name_is_none(tree, monkeypatc
     assert [one.shown for one in files("*.jsonl")] == ["b.jsonl"]
     (tree / "x[1].jsonl").write_text(lines(row("x")))
     assert asked("x[1].jsonl") == ["x"]
+    (tree / "y[1]").mkdir()
+    (tree / "y[1]" / "z.jsonl").write_text(lines(row("z")))
+    assert asked("y[1]/*.jsonl") == ["z"]
 
 
 def test_places_name_the_file_and_its_row(tree):
@@ -87,9 +101,39 @@ def test_places_name_the_file_and_its_row(tree):
     assert places[-2:] == [f"{tree}/part/d.jsonl.gz, row 1", f"{tree}/part/deep/e.parquet, row 1"]
 
 
+def test_what_a_pattern_does_not_ask_for_is_not_looked_into(tree, monkeypatch):
+    """A folder that cannot be listed, say; root can list all, so that it is counted here."""
+    listed = []
+
+    class Watched(pafs.LocalFileSystem):
+        def get_file_info(self, what):
+            if isinstance(what, pafs.FileSelector):
+                listed.append(what.base_dir)
+                assert not what.recursive
+            return super().get_file_info(what)
+
+    monkeypatch.setattr(pafs, "LocalFileSystem", Watched)
+    assert asked(tree / "*.jsonl") == ["b"]
+    assert asked(tree / "p*" / "*.gz") == ["d"]
+    assert set(listed) == {str(tree), str(tree / "part")}
+
+
+def test_a_link_back_is_not_followed(tree):
+    (tree / "part" / "back").symlink_to(tree)
+    assert asked(tree) == list("abhde")
+    (tree / "part" / "again").symlink_to(tree / "h")
+    assert asked(tree) == list("abhhde")
+
+
 @pytest.mark.parametrize(
     ("path", "says"),
     [
+        (
+            "**/*.jsonl",
+            r"no pattern has a \*\*; name the folder, whose files are read at any depth",
+        ),
+        ("part/**", r"no pattern has a \*\*; name the folder"),
+        ("p*", "no file fits this pattern, but folders do; name their files, as .*/p./.$"),
         ("*.none", "no file fits this pattern"),
         ("none/*.jsonl", "no file fits this pattern"),
         ("none", "there is no such file"),
@@ -98,7 +142,12 @@ def test_places_name_the_file_and_its_row(tree):
 )
 def test_where_there_is_no_file_it_is_told(tree, path, says):
     (tree / "empty").mkdir()
-    assert says in problem(lambda: list(read(f"{tree}/{path}")))
+    assert re.search(says, problem(lambda: list(read(f"{tree}/{path}"))))
+
+
+def test_a_buckets_name_is_no_pattern():
+    line = problem(lambda: files("s3://buck*/x.jsonl"))
+    assert line == "s3://buck*/x.jsonl: a bucket's name takes no pattern"
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines.config import DatasetConfig
 from pipelines.datasets import LOADERS
+from pipelines.datasets.records import fail
 from pipelines.serving.scaling import Scaling, choices_read
 
 FORMS = {
@@ -56,7 +58,7 @@ def test_a_row_is_asked_for_as_it_was_made(
     file.write_text(json.dumps(row))
     config = DatasetConfig(name="jsonl", path=str(file), kind="option", choices=form and "choices")
     try:
-        (made,) = LOADERS["jsonl"](config, 0)
+        (made,) = LOADERS["jsonl"](config, 0, fail)
     except ValueError:
         assume(False)
     # What a query of the artifact holds is enough to ask for it again; so is its question, where
@@ -67,7 +69,28 @@ def test_a_row_is_asked_for_as_it_was_made(
     assert choices_read(asked, made.question) == made.choices
 
 
-def test_choices_with_their_labels():
-    for choices in (["ice", "fire"], ["A. ice", "B. fire"]):
+TRICKY = [
+    ["1: 1", "2: 1", "3: 1"], ["(A) and (B)", "(B) alone"], ["A. ice", "B. fire"], ["B. x", "A. y"],
+    ["Options: (A) x (B) y", "two"], ["(A) or (B)", "(B) or (C)", "not (C)"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("texts", TRICKY)
+@pytest.mark.parametrize("name", ["mmlu_pro", "arc_easy", "reclor", "sciq", "jsonl"])
+def test_texts_that_begin_as_labels_do_are_as_they_are(tmp_path, name, texts):
+    """By the question, as by the query's own choices."""
+    labels = list("ABC"[: len(texts)])
+    row = {
+        "question": "Which?", "context": "c", "options": texts, "answers": texts, "label": 1,
+        "answer_index": 1, "choices": {"text": texts, "label": labels}, "answerKey": "B",
+        "answer": "B", "correct_answer": texts[1],
+    }  # fmt: skip
+    row |= {f"distractor{at}": f"{at}) not this" for at in (1, 2, 3)}
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(row))
+    own = {"kind": "option", "choices": "choices"} if name == "jsonl" else {"split": "test"}
+    (made,) = LOADERS[name](DatasetConfig(name=name, path=str(file), **own), 0, fail)
+    assert made.choices == tuple(texts) or name == "sciq"
+    for choices in (None, list(made.choices)):
         asked = Scaling(kind="option", choices=choices)
-        assert choices_read(asked, "Which is cold?") == ("ice", "fire")
+        assert choices_read(asked, made.question) == made.choices

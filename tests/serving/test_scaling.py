@@ -154,7 +154,7 @@ def test_greedy_samples_are_all_one():
 
 def test_choices_are_of_an_option():
     assert planned({"choices": ["ice", "fire"]}).kind == "option"
-    assert planned({"choices": ["A) ice", "B) fire"]}).choices == ("ice", "fire")
+    assert planned({"choices": ["A) ice", "B) fire"]}).choices == ("A) ice", "B) fire")
     listed = "Which is cold?\n(A) ice\n(B) fire"
     assert planned({"kind": "option"}, question=listed).choices == ("ice", "fire")
     with pytest.raises(RequestError, match=r"scaling\.choices: choices: expected from 2 to 26"):

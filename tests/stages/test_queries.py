@@ -11,7 +11,7 @@ from processes import ROOT
 from tokenizing import byte_level, template, write
 
 from pipelines.config import Config
-from pipelines.datasets.entries import query_id
+from pipelines.datasets.entries import Found, query_id
 from pipelines.datasets.published import SETS
 from pipelines.method.answers import canonical, is_correct
 from pipelines.method.prompts import Prompts
@@ -268,12 +268,20 @@ def test_what_is_left_out_and_shared_is_told_in_lines_and_in_the_manifest(tmp_pa
     assert kept["train"].metrics == {"queries": {"train": 25}, "told": {}}
     assert kept["eval"].rows == pq.read_table(tmp_path / "eval.parquet").num_rows == 1
     refused, twice, shared = kept["eval"].metrics["told"]["data.eval.0"]
-    assert refused.startswith("1 of 3 rows are refused: ")
+    assert refused.startswith("1 rows of its files are refused: ")
     assert "row 2: answer 'soon' is not of kind number" in refused
-    assert twice == "1 of 3 questions were there before, and are left out"
-    assert shared.startswith("1 of 1 questions are in data.train too, but for case, spaces")
+    assert twice == "1 of 2 questions were there before, and are left out"
+    assert shared.startswith("1 of 1 questions are in data.train too, 0 word for word")
     told = capsys.readouterr().out.splitlines()
     assert told == [f"data.eval.0 (gsm8k, test): {one}" for one in (refused, twice, shared)]
+
+
+def test_refused_rows_are_of_the_files_and_repeated_questions_of_those_that_count():
+    found = Found(rows=5, refused=500, reasons=["row 1: bad"], twice=2)
+    assert queries.notes(found) == [
+        "500 rows of its files are refused: row 1: bad",
+        "2 of 7 questions were there before, and are left out",
+    ]
 
 
 def test_a_system_prompt_of_a_rows_own_takes_the_place_of_the_configs(tmp_path, smollm):
@@ -298,7 +306,7 @@ def test_formulas_of_a_published_set_that_cannot_be_read_are_left_out(tmp_path, 
     result = queries.run(made, {}, Location.of(str(tmp_path)), ("calibration", "eval"))
     assert result.metrics["queries"] == {"calibration": 0, "eval": 2}
     (told,) = result.metrics["told"]["data.eval.0"]
-    assert told.startswith("1 of 3 rows are refused: the reference of math500-")
+    assert told.startswith("1 rows of its files are refused: the reference of math500-")
 
 
 def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pipelines.config import DatasetConfig
 from pipelines.datasets.base import Row, picked
-from pipelines.datasets.choices import Choices, fold
+from pipelines.datasets.choices import Choices, fold, in_lines, with_list
 from pipelines.datasets.duplicates import near
 from pipelines.datasets.records import Record, Refused, read
 from pipelines.datasets.sources import files
@@ -95,9 +95,8 @@ class Published:
             answer = short(asked.answer)
             raise ValueError(f"{place}: answer {answer!r} is not of kind {self.kind}")
         _check_once(asked, place)
-        choices = tuple(" ".join(one.split()) for one in asked.choices)
-        lines = [f"({at}) {text}" for at, text in zip(LETTERS, choices, strict=False)]
-        question = "\n".join([asked.question, *lines]) + ENDINGS[self.kind]
+        choices = in_lines(asked.choices)
+        question = with_list(asked.question, choices) + ENDINGS[self.kind]
         return Row(question, asked.answer, self.kind, choices or None)
 
     def spec(self, split: str) -> dict[str, Any]:
