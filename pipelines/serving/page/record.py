@@ -8,8 +8,7 @@ URL is where the page is. What is in the repository was recorded on the quicksta
     python -m jobs.serve --config jobs/configs/quickstart.yaml
     python -m pipelines.serving.page.record http://127.0.0.1:8000/ \\
         --question "What is 30 / 10? Answer with just the number." \\
-        --scaling '{"policy": "asc_conf", "threshold": 0.7, "budget": 16, "schedule": "all",
-                    "kind": "number"}'
+        --scaling '{"policy": "early_stopping", "budget": 16, "kind": "number"}'
 """
 
 import argparse
