@@ -15,7 +15,7 @@ from pipelines.storage.location import MANIFEST
 from pipelines.storage.shape import Shape, shape_of
 
 _GIB = 2**30
-_TURN = 16  # tokens of the confidence turn, about
+_TURN = 32  # tokens of the confidence turn; of the families here it has fewer
 _ADAPTER = 20  # bytes a parameter: float32 weights, DeepSpeed's copy, gradient and two moments
 
 
@@ -67,12 +67,11 @@ def engine_memory(config: Config, shape: Shape) -> EngineMemory:
 def training_memory(config: Config, shape: Shape) -> TrainingMemory:
     """What autograd keeps of a token in a layer, the base weights being frozen: inputs of both
     norms and of the adapter in float32; queries, keys, values, attention's output, and the three
-    factors of the MLP in train.dtype. Logits of generation examples three times: as they are,
-    their softmax, their gradient.
-
-    Of 1.5B parameters and 16,384 tokens, with 70% generation examples, it gives 59 GiB, where one
-    H100 took 52."""
+    factors of the MLP in train.dtype. Logits three times: as they are, their softmax, their
+    gradient; of all tokens, for a micro-batch may have generation examples alone. A row that is
+    longer than train.micro_tokens goes whole."""
     train = config.train
+    at_once = max(train.micro_tokens, min(train.max_length, config.engine.max_model_len))
     size = 4 if train.dtype == "float32" else 2
     in_layer = (
         16 * shape.hidden
@@ -80,12 +79,11 @@ def training_memory(config: Config, shape: Shape) -> TrainingMemory:
         + size * 3 * shape.intermediate
     )
     shared = train.workers if train.zero_stage == 3 else 1
-    seen = train.micro_tokens * config.examples.generation_ratio
     return TrainingMemory(
         shape.parameters * size / shared,
         _ADAPTER * shape.lora(train.lora.r, train.lora.targets),
-        train.micro_tokens * shape.layers * in_layer,
-        3 * 4 * seen * shape.vocab,
+        at_once * shape.layers * in_layer,
+        3 * 4 * at_once * shape.vocab,
     )
 
 
@@ -99,8 +97,8 @@ class Tokens:
 
 
 def tokens(config: Config, queries: int, held_out: int) -> Tokens:
-    """Generated and scored, and trained. queries, held_out: how many are labeled, and answered by
-    both models."""
+    """Generated and scored, and trained, but for those of prompts. queries, held_out: how many are
+    labeled, and answered by both models."""
     most, answer = config.sampling.max_tokens, config.answering.max_tokens
     training = min(config.examples.total, 2 * queries * config.sampling.num_samples)
     runs = 1 + len(config.train.seeds)
@@ -140,8 +138,8 @@ def _memory(config: Config) -> list[str]:
         f"of KV cache, {_gib(engine.sequences)} where {config.engine.max_num_seqs} responses are "
         "max_tokens long",
         f"  training, a worker: {_gib(training.total)} (weights {_gib(training.weights)}, adapter "
-        f"and optimizer {_gib(training.adapter)}; of {config.train.micro_tokens:,} tokens "
-        f"activations {_gib(training.activations)} and logits {_gib(training.logits)})",
+        f"and optimizer {_gib(training.adapter)}; of a micro-batch activations "
+        f"{_gib(training.activations)} and logits {_gib(training.logits)})",
     ]
 
 
@@ -157,7 +155,7 @@ def _work(config: Config, planned: Sequence[Planned], rates: Rates) -> str:
     most = tokens(config, queries, held_out)
     engines, workers = config.engine.count, config.train.workers
     return (
-        f"tokens, at most: label {most.label:,} ({queries:,} queries)"
+        f"tokens, at most, but for prompts: label {most.label:,} ({queries:,} queries)"
         f"{_hours(most.label, rates.engine, engines)}, train {most.train:,}"
         f"{_hours(most.train, rates.training, workers)}, evaluate {most.evaluate:,} "
         f"({held_out:,} queries){_hours(most.evaluate, rates.engine, engines)}"

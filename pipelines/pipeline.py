@@ -5,8 +5,9 @@
 
 Each of train.seeds adds a train, an export and an evaluate of its own.
 
-A stage is a module with `spec(config)`, what decides its content, and
-`run(config, inputs, out)`, which reads the artifacts of its inputs and fills a directory.
+A stage is a module with `spec(config)`, what decides its content; `VERSION`, which goes up when the
+same spec makes another; and `run(config, inputs, out)`, which reads the artifacts of its inputs and
+fills a directory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,20 +31,15 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
     step = partial(_step, config)
     seeds = config.train.seeds
     every = [
-        # A limit is in a seeded order, and a sum stands once, in one split.
-        step("queries", queries, roles=("train",), version=3),
-        step("held_out", queries, roles=("calibration", "eval"), version=3),
-        # Answers are read anew, and samples have their mass.
-        step("label", label, "queries", version=2),
-        # Two pools; an example's task decides its loss, it may weigh, and ends are trained.
-        step("examples", examples, "label", version=2),
+        step("queries", queries, roles=("train",)),
+        step("held_out", queries, roles=("calibration", "eval")),
+        step("label", label, "queries"),
+        step("examples", examples, "label"),
         *_training_run(config, config.seed, MODELS),
-        # The base model has answered.
         *(_again(one, s) for s in seeds for one in _training_run(config, s, [CALIBRATED])),
-        # LoRA and a map are compared at one accuracy, and promises tested on a fixed grid.
         step(
             "report", report, "held_out", "label", "examples", "train", "evaluate",
-            *(of_seed("evaluate", s) for s in seeds), version=5,
+            *(of_seed("evaluate", s) for s in seeds),
         ),
     ]  # fmt: skip
     names = [one.name for one in every]
@@ -54,11 +50,9 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
     return every[: names.index(until) + 1] if until else every
 
 
-def _step(
-    config: Config, name: str, stage: Any, *inputs: str, version: int = 1, **more: Any
-) -> Step:
+def _step(config: Config, name: str, stage: Any, *inputs: str, **more: Any) -> Step:
     run, spec = partial(stage.run, config, **more), stage.spec(config, **more)
-    return Step(name, run, spec, inputs, version)
+    return Step(name, run, spec, inputs, stage.VERSION)
 
 
 def _training_run(config: Config, seed: int, models: Sequence[str]) -> list[Step]:
@@ -66,9 +60,9 @@ def _training_run(config: Config, seed: int, models: Sequence[str]) -> list[Step
     own = config.train.model_copy(update={"seeds": ()})  # a run of its own, in a worker's eyes too
     seeded = config.model_copy(update={"seed": seed, "train": own})
     return [
-        _step(seeded, "train", train, "examples", version=3),
-        _step(config, "export", export, "examples", "train", version=2),  # measures its drift
-        _step(config, "evaluate", evaluate, "held_out", "export", version=2, models=models),
+        _step(seeded, "train", train, "examples"),
+        _step(config, "export", export, "examples", "train"),
+        _step(config, "evaluate", evaluate, "held_out", "export", models=models),
     ]
 
 

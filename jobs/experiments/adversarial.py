@@ -48,7 +48,12 @@ def steps(config: Config) -> list[Step]:
     spec = queries.spec(own, roles) | {"questions": questions()}
     return [
         *pipeline.steps(config, "evaluate"),
-        Step("held_out_adversarial", partial(queries.run, own, roles=roles), spec),
+        Step(
+            "held_out_adversarial",
+            partial(queries.run, own, roles=roles),
+            spec,
+            version=queries.VERSION,
+        ),
         elsewhere.answered(config, "adversarial"),
         reading.step(
             "adversarial",

@@ -23,4 +23,5 @@ def answered(config: Config, name: str) -> Step:
     def run(inputs: Mapping[str, Location], out: Location) -> Result:
         return evaluate.run(own, {"held_out": inputs[held_out], "export": inputs["export"]}, out)
 
-    return Step(f"evaluate_{name}", run, evaluate.spec(own), (held_out, "export"))
+    inputs = (held_out, "export")
+    return Step(f"evaluate_{name}", run, evaluate.spec(own), inputs, evaluate.VERSION)

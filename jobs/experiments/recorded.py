@@ -38,5 +38,5 @@ def check_calibration(config: Config) -> None:
 
 
 def spec(config: Config) -> Mapping[str, Any]:
-    """What decides a reading, beside its artifacts."""
-    return report.spec(config)
+    """What decides a reading, beside its artifacts: what decides a report."""
+    return report.spec(config) | {"version": report.VERSION}

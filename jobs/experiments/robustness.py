@@ -66,8 +66,9 @@ def steps(config: Config) -> list[Step]:
     held_out = Step(
         "held_out_shifted",
         partial(_hold_out, config),
-        {"sets": sorted(_trained(config)), "shifts": list(SHIFTS)},
+        {"sets": sorted(_trained(config)), "shifts": _asked()},
         ("held_out",),
+        queries.VERSION,
     )
     return [
         *pipeline.steps(config, "evaluate"),
@@ -80,6 +81,16 @@ def steps(config: Config) -> list[Step]:
             ("held_out_shifted", "evaluate", "evaluate_shifted"),
         ),
     ]
+
+
+def _asked() -> dict[str, list[str | None]]:
+    """How each shift asks a few questions: what decides how it asks all."""
+    some = ["What is the capital of Peru?"]
+    some += [f"What is 12 {sign} 4? Answer with just the number." for sign in _WORDS]
+    return {
+        name: [made and made[0] for made in (shift(one, "") for one in some)]
+        for name, shift in SHIFTS.items()
+    }
 
 
 def _trained(config: Config) -> set[str]:

@@ -71,7 +71,7 @@ def _responses(config: Config) -> Step:
         pq.write_table(queries, place, filesystem=out.filesystem)
         return label.run(config, {"queries": out / "queries"}, out)
 
-    return Step("responses", run, label.spec(config), ("held_out",))
+    return Step("responses", run, label.spec(config), ("held_out",), label.VERSION)
 
 
 def _labels(config: Config, varied: Config, name: str) -> Step | None:
@@ -86,7 +86,7 @@ def _labels(config: Config, varied: Config, name: str) -> Step | None:
         def labeled(inputs: Mapping[str, Location], out: Location) -> Result:
             return label.run(varied, inputs, out)
 
-        return Step(f"label_{name}", labeled, label.spec(varied), ("queries",))
+        return Step(f"label_{name}", labeled, label.spec(varied), ("queries",), label.VERSION)
     if samples > config.sampling.num_samples:
         raise ValueError(
             f"sampling.num_samples ({config.sampling.num_samples}): labels of {samples} samples "
@@ -123,7 +123,10 @@ def _adapter(config: Config, name: str, labels: str) -> Step:
         trained = train.run(config, {"examples": out / "examples"}, out)
         return Result(trained.rows, "", {"drawn": drawn.metrics, "trained": trained.metrics})
 
-    spec = {"examples": examples.spec(config), "train": train.spec(config)}
+    spec = {
+        "examples": examples.spec(config) | {"version": examples.VERSION},
+        "train": train.spec(config) | {"version": train.VERSION},
+    }
     return Step(f"adapter_{name}", run, spec, (labels,))
 
 

@@ -33,6 +33,7 @@ from pipelines.storage.schemas import LABELS, LIVE_FILE, MODELS
 
 LIVE_POLICIES = ("early_stopping", "asc")  # one needs confidences, and the other is not given any
 _ROWS_A_FILE = 64  # the rows of files that stand are not answered again by a rerun
+VERSION = 2  # the base model has answered
 
 
 def spec(config: Config, models: Sequence[str] = MODELS) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from pipelines.storage.location import Location
 from pipelines.storage.models import fetch
 from pipelines.storage.schemas import EXAMPLES, EXAMPLES_FILE
 
+VERSION = 2  # two pools; an example's task decides its loss, it may weigh, and ends are trained
+
 
 def spec(config: Config) -> dict[str, Any]:
     return {"seed": config.seed, "examples": config.examples.model_dump(mode="json")}

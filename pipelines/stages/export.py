@@ -18,6 +18,7 @@ from pipelines.storage.schemas import ADAPTER_DIR, MODEL_DIR
 
 HANDFUL = 16  # examples that the drift is measured on
 _PARTS = ("prompt_ids", "response_ids", "turn_ids")
+VERSION = 2  # it measures its drift
 
 
 def spec(config: Config) -> dict[str, Any]:

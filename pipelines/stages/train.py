@@ -37,6 +37,7 @@ _EXECUTION = {
     "max_failures",
 }
 _STEPS = {"seeds"}  # each is a step of its own
+VERSION = 3  # one forward for both losses, dropout by position
 
 
 def spec(config: Config) -> dict[str, Any]:

@@ -327,6 +327,13 @@ def test_early_stopping_is_held_against_the_most_confident_under_small_budgets()
     assert found["ci95"] == pytest.approx([-16 / 56] * 2)  # the queries are alike
 
 
+def test_of_one_sample_a_query_no_small_budget_is_left():
+    learned = [row("Bern", ("Bern", 0.95), role="calibration")]
+    one = Replays.of(BEST, [row("Oslo", ("Oslo", 0.9)), row("Rome", ("Milan", 0.4))] + learned)
+    listed = health(BEST, {"base": one, "calibrated": one})["datasets"]["elements"]
+    assert listed["early_stopping_less_best_of_n"] == []
+
+
 def manifests():
     tokens = {"generated_tokens": 700, "prompt_tokens": 200, "scored_tokens": 100}
     metrics = {

@@ -35,6 +35,8 @@ from pipelines.storage.schemas import (
     of_seed,
 )
 
+VERSION = 5  # LoRA and a map are compared at one accuracy, and promises tested on a fixed grid
+
 
 def spec(config: Config) -> dict[str, Any]:
     return {

@@ -92,6 +92,7 @@ def _against_best(replays: Replays, queries: Queries, weights: Array) -> list[di
     if not {STOPPING, BEST} <= set(replays.chosen) or (final := replays.final(STOPPING)) is None:
         return []
     apart = (final.right - replays.replayed[BEST][None].right)[queries]
+    most = min(apart.shape[1], max(2, apart.shape[1] // 4))
     resampled = metrics.mean(apart, weights)
     return [
         {
@@ -99,7 +100,7 @@ def _against_best(replays: Replays, queries: Queries, weights: Array) -> list[di
             "value": float(apart[:, budget - 1].mean()),
             "ci95": metrics.interval(resampled[:, budget - 1]),
         }
-        for budget in range(2, max(2, apart.shape[1] // 4) + 1)
+        for budget in range(2, most + 1)
     ]
 
 
