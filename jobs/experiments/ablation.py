@@ -1,8 +1,8 @@
 """What each part of the method is worth: training with one of them changed, the others as they are.
 
 MSE needs no loss of its own: confidences and labels lie in [0, 1], where SmoothL1 with beta = 1 is
-half the squared error everywhere; with omega halved too the whole loss is half of MSE's, and
-AdamW's steps are the same for both.
+half the squared error everywhere; with omega halved too the whole loss is half of MSE's, and with
+gradients clipped at half the norm AdamW's steps are the same for both.
 """
 
 from jobs.experiments import trained
@@ -17,7 +17,14 @@ def of(config: Config) -> list[Variant]:
         Variant("target_vote", ["examples.target=vote"]),
         Variant("target_p_true", ["examples.target=p_true"]),
         Variant("fixed_temperature", ["sampling.method=fixed"]),
-        Variant("mse", ["train.beta=1.0", f"train.omega={config.train.omega / 2}"]),
+        Variant(
+            "mse",
+            [
+                "train.beta=1.0",
+                f"train.omega={config.train.omega / 2}",
+                f"train.max_grad_norm={config.train.max_grad_norm / 2}",
+            ],
+        ),
         Variant("no_generation_loss", ["train.omega=0"]),
         Variant("draw_even", ["examples.draw=even"]),
         Variant("draw_weighted", ["examples.draw=weighted"]),

@@ -329,7 +329,8 @@ def test_early_stopping_is_held_against_the_most_confident_under_small_budgets()
 
 def test_of_one_sample_a_query_no_small_budget_is_left():
     learned = [row("Bern", ("Bern", 0.95), role="calibration")]
-    one = Replays.of(BEST, [row("Oslo", ("Oslo", 0.9)), row("Rome", ("Milan", 0.4))] + learned)
+    tests = [row("Oslo", ("Oslo", 0.9)), row("Rome", ("Milan", 0.4))]
+    one = Replays.of(BEST, tests + learned)
     listed = health(BEST, {"base": one, "calibrated": one})["datasets"]["elements"]
     assert listed["early_stopping_less_best_of_n"] == []
 
