@@ -94,7 +94,8 @@ def test_mse_is_smooth_l1_with_beta_one_and_half_the_omega():
     c, target, entropy = (torch.rand(1000, generator=draws) for _ in range(3))
     config = load(STUDY)
     (mse,) = [one for one in ablation.of(config) if one.name == "mse"]
-    beta, omega = (float(one.partition("=")[2]) for one in mse.overrides)
+    beta, omega, norm = (float(one.partition("=")[2]) for one in mse.overrides)
+    assert norm == config.train.max_grad_norm / 2  # so that half the loss is clipped alike
     own = smooth_l1_loss(c, target, beta=beta) + omega * entropy.mean()
     whole = mse_loss(c, target) + config.train.omega * entropy.mean()
     assert float(2 * own) == pytest.approx(float(whole), rel=1e-6)
