@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import BUILT_IN, LOADERS
 from pipelines.datasets.records import fail
+from pipelines.engine.footprint import in_forward
 from pipelines.running.dag import Planned
 from pipelines.storage.location import MANIFEST
 from pipelines.storage.shape import Shape, shape_of
@@ -24,7 +25,7 @@ class EngineMemory:
     """Of a part of an engine."""
 
     weights: float
-    forward: float  # logits and activations, as engine/footprint.py counts them
+    forward: float  # logits and activations
     kv_cache_a_token: float
     sequences: float  # KV cache of a full batch of responses of max_tokens
 
@@ -53,12 +54,10 @@ def engine_memory(config: Config, shape: Shape) -> EngineMemory:
     size = 4 if engine.dtype == "float32" else 2
     parts = engine.tensor_parallel_size
     a_token = 2 * shape.layers * shape.kv_heads * shape.head_dim * size / parts
-    logits = 4 * 4 * engine.max_num_seqs * shape.vocab
-    inner = 4 * shape.hidden + 2 * shape.intermediate
     longest = max(config.sampling.max_tokens, config.answering.max_tokens)
     return EngineMemory(
         shape.parameters * size / parts,
-        logits + engine.max_num_batched_tokens * inner * size,
+        in_forward(engine, shape.hidden, shape.intermediate, shape.vocab, size),
         a_token,
         a_token * engine.max_num_seqs * longest,
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.experiments import elsewhere, reading, recorded
+from jobs.experiments import compared, elsewhere, reading, recorded
 from jobs.experiments.reading import Cell, Reading, Table, Value
 from pipelines import pipeline
 from pipelines.config import Config
@@ -142,14 +142,11 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
 
 
 def _marks(by_category: Sequence[Sequence[Value]], model: str) -> list["Mark"]:
-    from jobs.experiments.picture import Mark
-
-    made = []
-    for row in by_category:
-        if row[0] == model and isinstance(cell := row[-1], Cell):
-            low, high = cell.ci95 or (np.nan, np.nan)
-            made.append(Mark(str(row[1]), np.nan if cell.value is None else cell.value, low, high))
-    return made
+    return [
+        compared.mark(str(row[1]), cell)
+        for row in by_category
+        if row[0] == model and isinstance(cell := row[-1], Cell)
+    ]
 
 
 def _promised(

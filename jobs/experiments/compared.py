@@ -66,16 +66,21 @@ def column(table: Table, heading: str) -> dict[str, Cell]:
 
 def marks(table: Table, headings: Sequence[str]) -> list[tuple[str, list["Mark"]]]:
     """A panel for each of these columns, to draw."""
+    return [
+        (
+            f"{heading}, {table.columns[0][0]}",
+            [mark(name, cell) for name, cell in column(table, heading).items()],
+        )
+        for heading in headings
+    ]
+
+
+def mark(name: str, cell: Cell) -> "Mark":
+    """A figure with its interval, to draw; NaN of what is undefined."""
     from jobs.experiments.picture import Mark
 
-    panels = []
-    for heading in headings:
-        made = []
-        for name, cell in column(table, heading).items():
-            low, high = cell.ci95 or (np.nan, np.nan)
-            made.append(Mark(name, np.nan if cell.value is None else cell.value, low, high))
-        panels.append((f"{heading}, {table.columns[0][0]}", made))
-    return panels
+    low, high = cell.ci95 or (np.nan, np.nan)
+    return Mark(name, np.nan if cell.value is None else cell.value, low, high)
 
 
 def told(table: Table, heading: str, more_is_better: bool = False) -> str:

@@ -23,7 +23,6 @@ from pipelines.method.savings import Curve, spent_to_reach
 from pipelines.running.dag import Step
 from pipelines.stages.report.cost import cost
 from pipelines.stages.report.replays import SC
-from pipelines.stages.report.responses import COMPUTED
 from pipelines.storage.location import MANIFEST, Location
 from pipelines.storage.schemas import MODELS
 
@@ -85,7 +84,7 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
                 Panel("To repay calibration", "share of SC's accuracy", "queries", lines, log=True),
             ]
         ),
-        _seconds(manifests),
+        _seconds(manifests, recorded.tokens_a_second(inputs["evaluate"])),
     )
 
 
@@ -155,14 +154,10 @@ def _said(rows: list[list[Value]], spent: float) -> str:
     return f"Calibration took {spent:,.0f} tokens. {'; '.join(parts)}."
 
 
-def _seconds(manifests: Mapping[str, Any]) -> dict[str, Any]:
+def _seconds(manifests: Mapping[str, Any], rate: float) -> dict[str, Any]:
     """Of what calibration took, and the rate at which inference computes."""
-    spent = manifests["evaluate"]["metrics"]
-    tokens = sum(spent[model][key] for model in MODELS for key in COMPUTED)
     return {
         "label, seconds": manifests["label"]["seconds"],
         "train, seconds": manifests["train"]["seconds"],
-        "computed tokens a second, in the evaluate stage": round(
-            tokens / manifests["evaluate"]["seconds"], 1
-        ),
+        "computed tokens a second, in the evaluate stage": round(rate, 1),
     }

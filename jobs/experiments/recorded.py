@@ -8,8 +8,9 @@ from pipelines.method import metrics
 from pipelines.stages import report
 from pipelines.stages.report.figures import groups
 from pipelines.stages.report.replays import Queries, Replays
-from pipelines.stages.report.responses import COLUMNS
-from pipelines.storage.location import Location
+from pipelines.stages.report.responses import COLUMNS, COMPUTED
+from pipelines.storage.location import MANIFEST, Location
+from pipelines.storage.schemas import MODELS
 
 
 def replays(config: Config, evaluate: Location, model: str) -> Replays:
@@ -29,6 +30,14 @@ def first_group(config: Config) -> tuple[str, set[str]]:
 
 def resampled(config: Config, queries: Queries) -> metrics.Array:
     return metrics.resample(len(queries), config.evaluate.bootstrap, config.seed)
+
+
+def tokens_a_second(evaluate: Location) -> float:
+    """That the evaluate stage computed, of both models."""
+    manifest: Mapping[str, Any] = (evaluate / MANIFEST).read_json()
+    spent = manifest["metrics"]
+    tokens = sum(spent[model][key] for model in MODELS for key in COMPUTED if model in spent)
+    return float(tokens / manifest["seconds"])
 
 
 def check_calibration(config: Config) -> None:

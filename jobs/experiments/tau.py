@@ -8,7 +8,6 @@ these queries' confidences do.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from jobs.experiments import reading, recorded
 from jobs.experiments.reading import Cell, Reading, Table, Value
@@ -20,8 +19,7 @@ from pipelines.method.policies import POLICIES
 from pipelines.method.replay import Replayed, replay
 from pipelines.running.dag import Step
 from pipelines.stages.report.replays import SC, Queries, Replays
-from pipelines.stages.report.responses import COMPUTED
-from pipelines.storage.location import MANIFEST, Location
+from pipelines.storage.location import Location
 from pipelines.storage.schemas import MODELS
 
 SWEPT = ("early_stopping", "asc_conf", "asc", "esc")
@@ -52,7 +50,7 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
 
     title, datasets = recorded.first_group(config)
     tables, panels, said = [], [], []
-    rate = _tokens_a_second(inputs["evaluate"])
+    rate = recorded.tokens_a_second(inputs["evaluate"])
     seconds = {}
     for model in MODELS:
         replays = recorded.replays(config, inputs["evaluate"], model)
@@ -166,10 +164,3 @@ def _said(model: str, points: Sequence[Point], weights: Array) -> str:
         f"threshold whose accuracy is not shown to be less: {', '.join(parts)}. These are picked "
         "on the test queries, to show the curve; a run's own are chosen on calibration queries."
     )
-
-
-def _tokens_a_second(evaluate: Location) -> float:
-    manifest: Mapping[str, Any] = (evaluate / MANIFEST).read_json()
-    spent = manifest["metrics"]
-    tokens = sum(spent[model][key] for model in MODELS for key in COMPUTED if model in spent)
-    return float(tokens / manifest["seconds"])

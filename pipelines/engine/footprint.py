@@ -71,9 +71,15 @@ def need(model_dir: Path, engine: EngineConfig, lora_rows: int = 0) -> Need:
         kv_cache = max(0, int(parts * (share - _PART) - weights - adapters))
     hidden = _size(settings, "hidden_size")
     inner = _size(settings, "intermediate_size") or 4 * hidden
-    logits = _COPIES * 4 * engine.max_num_seqs * _size(settings, "vocab_size")
-    activations = engine.max_num_batched_tokens * (4 * hidden + 2 * inner) * size
-    return Need(weights, kv_cache, logits + activations, processes, adapters)
+    step = in_forward(engine, hidden, inner, _size(settings, "vocab_size"), size)
+    return Need(weights, kv_cache, step, processes, adapters)
+
+
+def in_forward(engine: EngineConfig, hidden: int, inner: int, vocab: int, size: int) -> int:
+    """Bytes of logits and activations. hidden, inner: widths of the model and of its MLP; size: of
+    a number."""
+    logits = _COPIES * 4 * engine.max_num_seqs * vocab
+    return logits + engine.max_num_batched_tokens * (4 * hidden + 2 * inner) * size
 
 
 def reserve(
