@@ -27,34 +27,27 @@ from pipelines.storage.location import MANIFEST, Location
 
 @dataclass
 class Summary:
-    """Sums over label rows. agreement: each query's share of its most frequent answer."""
+    """Sums over label rows, beside their signs, by data set. agreement: each query's share of its
+    most frequent answer."""
 
-    queries: int = 0
-    without_answer: int = 0  # no sample had one
-    samples: int = 0
-    unparsed: int = 0
-    cut: int = 0  # at sampling.max_tokens
+    signs: defaultdict[str, Signs] = field(default_factory=lambda: defaultdict(Signs))
+    without_answer: int = 0  # queries of which no sample had one
     tokens: int = 0
     agreement: float = 0.0
     scored: int = 0  # responses: equal ones of a query are scored once
     mass: float = 0.0  # of these
-    datasets: Counter[str] = field(default_factory=Counter)
     confidence: Counter[int] = field(default_factory=Counter)  # by bin of P(True)
 
     def add(self, row: dict[str, Any]) -> None:
         samples = row["samples"]
         answers = Counter(one["answer"] for one in samples if one["answer"] is not None)
         most = max(answers.values(), default=0)
-        self.queries += 1
+        self.signs[row["dataset"]].add(row)
         self.without_answer += most == 0
-        self.samples += len(samples)
-        self.unparsed += len(samples) - answers.total()
-        self.cut += sum(one["finish_reason"] == "length" for one in samples)
         self.tokens += sum(one["num_tokens"] for one in samples)
         self.agreement += most / len(samples)
         self.scored += row["counters"]["scored_responses"]
         self.mass += row["counters"]["mass"]
-        self.datasets[row["dataset"]] += 1
         self.confidence.update(min(int(one["p_true"] * BINS), BINS - 1) for one in samples)
 
 
@@ -75,15 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         artifact = label_artifact(Location.of(options.uri))
         summary = Summary()
-        signs: defaultdict[str, Signs] = defaultdict(Signs)
         for row in rows(artifact):
             summary.add(row)
-            signs[row["dataset"]].add(row)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print_summary(summary, artifact)
-    for name, one in signs.items():
+    for name, one in summary.signs.items():
         for line in one.warnings:
             print(f"warning    {name}: {line}")
     return 0
@@ -139,16 +130,20 @@ def rows(artifact: Location) -> Iterator[dict[str, Any]]:
 
 def print_summary(summary: Summary, artifact: Location) -> None:
     state = "complete" if (artifact / MANIFEST).exists() else "unfinished"
+    by_size = sorted(summary.signs.items(), key=lambda named: -named[1].queries)
+    signs = summary.signs.values()
+    queries, samples = sum(one.queries for one in signs), sum(one.samples for one in signs)
+    unparsed, cut = sum(one.unparsed for one in signs), sum(one.cut for one in signs)
     lines = {
         "artifact": f"{artifact.uri}, {state}",
-        "queries": ", ".join(f"{n:,} {name}" for name, n in summary.datasets.most_common()),
-        "samples": f"{summary.samples:,}, {summary.samples / summary.queries:g} a query",
-        "tokens": f"{summary.tokens:,}, {summary.tokens / summary.samples:.1f} a sample",
-        "agreement": f"{summary.agreement / summary.queries:.3f} (share of the commonest answer)",
+        "queries": ", ".join(f"{one.queries:,} {name}" for name, one in by_size),
+        "samples": f"{samples:,}, {samples / queries:g} a query",
+        "tokens": f"{summary.tokens:,}, {summary.tokens / samples:.1f} a sample",
+        "agreement": f"{summary.agreement / queries:.3f} (share of the commonest answer)",
         "mass": f"{summary.mass / summary.scored:.3g} (of Yes and No; near 0, P(True) is noise)",
-        "unparsed": _share(summary.unparsed, summary.samples) + " samples without an answer",
-        "failed": _share(summary.without_answer, summary.queries) + " queries without any",
-        "cut": _share(summary.cut, summary.samples) + " samples ended by max_tokens",
+        "unparsed": _share(unparsed, samples) + " samples without an answer",
+        "failed": _share(summary.without_answer, queries) + " queries without any",
+        "cut": _share(cut, samples) + " samples ended by max_tokens",
     }
     for name, line in lines.items():
         print(f"{name:<10} {line}")
