@@ -9,13 +9,13 @@ paragraph, in an artifact of its own. jobs/experiments/README.md says what each 
 
 import importlib
 import sys
-from functools import partial
 
 from jobs import cli
 from jobs.cli import say
+from jobs.steps import carry_out, tell_plan
 from pipelines.config import Config
 from pipelines.config.values import nearest
-from pipelines.running import cluster, dag, lease
+from pipelines.running import dag
 from pipelines.storage.location import Location
 
 NAMES = ("calibration", "tau", "cost", "ablation", "sweeps", "robustness", "adversarial")
@@ -30,24 +30,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(config: Config, name: str, plan_only: bool) -> int:
-    from pipelines import pipeline
-
     if name not in NAMES:
         raise ValueError(f"{name!r} is no experiment{nearest(name, NAMES)}")
     steps = importlib.import_module(f"jobs.experiments.{name}").steps(config)
     planned = dag.plan(steps, config.root)
     if plan_only:
-        width = max(len(one.step.name) for one in planned)
-        for one in planned:
-            say(f"{one.state:<10}  {one.step.name:<{width}} {one.location.uri}")
+        tell_plan(planned)
         return 0
-    starting = partial(cluster.tell_job, config.root)
-    if all(one.state == "done" for one in planned):
-        artifacts = dag.run(planned, config.root, say, starting)
-    else:
-        pipeline.check(config)
-        with lease.hold(Location.of(config.root)):
-            artifacts = dag.run(dag.plan(steps, config.root), config.root, say, starting)
+    artifacts = carry_out(config, planned)
     _tell(artifacts[planned[-1].step.name])
     return 0
 

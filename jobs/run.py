@@ -13,9 +13,9 @@ from functools import partial
 from jobs import cli, estimate
 from jobs.cli import say
 from jobs.estimate import Rates
+from jobs.steps import all_done, carry_out, tell_plan
 from pipelines.config import Config
-from pipelines.running import cluster, dag, lease, tracking
-from pipelines.storage.location import Location
+from pipelines.running import dag, tracking
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,23 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(config: Config, until: str | None, plan_only: bool, rates: Rates) -> int:
     from pipelines import pipeline
 
-    steps = pipeline.steps(config, until)
-    planned = dag.plan(steps, config.root)
+    planned = dag.plan(pipeline.steps(config, until), config.root)
     if plan_only:
-        for one in planned:
-            say(f"{one.state:<10}  {one.step.name:<9} {one.location.uri}")
+        tell_plan(planned)
         for line in estimate.lines(config, planned, rates):
             say(line)
         return 0
-    starting = partial(cluster.tell_job, config.root)
-    if all(one.state == "done" for one in planned):
+    if all_done(planned):
         say("Nothing to do: every step was done before.")
-        artifacts = dag.run(planned, config.root, say, starting)
-    else:
-        pipeline.check(config)
-        with lease.hold(Location.of(config.root)):
-            artifacts = dag.run(dag.plan(steps, config.root), config.root, say, starting)
-            tracking.track(config, artifacts)
+    artifacts = carry_out(config, planned, partial(tracking.track, config))
     if "report" in artifacts:
         from pipelines.stages.report.table import print_table
 

@@ -1,0 +1,44 @@
+"""What jobs.run and jobs.experiment do with the steps of a config: tell them, or carry them out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from jobs.cli import say
+from pipelines.config import Config
+from pipelines.running import cluster, dag, lease
+from pipelines.running.dag import Planned
+from pipelines.storage.location import Location
+
+Artifacts = Mapping[str, Location]  # by step
+
+
+def tell_plan(planned: Sequence[Planned]) -> None:
+    width = max(9, *(len(one.step.name) for one in planned))
+    for one in planned:
+        say(f"{one.state:<10}  {one.step.name:<{width}} {one.location.uri}")
+
+
+def all_done(planned: Sequence[Planned]) -> bool:
+    return all(one.state == "done" for one in planned)
+
+
+def carry_out(
+    config: Config, planned: Sequence[Planned], after: Callable[[Artifacts], object] | None = None
+) -> Artifacts:
+    """What is not done yet, alone on the root; the artifacts of all.
+
+    after: is given them while the root is still held; not where nothing was to do.
+    """
+    from pipelines import pipeline
+
+    starting = partial(cluster.tell_job, config.root)
+    if all_done(planned):
+        return dag.run(planned, config.root, say, starting)
+    pipeline.check(config)
+    with lease.hold(Location.of(config.root)):
+        # Planned again: another run may have held the root until now.
+        now = dag.plan([one.step for one in planned], config.root)
+        artifacts = dag.run(now, config.root, say, starting)
+        if after is not None:
+            after(artifacts)
+    return artifacts
