@@ -75,6 +75,8 @@ def phrasings(row):
             yield from (f"${fraction}$", f"\\boxed{{{fraction}}}", f"The probability is {answer}.")
         if value >= 1000:
             yield f"{int(value):,}"
+        if "percent" in row["question"]:
+            yield from (f"{answer}%", f"It is {answer}%.", f"The answer is {answer} percent.")
     for one in stated:
         yield from (one, f"{one}.", f"**{one}**", f"Answer: {one}", f"The answer is {one}.")
         yield from (f"The correct answer is {one}.", f"One step.\n\nSo the answer is **{one}**.")
