@@ -283,6 +283,8 @@ def test_adversarial_questions_are_told_by_category_and_beside_others(config, ar
     place = artifacts["evaluate_adversarial"]
     made = adversarial.read(config, artifacts)
     _, overall, by_category, promised = made.tables
+    for name in adversarial.STOPPING:
+        assert all(f">{name}, {where}<" in made.picture for where in ("in domain", "adversarial"))
     policies = {(row[0], row[1].partition(" ")[0], row[2]) for row in overall.rows}
     assert ("base", "self_consistency", "adversarial") in policies
     assert ("calibrated", "early_stopping", "in domain") in policies
