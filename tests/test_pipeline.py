@@ -10,6 +10,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from ports import free_port
 from processes import ROOT
 from waiting import once
 
@@ -47,7 +48,7 @@ def config(tiny, tmp_path_factory):
         },
         "examples": {"total": 60, "bin_width": 0.25, "generation_ratio": 0.2},
         "evaluate": {"num_samples": 4, "live_queries": 4, "bootstrap": 50},
-        "serve": {"port": 8127},
+        "serve": {"port": free_port()},
     }
     settings["engine"] |= {"kv_cache_gib": 1}
     settings["sampling"] |= {"num_samples": 4}

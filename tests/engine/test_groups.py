@@ -10,7 +10,8 @@ import requests
 import torch
 from hosts import hosts
 from labeling import command, rows
-from object_store import free_port, plain_environment
+from object_store import plain_environment
+from ports import free_port
 from processes import descendants, printed_until, start
 from transformers import AutoModelForCausalLM
 from waiting import once

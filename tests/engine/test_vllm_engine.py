@@ -6,7 +6,6 @@ import json
 import math
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from chi_square import p_value
+from ports import free_port
 from processes import ROOT
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from torch.overrides import TorchFunctionMode
@@ -799,12 +799,6 @@ def test_an_engine_starts_where_no_compiler_works(tiny, tmp_path, mode):
         assert "P(True) is" in done.stdout, done.stderr[-2000:]
     else:
         assert "ValueError: engine.enforce_eager: set it to true, or install" in done.stderr
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import requests
 from network import Network
-from object_store import free_port
+from ports import free_port
 from waiting import once
 
 RAY = [str(Path(sys.executable).parent / "ray")]

@@ -9,6 +9,7 @@ import pytest
 from hosts import RAY, hosts
 from labeling import command, rows
 from object_store import BUCKET, SECRET, client, names, object_store, plain_environment
+from ports import free_port
 from processes import printed_until, start
 from ray.job_submission import JobSubmissionClient
 from waiting import once
@@ -25,7 +26,7 @@ CONFIG = [
     "--set", "evaluate={num_samples: 4, live_queries: 4, bootstrap: 50}",
     "--set", "sampling.num_samples=4",
     "--set", "engine.count=2", "--set", "engine.gpus=1", "--set", "engine.kv_cache_gib=1",
-    "--set", "serve.port=8131",
+    "--set", f"serve.port={free_port()}",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 import tiny_service
 import yaml
-from object_store import free_port
+from ports import free_port
 from processes import printed_until, start
 from waiting import once
 

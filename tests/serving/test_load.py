@@ -14,7 +14,7 @@ import stated
 import tiny_service
 from asking import ask, ask_all, client, percentile, request
 from hypothesis import HealthCheck, given, seed, settings
-from object_store import free_port
+from ports import free_port
 from processes import command_line, descendants
 from ray import cloudpickle
 from schemathesis.checks import not_a_server_error

@@ -5,7 +5,7 @@ import pytest
 import tiny_service
 import yaml
 from finished import finish_report
-from object_store import free_port
+from ports import free_port
 
 from pipelines.config import load
 from pipelines.serving.page import FOLDER

@@ -14,7 +14,7 @@ import requests
 import tiny_service
 import yaml
 from finished import finish_report
-from object_store import free_port
+from ports import free_port
 from processes import printed_until, start
 from waiting import once
 
@@ -28,7 +28,7 @@ from pipelines.storage.models import fetch
 
 pytestmark = pytest.mark.process
 
-PORT = 8123
+PORT = free_port()
 URL = f"http://127.0.0.1:{PORT}/tiny"
 QUESTION = "What is the capital of Peru?"
 ANSWERED = "Name a colour."  # the tiny model's responses to it have answers, of some, not the first
