@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from ports import free_port
-from processes import ROOT
-from waiting import once
+from processes import ROOT, amid
 
 # One fixture holds a whole run and its deaths: minutes, and more where others run beside it.
 pytestmark = [pytest.mark.process, pytest.mark.timeout(1800)]
@@ -61,7 +60,7 @@ def config(tiny, tmp_path_factory):
 def kill_once(look, config):
     """Starts the run, kills its driver (kill -9) when look() is true, and waits for the rest."""
     process = subprocess.Popen(command(config), cwd=ROOT, stdout=subprocess.DEVNULL)
-    once(look, seconds=300)
+    amid(process, look)
     # Ray's agents wait a minute for the head that left with the driver.
     children = psutil.Process(process.pid).children(recursive=True)
     family = [one for one in children if "Agent" not in one.name()]

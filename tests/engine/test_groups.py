@@ -12,7 +12,7 @@ from hosts import hosts
 from labeling import command, rows
 from object_store import plain_environment
 from ports import free_port
-from processes import descendants, printed_until, start
+from processes import amid, descendants, kill, printed_until, start
 from transformers import AutoModelForCausalLM
 from waiting import once
 
@@ -48,9 +48,9 @@ def split(cluster, tiny, tmp_path_factory):
     """A run whose engine is in two parts on two hosts, of which one is killed as it labels."""
     root = tmp_path_factory.mktemp("split")
     run = start(real(tiny, root, *TWO_PARTS), cluster.environment)
-    once(lambda: labels(root) or run.poll(), seconds=400)
+    amid(run, lambda: labels(root))
     groups, parts = cluster.groups, cluster.actors("RayWorkerProc")
-    descendants("ray::RayWorkerProc")[0].kill()
+    kill(descendants("ray::RayWorkerProc")[0])
     printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     return rows(root).to_pylist(), groups, parts, printed
@@ -112,7 +112,7 @@ def fake(cluster, root, *more):
 def test_engines_share_gpus(cluster, tmp_path):
     """Of five that take 0.4 of a GPU each, two fit a GPU, and two GPUs are there."""
     run = fake(cluster, tmp_path, "--set", "engine.gpus=0.4", "--set", "engine.count=5")
-    once(lambda: len(cluster.actors("QueryLabeler")) > 3 or run.poll(), seconds=300)
+    amid(run, lambda: len(cluster.actors("QueryLabeler")) > 3)
     assert cluster.actors("QueryLabeler") == ["one", "one", "two", "two"]
     printed, _ = run.communicate(timeout=200)
     assert run.returncode == 0, printed
@@ -178,7 +178,7 @@ def test_an_engine_goes_whole_to_a_host_that_holds_it(cluster, tmp_path):
     cluster.add("large", cpus=4, gpus=2)
     once(lambda: "large" in cluster.known)
     run = fake(cluster, tmp_path, *TWO_PARTS, "--set", "engine.count=2")
-    once(lambda: labels(tmp_path) or run.poll(), seconds=300)
+    amid(run, lambda: labels(tmp_path))
     groups, actors = cluster.groups, cluster.actors("QueryLabeler")
     printed, _ = run.communicate(timeout=200)
     assert run.returncode == 0, printed

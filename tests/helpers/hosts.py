@@ -12,6 +12,7 @@ import psutil
 import requests
 from network import Network
 from ports import free_port
+from processes import kill
 from waiting import once
 
 RAY = [str(Path(sys.executable).parent / "ray")]
@@ -53,7 +54,7 @@ class Hosts:
         self._start(
             "head", ip, "--head", f"--port={self._gcs}", "--num-cpus=0",
             f"--dashboard-host={ip}", f"--dashboard-port={dashboard}",
-            "--disable-usage-stats",
+            f"--ray-client-server-port={free_port()}", "--disable-usage-stats",
         )  # fmt: skip
         once(lambda: self.known == {"head"})
 
@@ -99,10 +100,10 @@ class Hosts:
         environment = {k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"}
         disk = self._disks / name  # its own: a host deletes the packages that it no longer needs
         self._hosts[name] = subprocess.Popen(
-            # Jobs come in through an agent, whose own port other clusters here may have taken.
+            # Ports are any that are free: those of its own are one and the same for all hosts.
             [*self._network.within(name), *RAY, "start", "--block", f"--node-name={name}",
              f"--node-ip-address={ip}", f"--temp-dir={disk}", "--dashboard-agent-listen-port=0",
-             *arguments],
+             "--min-worker-port=0", "--max-worker-port=0", *arguments],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -132,10 +133,7 @@ class Hosts:
         everything = [psutil.Process(host.pid)]
         everything += everything[0].children(recursive=True)
         for process in everything:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+            kill(process)
         host.wait()
 
     def end(self) -> None:

@@ -10,7 +10,7 @@ from hosts import RAY, hosts
 from labeling import command, rows
 from object_store import BUCKET, SECRET, client, names, object_store, plain_environment
 from ports import free_port
-from processes import printed_until, start
+from processes import amid, printed_until, start
 from ray.job_submission import JobSubmissionClient
 from waiting import once
 
@@ -75,8 +75,8 @@ def finished(cluster, store, model):
     where = ["--set", f"root={root}", "--set", f"model.source={model}"]
     jobs = JobSubmissionClient(cluster.address, headers=AUTHORIZED)
     label = submit(cluster, "labels", *CONFIG, *where, "--until", "label")
-    once(lambda: labels(store, "submitted") or label.poll(), seconds=300)
-    amid = jobs.get_job_info("labels")
+    amid(label, lambda: labels(store, "submitted"))
+    labeling_then = jobs.get_job_info("labels")
     once(lambda: "ray_selfcal_generated_tokens_total" in cluster.metrics("one"))
     cluster.kill("two")
     cluster.add("three", cpus=4, gpus=1)
@@ -85,15 +85,15 @@ def finished(cluster, store, model):
     rest = submit(cluster, "rest", *CONFIG, *where, "--set", "engine.count=1")
     printed, _ = rest.communicate(timeout=500)
     assert rest.returncode == 0, printed
-    return root, labeled + printed, amid, jobs.get_job_info("rest")
+    return root, labeled + printed, labeling_then, jobs.get_job_info("rest")
 
 
 def test_its_status_tells_root_and_stage(finished):
-    root, _, amid, after = finished
-    assert amid.status == "RUNNING"
-    assert amid.metadata["root"] == root
-    assert amid.metadata["stage"] == "label"
-    assert amid.message == f"label, in {root}"
+    root, _, before, after = finished
+    assert before.status == "RUNNING"
+    assert before.metadata["root"] == root
+    assert before.metadata["stage"] == "label"
+    assert before.message == f"label, in {root}"
     assert after.status == "SUCCEEDED"
     assert after.metadata["stage"] == "report"
 
@@ -164,9 +164,9 @@ def test_engines_grow_to_a_host_that_comes(quiet, cluster, tmp_path):
         cluster, tmp_path / "growing",
         "--set", "engine.max_count=3", "--set", "engine.max_num_seqs=1",
     )  # fmt: skip
-    once(lambda: list(tmp_path.glob("growing/label-*/*.parquet")))
+    amid(growing, lambda: list(tmp_path.glob("growing/label-*/*.parquet")))
     cluster.add("grown", cpus=4, gpus=1)
-    once(lambda: "ray_selfcal_samples_total" in cluster.metrics("grown"))
+    amid(growing, lambda: "ray_selfcal_samples_total" in cluster.metrics("grown"))
     printed, _ = growing.communicate(timeout=300)
     assert growing.returncode == 0, printed
     assert rows(tmp_path / "growing").equals(quiet)

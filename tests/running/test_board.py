@@ -98,7 +98,7 @@ def test_engines_that_are_killed_are_counted_once_each(engine):
         ray.kill(two)
         three = engine.remote(board)
         ray.get([one.draw.remote(4, 40, 4), three.draw.remote(2, 20, 0)])
-        once(lambda: board.sum() == Count(6 + 8 + 4 + 2, 240, 18), seconds=30)
+        once(lambda: board.sum() == Count(6 + 8 + 4 + 2, 240, 18))
         assert other.sum() is None
 
 
@@ -119,7 +119,7 @@ def test_no_work_waits_for_a_board_that_is_away_or_has_ended(engine):
         assert posts() < 1
         held.kill()  # its next one knows what is posted from then on
         assert posts() < 1
-        once(lambda: board.sum() == Count(600, 6000, 600), seconds=30)
+        once(lambda: board.sum() == Count(600, 6000, 600))
     assert posts() < 1
     assert board.sum() is None
 

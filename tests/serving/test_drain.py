@@ -38,12 +38,14 @@ def served(command):
     """Two of them, with their ports: they start side by side."""
     ports = [free_port() for _ in range(2)]
     started = [start([*command, str(port)]) for port in ports]
-    for one in started:
-        printed_until("Answering at", one)
-    yield list(zip(started, ports, strict=True))
-    for one in started:
-        one.kill()
-        one.wait()
+    try:
+        for one in started:
+            printed_until("Answering at", one)
+        yield list(zip(started, ports, strict=True))
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
 
 
 def ask(port, **fields):

@@ -15,7 +15,7 @@ import tiny_service
 from asking import ask, ask_all, client, percentile, request
 from hypothesis import HealthCheck, given, seed, settings
 from ports import free_port
-from processes import command_line, descendants
+from processes import command_line, descendants, kill
 from ray import cloudpickle
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
@@ -132,7 +132,7 @@ def test_none_fails_where_replicas_are_killed(replicas, undisturbed):
             ):
                 while len(told) < after:
                     await asyncio.sleep(0.01)
-                random.choice(victims()).kill()
+                kill(random.choice(victims()))
             return await asyncio.gather(*asked)
 
     told = asyncio.run(storm())

@@ -2,9 +2,8 @@
 
 import threading
 
-import psutil
 import pytest
-from processes import command_line, descendants
+from processes import command_line, descendants, kill
 from waiting import once
 
 from pipelines.config import Config
@@ -60,14 +59,6 @@ def engine_processes():
     ]
 
 
-def kill(processes):
-    for process in processes:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-
-
 def test_every_query_is_labeled_once(undisturbed):
     result, rows = undisturbed
     assert result.rows == len(rows) == len({row["query_id"] for row in rows}) == QUERIES
@@ -96,7 +87,8 @@ def test_a_killed_engine_is_replaced(tiny, undisturbed, ray_cluster, tmp_path):
     def kill_at_the_first_rows():
         once(lambda: list((tmp_path / "label").glob("*.parquet")))
         killed.extend(engine_processes())
-        kill(killed)
+        for process in killed:
+            kill(process)
 
     killer = threading.Thread(target=kill_at_the_first_rows)
     killer.start()
@@ -115,7 +107,8 @@ def test_an_engine_that_keeps_dying_ends_the_run_and_what_is_done_stays(
     def kill_all():
         once(lambda: list((tmp_path / "label").glob("*.parquet")))
         while not over.wait(0.1):
-            kill(engine_processes())
+            for process in engine_processes():
+                kill(process)
 
     killer = threading.Thread(target=kill_all)
     killer.start()

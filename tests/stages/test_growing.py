@@ -6,8 +6,7 @@ import pytest
 from hosts import hosts
 from labeling import command
 from object_store import plain_environment
-from processes import ROOT, start
-from waiting import once
+from processes import ROOT, amid, start
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
 STEPS = 150
@@ -46,9 +45,9 @@ def test_training_grows_to_a_host_that_comes_and_goes_on_without_it(cluster, tin
         ],
         cluster.environment,
     )  # fmt: skip
-    once(lambda: checkpoints(tmp_path) or training.poll(), seconds=300)
+    amid(training, lambda: checkpoints(tmp_path))
     cluster.add("two", cpus=4)
-    once(lambda: [1 for c in checkpoints(tmp_path) if c[-1]["workers"] == 2] or training.poll())
+    amid(training, lambda: [1 for c in checkpoints(tmp_path) if c[-1]["workers"] == 2])
     cluster.kill("two")
     printed, _ = training.communicate(timeout=300)
     assert training.returncode == 0, printed

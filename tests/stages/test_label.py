@@ -14,8 +14,7 @@ import pytest
 from fakes import FakeEngine
 from labeling import QUERIES as QUERIES_OF_A_RUN
 from labeling import command, rows
-from processes import ROOT, command_line, descendants, printed_until, start
-from waiting import once
+from processes import ROOT, amid, command_line, descendants, kill, printed_until, start
 
 from jobs.benchmarks import simulated
 from pipelines.config import Config
@@ -237,9 +236,8 @@ def test_workers_that_are_killed_at_random_change_nothing(undisturbed, tmp_path)
         draw = random.Random(0)
         while len(killed) < 8 and not over.wait(draw.uniform(0.3, 1.5)):
             if victims := working():
-                victim = draw.choice(victims)
-                killed.append(victim.name())
-                victim.kill()
+                killed.append(draw.choice(victims))
+                kill(killed[-1])
 
     killer = threading.Thread(target=kill_some)
     killer.start()
@@ -282,9 +280,9 @@ def printed(tmp_path_factory):
     """Of a run of its own, all that it printed; Ray Data's actor of statistics is killed in it."""
     more = "--set", "sampling.num_samples=8"
     run = start(command(tmp_path_factory.mktemp("printed"), *more))
-    found = once(lambda: statistics_actor(run.pid), seconds=120)
+    found = amid(run, lambda: statistics_actor(run.pid))
     before = printed_until(" of 840 samples", run)
-    found.kill()
+    kill(found)
     after, _ = run.communicate(timeout=300)
     assert run.returncode == 0, before + after
     return before + after
