@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from hosts import RAY, hosts
-from labeling import command, rows
+from labeling import Allowed, command, rows
 from object_store import BUCKET, SECRET, client, names, object_store, plain_environment
 from ports import free_port
 from processes import amid, printed_until, start
@@ -37,9 +37,20 @@ def store():
 
 
 @pytest.fixture(scope="module")
-def cluster(store, tmp_path_factory):
+def pace(tmp_path_factory):
+    return Allowed(tmp_path_factory.mktemp("pace"))
+
+
+@pytest.fixture
+def allowed(pace):
+    yield pace
+    pace.all()
+
+
+@pytest.fixture(scope="module")
+def cluster(store, pace, tmp_path_factory):
     cache = {"SELFCAL_CACHE": str(tmp_path_factory.mktemp("cache"))}
-    with hosts({**plain_environment(), **store, **cache}) as made:
+    with hosts({**plain_environment(), **store, **cache, **pace.environment}) as made:
         made.add("one", cpus=4, gpus=1)
         made.add("two", cpus=4, gpus=1)
         yield made
@@ -145,21 +156,28 @@ def quiet(cluster, tmp_path_factory):
     return rows(root)
 
 
-def test_hosts_that_die_at_random_change_no_row(quiet, cluster, tmp_path):
+def test_hosts_that_die_at_random_change_no_row(quiet, cluster, allowed, tmp_path):
+    allowed.samples(16)
     disturbed = labeling(cluster, tmp_path / "disturbed", "--set", "engine.max_restarts=20")
     draw = random.Random(0)
     for number in range(3):
         before = set(tmp_path.glob("disturbed/label-*/*.parquet"))
-        once(lambda before=before: set(tmp_path.glob("disturbed/label-*/*.parquet")) - before)
+        amid(
+            disturbed,
+            lambda before=before: set(tmp_path.glob("disturbed/label-*/*.parquet")) - before,
+        )
         cluster.kill(draw.choice(cluster.workers))
         cluster.add(f"new{number}", cpus=4, gpus=1)
+        allowed.samples(16 * (number + 2))
+    allowed.all()
     printed, _ = disturbed.communicate(timeout=300)
     assert disturbed.returncode == 0, printed
     assert rows(tmp_path / "disturbed").equals(quiet)
 
 
-def test_engines_grow_to_a_host_that_comes(quiet, cluster, tmp_path):
-    """Both GPUs are taken and a third engine is allowed; batches of one leave it time to come."""
+def test_engines_grow_to_a_host_that_comes(quiet, cluster, allowed, tmp_path):
+    """Both GPUs are taken and a third engine is allowed; batches of one leave it some to do."""
+    allowed.samples(8)
     growing = labeling(
         cluster, tmp_path / "growing",
         "--set", "engine.max_count=3", "--set", "engine.max_num_seqs=1",
@@ -167,6 +185,7 @@ def test_engines_grow_to_a_host_that_comes(quiet, cluster, tmp_path):
     amid(growing, lambda: list(tmp_path.glob("growing/label-*/*.parquet")))
     cluster.add("grown", cpus=4, gpus=1)
     amid(growing, lambda: "ray_selfcal_samples_total" in cluster.metrics("grown"))
+    allowed.all()
     printed, _ = growing.communicate(timeout=300)
     assert growing.returncode == 0, printed
     assert rows(tmp_path / "growing").equals(quiet)
