@@ -17,7 +17,7 @@ from processes import ROOT, amid
 # How soon Ray takes a host for dead, and gives up what it asked of it: of the tests, not its own.
 IMPATIENT = {
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_grpc_client_keepalive_time_ms": "2000",
     "RAY_grpc_client_keepalive_timeout_ms": "3000",

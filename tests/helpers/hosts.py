@@ -41,6 +41,8 @@ class Hosts:
         self.address = f"http://{ip}:{dashboard}"
         # Processes of all hosts are on this machine, and any of them may start a worker's.
         self.environment = {
+            # A killed host refuses each look; a busy one has its time to answer.
+            "RAY_health_check_period_ms": "1000",
             **environment,
             # `python` is the one with the packages, as in a node's image.
             "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
@@ -74,7 +76,7 @@ class Hosts:
 
     @property
     def known(self) -> set[str]:
-        """Names of the hosts that the head takes for alive; it misses a killed one within 20 s."""
+        """Names of the hosts that the head takes for alive; it misses a killed one within seconds."""
         return {node["node_name"] for node in self._state("nodes") if node["state"] == "ALIVE"}
 
     @property
