@@ -76,7 +76,7 @@ class Hosts:
 
     @property
     def known(self) -> set[str]:
-        """Names of the hosts that the head takes for alive; it misses a killed one within seconds."""
+        """Names of the hosts that the head takes for alive; it misses a killed one in seconds."""
         return {node["node_name"] for node in self._state("nodes") if node["state"] == "ALIVE"}
 
     @property
