@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,7 @@ def config(tiny, tmp_path_factory):
         "evaluate": {"num_samples": 4, "live_queries": 4, "bootstrap": 50},
         "serve": {"port": free_port()},
     }
-    settings["engine"] |= {"kv_cache_gib": 1}
+    settings["engine"] |= {"kv_cache_gib": 1, "max_num_seqs": 8}  # labels last a while
     settings["sampling"] |= {"num_samples": 4}
     settings["train"] |= {"checkpoint_every": 1}
     file = directory / "config.yaml"
@@ -61,12 +62,13 @@ def kill_once(look, config):
     """Starts the run, kills its driver (kill -9) when look() is true, and waits for the rest."""
     process = subprocess.Popen(command(config), cwd=ROOT, stdout=subprocess.DEVNULL)
     amid(process, look)
+    process.send_signal(signal.SIGSTOP)  # it ends no stage while its children are looked up
     # Ray's agents wait a minute for the head that left with the driver.
     children = psutil.Process(process.pid).children(recursive=True)
     family = [one for one in children if "Agent" not in one.name()]
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=300)
     assert not alive, "engines and workers leave with their driver"
 
 
