@@ -110,7 +110,7 @@ def test_a_replica_on_two_hosts_draws_the_same_though_a_part_was_killed(
         drawn = [(one["text"], np.float32(one["p_true"])) for one in answer["scaling"]["details"]]
         assert drawn == [(one["text"], one["p_true"]) for one in row["samples"]]
     server.send_signal(signal.SIGINT)
-    printed, _ = server.communicate(timeout=120)
+    printed, _ = server.communicate(timeout=300)
     assert server.returncode == 0, printed
     once(lambda: not cluster.groups)
 
@@ -127,7 +127,7 @@ def test_engines_share_gpus(cluster, allowed, tmp_path):
     amid(run, lambda: len(cluster.actors("QueryLabeler")) > 3)
     assert cluster.actors("QueryLabeler") == ["one", "one", "two", "two"]
     allowed.all()
-    printed, _ = run.communicate(timeout=200)
+    printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     assert "engine.count: 5 of 1 CPU and 0.4 GPU each are asked for, and 4 fit" in printed
 
@@ -139,7 +139,7 @@ def test_an_engine_that_fits_nowhere_is_said_and_starts_nowhere(cluster, tmp_pat
     once(lambda: cluster.groups)
     assert cluster.groups == [[]]
     run.send_signal(signal.SIGINT)
-    run.communicate(timeout=120)
+    run.communicate(timeout=300)
     assert run.returncode == 130
     assert not labels(tmp_path)
     once(lambda: not cluster.groups)
@@ -178,7 +178,7 @@ with engine_actors(engine) as next_actor:
 print(ray.get([gpu.remote(), gpu.remote()]))
 """
     run = start([sys.executable, "-c", code], cluster.environment)
-    printed, _ = run.communicate(timeout=60)
+    printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     nodes = {file.name for file in tmp_path.iterdir()}
     assert len(nodes) == 2
@@ -195,7 +195,7 @@ def test_an_engine_goes_whole_to_a_host_that_holds_it(cluster, allowed, tmp_path
     amid(run, lambda: labels(tmp_path))
     groups, actors = cluster.groups, cluster.actors("QueryLabeler")
     allowed.all()
-    printed, _ = run.communicate(timeout=200)
+    printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     assert sorted(groups) == [[], ["large", "large"]]
     assert actors == ["large"]

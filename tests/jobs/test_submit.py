@@ -132,7 +132,7 @@ def test_every_query_is_labeled_once_though_a_host_died(finished, store, monkeyp
 
 def test_a_job_that_fails_says_why_in_its_last_lines(cluster):
     job = submit(cluster, "wrong", *CONFIG, "--set", "sampling.num_sample=2")
-    printed, _ = job.communicate(timeout=120)
+    printed, _ = job.communicate(timeout=300)
     assert job.returncode != 0
     assert "error: config: sampling.num_sample is not a key; did you mean num_samples?" in printed
     info = JobSubmissionClient(cluster.address, headers=AUTHORIZED).get_job_info("wrong")
@@ -199,6 +199,6 @@ def test_an_engine_that_fits_no_host_is_said_and_starts_nowhere(cluster, tmp_pat
     assert "the nodes have" in said
     assert said.count("4 CPU and 1 GPU") == len(cluster.workers) >= 2
     waiting.send_signal(signal.SIGINT)
-    waiting.communicate(timeout=120)
+    waiting.communicate(timeout=300)
     assert waiting.returncode == 130
     assert not list(tmp_path.glob("label-*/*.parquet"))

@@ -249,7 +249,7 @@ else:
 @pytest.mark.process
 def test_what_asks_ends_at_once_and_without_a_word():
     command = [sys.executable, "-c", ASKS, "ends"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
@@ -263,7 +263,7 @@ def test_a_process_ends_with_the_one_that_started_it(how):
         asks.kill()
     else:
         asks.send_signal(2)
-    said = asks.communicate(timeout=60)[0]
+    said = asks.communicate(timeout=300)[0]
     assert said == "" if how == "kill" else said.strip().endswith("KeyboardInterrupt")
     assert said.count("Traceback") == (how == "interrupt")
     once(lambda: not worker.is_running())

@@ -193,4 +193,4 @@ def test_litellm_proxy(service, theirs, tmp_path):
     assert made.usage.completion_tokens == plain["usage"]["completion_tokens"]
     assert made.scaling["samples"] == plain["scaling"]["samples"]
     proxy.terminate()
-    proxy.communicate(timeout=60)
+    proxy.communicate(timeout=300)

@@ -509,7 +509,7 @@ def test_replies_that_are_neither_yes_nor_no_are_told_in_one_line(tiny, tmp_path
         assert answered["scaling"]["samples"]["used"] == 32
     told = printed_until("P(True) is noise", server)
     server.send_signal(signal.SIGINT)
-    rest, _ = server.communicate(timeout=120)
+    rest, _ = server.communicate(timeout=300)
     assert (told + rest).count("confidence: the reply to the confidence turn") == 1
 
 
