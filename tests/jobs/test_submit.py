@@ -4,13 +4,15 @@ import json
 import random
 import re
 import signal
+from contextlib import suppress
 
+import psutil
 import pytest
 from hosts import RAY, hosts
 from labeling import Allowed, command, rows
 from object_store import BUCKET, SECRET, client, names, object_store, plain_environment
 from ports import free_port
-from processes import amid, printed_until, start
+from processes import amid, descendants, printed_until, start
 from ray.job_submission import JobSubmissionClient
 from waiting import once
 
@@ -81,16 +83,30 @@ def labels(store, root):
 
 @pytest.fixture(scope="module")
 def finished(cluster, store, model):
-    """A run in two jobs; while the first labels on two hosts, one dies and another comes."""
+    """A run in two jobs; while the first labels on two hosts, one dies and another comes. Meanwhile
+    the engines that began stand still, so that it does not end before."""
     root = f"s3://{BUCKET}/submitted"
     where = ["--set", f"root={root}", "--set", f"model.source={model}"]
     jobs = JobSubmissionClient(cluster.address, headers=AUTHORIZED)
-    label = submit(cluster, "labels", *CONFIG, *where, "--until", "label")
+    few = ["--set", "engine.max_num_seqs=4"]  # at once
+    label = submit(cluster, "labels", *CONFIG, *where, *few, "--until", "label")
     amid(label, lambda: labels(store, "submitted"))
+    engines = descendants("EngineCore")
+    for one in engines:
+        one.suspend()
     labeling_then = jobs.get_job_info("labels")
-    once(lambda: "ray_selfcal_generated_tokens_total" in cluster.metrics("one"))
+    once(
+        lambda: [
+            name
+            for name in cluster.workers
+            if "ray_selfcal_generated_tokens_total" in cluster.metrics(name)
+        ]
+    )
     cluster.kill("two")
     cluster.add("three", cpus=4, gpus=1)
+    for one in engines:
+        with suppress(psutil.NoSuchProcess):
+            one.resume()
     labeled, _ = label.communicate(timeout=300)
     assert label.returncode == 0, labeled
     rest = submit(cluster, "rest", *CONFIG, *where, "--set", "engine.count=1")
