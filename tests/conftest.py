@@ -1,6 +1,7 @@
 """Shared fixtures: the built-in model's directory, a tiny random model, tokenizers of families."""
 
 import copy
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ from hypothesis import settings
 # How long an example takes says how busy the machine is.
 settings.register_profile("any_machine", deadline=None)
 settings.load_profile("any_machine")
+
+# Threads that wait for each other sleep, here and in all that is started here: engines beside each
+# other would take ten times as long where those of one spin on the cores that another wants. Read
+# when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 TEMPLATES = Path(__file__).parent / "data" / "templates"
 
