@@ -39,7 +39,7 @@ def config(tiny, tmp_path_factory):
         "root": str(directory / "root"),
         "model": {"source": str(tiny)},
         "data": {
-            "train": [{"name": "capitals", "split": "train", "limit": 20}],
+            "train": [{"name": "capitals", "split": "train", "limit": 40}],
             "calibration": [{"name": "capitals", "split": "calibration", "limit": 4}],
             "eval": [
                 {"name": "capitals", "split": "test", "limit": 6},
@@ -50,7 +50,7 @@ def config(tiny, tmp_path_factory):
         "evaluate": {"num_samples": 4, "live_queries": 4, "bootstrap": 50},
         "serve": {"port": free_port()},
     }
-    settings["engine"] |= {"kv_cache_gib": 1, "max_num_seqs": 8}  # labels last a while
+    settings["engine"] |= {"kv_cache_gib": 1, "max_num_seqs": 4}  # labels last a while
     settings["sampling"] |= {"num_samples": 4}
     settings["train"] |= {"checkpoint_every": 1}
     file = directory / "config.yaml"
@@ -61,7 +61,7 @@ def config(tiny, tmp_path_factory):
 def kill_once(look, config):
     """Starts the run, kills its driver (kill -9) when look() is true, and waits for the rest."""
     process = subprocess.Popen(command(config), cwd=ROOT, stdout=subprocess.DEVNULL)
-    amid(process, look)
+    amid(process, look, every=0.05)
     process.send_signal(signal.SIGSTOP)  # it ends no stage while its children are looked up
     # Ray's agents wait a minute for the head that left with the driver.
     children = psutil.Process(process.pid).children(recursive=True)
@@ -112,7 +112,7 @@ def test_a_killed_run_goes_on_to_the_end(finished):
     assert "evaluate: resuming" in printed
     assert sorted(json.loads((root / "latest.json").read_text())) == sorted(STAGES)
     rows = pq.read_table(artifact(root, "label")).to_pylist()
-    assert len(rows) == len({row["query_id"] for row in rows}) == 20
+    assert len(rows) == len({row["query_id"] for row in rows}) == 40
 
 
 def test_it_ends_with_the_artifacts_of_an_undisturbed_run(finished, undisturbed):

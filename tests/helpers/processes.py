@@ -50,7 +50,7 @@ def kill(process: psutil.Process) -> None:
         process.kill()
 
 
-def amid(process: subprocess.Popen[str], look: Callable[[], T]) -> T:
+def amid(process: subprocess.Popen[str], look: Callable[[], T], every: float = 0.2) -> T:
     """The first result of look() that is true; fails where a process ends before, by what that
     printed."""
 
@@ -62,7 +62,7 @@ def amid(process: subprocess.Popen[str], look: Callable[[], T]) -> T:
             raise AssertionError(f"it ended with {process.returncode} before:\n{printed}")
         return found
 
-    return once(watch)
+    return once(watch, every=every)
 
 
 def printed_until(text: str, process: subprocess.Popen[str]) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 import psutil
 import pytest
 from hosts import RAY, hosts
-from labeling import Allowed, command, rows
+from labeling import QUERIES, Allowed, command, rows
 from object_store import BUCKET, SECRET, client, names, object_store, plain_environment
 from ports import free_port
 from processes import amid, descendants, printed_until, start
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(1800)]
 AUTHORIZED = {"Authorization": "Bearer of-the-tests"}
 CONFIG = [
     "--config", "jobs/configs/quickstart.yaml",
-    "--set", "data={train: [{name: capitals, limit: 20}], "
+    "--set", "data={train: [{name: capitals}], "
     "calibration: [{name: capitals, split: calibration, limit: 4}], "
     "eval: [{name: capitals, split: test, limit: 6}]}",
     "--set", "examples={total: 60, bin_width: 0.25, generation_ratio: 0.2}",
@@ -142,7 +142,7 @@ def test_every_query_is_labeled_once_though_a_host_died(finished, store, monkeyp
     for name, value in store.items():
         monkeypatch.setenv(name, value)
     labeled = rows(finished[0]).to_pylist()
-    assert len(labeled) == len({row["query_id"] for row in labeled}) == 20
+    assert len(labeled) == len({row["query_id"] for row in labeled}) == QUERIES
     assert all([one["index"] for one in row["samples"]] == [0, 1, 2, 3] for row in labeled)
 
 

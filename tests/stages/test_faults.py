@@ -18,14 +18,14 @@ QUERIES = 24
 def config(model, **engine):
     settings = {
         "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
-        "enforce_eager": True, "max_num_seqs": 8,
+        "enforce_eager": True, "max_num_seqs": 4,  # a query at a time: some to be killed in
     }  # fmt: skip
     return Config.model_validate(
         {
             "root": "r",
             "model": {"source": str(model)},
             "data": {"train": [{"name": "capitals", "limit": QUERIES}]},
-            "sampling": {"num_samples": 4, "max_tokens": 12},
+            "sampling": {"num_samples": 4, "max_tokens": 40},
             "engine": settings | engine,
         }
     )
