@@ -139,8 +139,8 @@ def test_an_engine_that_fits_nowhere_is_said_and_starts_nowhere(cluster, tmp_pat
     once(lambda: cluster.groups)
     assert cluster.groups == [[]]
     run.send_signal(signal.SIGINT)
-    run.communicate(timeout=300)
-    assert run.returncode == 130
+    rest, _ = run.communicate(timeout=300)
+    assert run.returncode == 130, said + rest
     assert not labels(tmp_path)
     once(lambda: not cluster.groups)
 

@@ -209,14 +209,15 @@ def test_from_threads_and_an_event_loop():
     """math-verify's own time limits want the main thread."""
     pairs = [(f"{n}x", f"x+{n - 1}x") for n in range(2, 30)]
     with ThreadPoolExecutor(8) as threads:
-        assert all(threads.map(lambda pair: equal(*pair), pairs))
+        verdicts = threads.map(lambda pair: equal(*pair), pairs)
+        assert not [pair for pair, same in zip(pairs, verdicts, strict=True) if not same]
 
-    async def many():
-        return await asyncio.gather(
-            *(asyncio.to_thread(equal, f"{n}y", f"y+{n - 1}y") for n in range(2, 30))
-        )
+    async def many(pairs):
+        return await asyncio.gather(*(asyncio.to_thread(equal, *pair) for pair in pairs))
 
-    assert all(asyncio.run(many()))
+    pairs = [(f"{n}y", f"y+{n - 1}y") for n in range(2, 30)]
+    verdicts = asyncio.run(many(pairs))
+    assert not [pair for pair, same in zip(pairs, verdicts, strict=True) if not same]
 
 
 @pytest.mark.process

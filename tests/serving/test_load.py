@@ -294,7 +294,7 @@ def test_more_than_it_can_do(replicas, redeployed):
     print(f"the ingress grew by {grown:.0f} MiB; again in {again[0].seconds:.2f} s")
     assert set(by_status) <= {(200, True), (408, True), (408, False), (429, False)}
     assert by_status[200, True] > 0
-    assert all(int(one.headers["retry-after"]) >= 1 for one in refused)
+    assert min(int(one.headers["retry-after"]) for one in refused) >= 1
     assert grown < 64
     assert again[0].status == 200
     once(lambda: replicas.idle(1))

@@ -220,7 +220,7 @@ def undisturbed(ray_cluster, tmp_path_factory):
 
 def test_every_query_once_with_all_its_samples(undisturbed):
     assert undisturbed["query_id"].to_pylist() == [f"{i:012}" for i in range(COUNT)]
-    assert all(len(samples) == SAMPLES for samples in undisturbed["samples"].to_pylist())
+    assert {len(samples) for samples in undisturbed["samples"].to_pylist()} == {SAMPLES}
 
 
 def test_more_engines_make_the_same_rows(undisturbed, tmp_path):
