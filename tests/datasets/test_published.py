@@ -252,6 +252,14 @@ def test_without_a_path_it_is_fetched_at_its_revision(monkeypatch):
     assert {(hub, kind, len(at)) for hub, _, kind, at in asked} == {("openai/gsm8k", "dataset", 40)}
 
 
+def test_each_set_is_pinned_to_a_commit():
+    """A branch may have other rows tomorrow under the same fingerprint."""
+    moving = {
+        n: one.revision for n, one in SETS.items() if not re.fullmatch("[0-9a-f]{40}", one.revision)
+    }
+    assert not moving
+
+
 def test_math_qas_choices_keep_what_is_their_own():
     of = SETS["math_qa"].ask
     for listed, choices in (

@@ -45,9 +45,9 @@ class Published:
     """A set as it lies on the hub, and as it is asked.
 
     use: in the paper a seed (trained on), or for evaluation; or an extra. hub, revision: of a
-    repository of data sets; a commit, or the hub's own branch of Parquet files. files: of it, by
-    split; calibration is carved from train. public_test: what its publisher calls the split that
-    is tested on: where the answers of its test split are not public, that is its validation split.
+    repository of data sets, and a commit of it. files: of it, by split; calibration is carved from
+    train. public_test: what its publisher calls the split that is tested on: where the answers of
+    its test split are not public, that is its validation split.
     fields: the publisher's, which `ask` reads. kind: of the answers.
     """
 
