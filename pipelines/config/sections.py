@@ -70,7 +70,7 @@ class DatasetConfig(Section):
 
     name: Text  # a built-in set, a published one, or jsonl: one's own
     split: Text = "train"  # train, calibration or test
-    limit: Count | None = None  # at most so many rows, the seed's; repeats count
+    limit: Count | None = None  # so many rows, the seed's, or all that there are
     path: Text | None = None  # a file, folder, pattern or URI, in the publisher's fields
     question: Text = "question"  # jsonl: the field of the question
     prompt: Template | None = None  # jsonl: in its place a text with fields, "{question} {context}"

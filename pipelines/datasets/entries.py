@@ -10,11 +10,14 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import LOADERS, Row
+from pipelines.datasets.base import picked
 from pipelines.datasets.duplicates import Hashes, exact, near
 from pipelines.datasets.published import SETS
 from pipelines.datasets.published.base import CARVED
@@ -79,9 +82,10 @@ class _Seen(NamedTuple):
 
 
 class Reading:
-    """Reads entries; keeps 16 bytes a question. found: by an entry's key, as far as it is read.
+    """Reads entries; keeps 16 bytes a question, and 8 more where there is a limit.
 
-    strict: as the stages read. Otherwise nothing that is wrong with a row stops it.
+    found: by an entry's key, as far as it is read. strict: as the stages read. Otherwise nothing
+    that is wrong with a row stops it.
     """
 
     def __init__(self, config: Config, *, strict: bool = True):
@@ -104,11 +108,8 @@ class Reading:
         seen = _Seen(entry, Hashes(), Hashes())
         others = [other for other in self._seen if other.entry.role != entry.role]
         self._seen.append(seen)
-        for row in self._loaded(entry, refused):
+        for row in self._left(entry, refused):
             asked = _asked(row.question, row.system)
-            if self._is_there(entry, asked, published):
-                found.twice += 1
-                continue
             same, alike = exact(asked), near(asked)
             found.exactly.update({other.entry.role for other in others if same in other.exactly})
             found.shared.update({other.entry.role for other in others if alike in other.nearly})
@@ -121,17 +122,34 @@ class Reading:
             why = f"; {found.refused} are refused: {found.reasons[0]}" if found.refused else why
             raise ValueError(f"{entry.key}: {name} ({entry.config.split}) has no rows{why}")
 
-    def _loaded(self, entry: Entry, refused: Refused) -> Iterator[Row]:
-        load, config = LOADERS[entry.config.name], entry.config
-        try:
+    def _left(self, entry: Entry, refused: Refused) -> Iterator[Row]:
+        """The rows of an entry that count: as many as its limit says of those that were not there
+        before. What is one's own has none of these, and picks its rows before it reads them."""
+        config = entry.config
+        with _of(entry):
             self._check_files(entry)
-            yield from itertools.islice(load(config, self._seed, refused), config.limit)
-        except ValueError as error:
-            raise ValueError(f"{entry.key}: {error}") from None
+        if config.name in SETS:
+            return picked(partial(self._once, entry), config.limit, self._seed, refused)
+        return itertools.islice(self._once(entry, refused), config.limit)
 
-    def _is_there(self, entry: Entry, asked: str, published: bool) -> bool:
-        """Whether a question is to be left out; ValueError where it must not be there again."""
-        one = exact(asked)
+    def _once(self, entry: Entry, refused: Refused) -> Iterator[Row]:
+        """An entry's rows, each question once: a reading anew counts anew."""
+        found, within = self.found[entry.key], Hashes()
+        picks = entry.config.limit is not None  # so that not all of them come to be seen
+        found.twice = 0
+        for row in _loaded(entry, self._seed, refused):
+            one = exact(asked := _asked(row.question, row.system))
+            if self._is_there(entry, asked, one) or one in within:
+                found.twice += 1
+                continue
+            if picks:
+                within.add(one)
+            yield row
+
+    def _is_there(self, entry: Entry, asked: str, one: int) -> bool:
+        """Whether a question is to be left out; ValueError where it must not be there again. one:
+        its hash."""
+        published = entry.config.name in SETS
         for other, exactly, _ in self._seen:
             if one not in exactly:
                 continue
@@ -160,6 +178,19 @@ class Reading:
                     "another file or split"
                 )
         self._files.append((entry, names))
+
+
+@contextmanager
+def _of(entry: Entry) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{entry.key}: {error}") from None
+
+
+def _loaded(entry: Entry, seed: int, refused: Refused) -> Iterator[Row]:
+    with _of(entry):
+        yield from LOADERS[entry.config.name](entry.config, seed, refused)
 
 
 def entries(config: Config, roles: Sequence[str] = ROLES) -> list[Entry]:

@@ -125,6 +125,35 @@ def test_refused_rows_are_those_of_the_whole_file_whatever_the_limit(tmp_path, b
     assert len(told["data.train.0"].reasons) == 3
 
 
+def test_a_limit_is_of_what_repeats_leave(tmp_path):
+    """Of the file itself, and of what the set's entries before it have."""
+    asked = [f"Which {n}?" for n in range(40)]
+    (tmp_path / "once.jsonl").write_text(solved(*asked))
+    (tmp_path / "thrice.jsonl").write_text(solved(*asked, *asked[:30], *asked[20:]))
+    (tmp_path / "held.jsonl").write_text(solved(*asked[30:]))
+
+    def picked(file, limit, **before):
+        made = config(
+            train=[{"name": "capitals"}],
+            **before,
+            eval=[gsm8k(tmp_path / file, "test") | {"limit": limit}],
+        )
+        rows, told = found(made)
+        one = told["data.eval.0"]
+        return [row["question"] for row in rows["data.eval.0"]], (one.rows, one.twice)
+
+    once, (count, twice) = picked("once.jsonl", 25)
+    assert (len(once), count, twice) == (25, 25, 0)
+    assert picked("thrice.jsonl", 25) == (once, (25, 50))
+    held = {"calibration": [gsm8k(tmp_path / "held.jsonl", "test")]}
+    left, told = picked("thrice.jsonl", 30, **held)
+    assert told == (30, 60)
+    assert [question.split("?")[0] for question in left] == [f"Which {n}" for n in range(30)]
+    smaller, _ = picked("thrice.jsonl", 10, **held)
+    assert len(smaller) == 10
+    assert set(smaller) < set(left)
+
+
 def test_what_is_shared_word_for_word_is_told_apart(tmp_path):
     (tmp_path / "train.jsonl").write_text(solved("One?", "Two?", "Six?"))
     (tmp_path / "test.jsonl").write_text(solved("One?", "two", "Ten?"))
@@ -165,17 +194,18 @@ def test_a_system_prompt_makes_another_query(tmp_path):
 
 
 @pytest.mark.parametrize("limit", [None, 200])
-def test_rows_stream(tmp_path, limit):
+@pytest.mark.parametrize("entry", [{"name": "jsonl", "kind": "number"}, {"name": "gsm8k"}])
+def test_rows_stream(tmp_path, limit, entry):
     """Of each a few bytes are kept: the hashes of its question, and of a limit a number. A row has
     6,000 here, which would be seen if it were held."""
     peaks = []
     for count in (250, 250, 750):  # the first brings all that is imported
         file = tmp_path / f"{count}.jsonl"
-        asked = (row(f"What is {n} + 1? {'x' * 6_000}", str(n + 1)) for n in range(count))
+        asked = (row(f"What is {n} + 1? {'x' * 6_000}", f"#### {n + 1}") for n in range(count))
         file.write_text(lines(*asked))
-        own = {"name": "jsonl", "path": str(file), "kind": "number", "limit": limit}
+        made = config(train=[entry | {"path": str(file), "split": "test", "limit": limit}])
         tracemalloc.start()
-        deque(read(config(train=[own])), maxlen=0)
+        deque(read(made), maxlen=0)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert (peaks[2] - peaks[1]) / 500 < 600
