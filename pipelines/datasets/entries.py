@@ -3,7 +3,7 @@
 A row that is wrong, and a question that is there twice, are refused where the data are one's own or
 built in, for these can be mended. Of a published set they are left out and counted; but a question
 of two files, trained on and tested, is kept as its publisher has it, and counted. One file under
-two roles is refused.
+two roles is refused, and so is a copy of it.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from pipelines.datasets import LOADERS, Row
 from pipelines.datasets.base import picked
 from pipelines.datasets.duplicates import Hashes, exact, near
 from pipelines.datasets.published import SETS
-from pipelines.datasets.published.base import CARVED
+from pipelines.datasets.published.base import CARVED, ENDINGS
 from pipelines.datasets.records import Refused, fail
 from pipelines.method.answers import canonical
 from pipelines.method.formulas import parses
@@ -108,10 +108,13 @@ class Reading:
         seen = _Seen(entry, Hashes(), Hashes())
         others = [other for other in self._seen if other.entry.role != entry.role]
         self._seen.append(seen)
+        copied: Counter[str] = Counter()  # by entries of this set
         for row in self._left(entry, refused):
             asked = _asked(row.question, row.system)
-            same, alike = exact(asked), near(asked)
-            found.exactly.update({other.entry.role for other in others if same in other.exactly})
+            same, alike = exact(asked), near(asked.removesuffix(ENDINGS[row.kind]))
+            having = [other.entry for other in others if same in other.exactly]
+            copied.update(one.key for one in having if one.config.name == name)
+            found.exactly.update({one.role for one in having})
             found.shared.update({other.entry.role for other in others if alike in other.nearly})
             seen.exactly.add(same)
             seen.nearly.add(alike)
@@ -121,6 +124,9 @@ class Reading:
             why = f"; all {found.twice} were there before" if found.twice else ""
             why = f"; {found.refused} are refused: {found.reasons[0]}" if found.refused else why
             raise ValueError(f"{entry.key}: {name} ({entry.config.split}) has no rows{why}")
+
+        if published:
+            self._check_copies(entry, copied)
 
     def _left(self, entry: Entry, refused: Refused) -> Iterator[Row]:
         """The rows of an entry that count: as many as its limit says of those that were not there
@@ -178,6 +184,19 @@ class Reading:
                     "another file or split"
                 )
         self._files.append((entry, names))
+
+    def _check_copies(self, entry: Entry, copied: Counter[str]) -> None:
+        """ValueError where more than half of the questions of another role's entry are here too, or
+        the other way: other files of one set share few."""
+        mine = self.found[entry.key].rows
+        for other in (seen.entry for seen in self._seen):
+            count, others = copied[other.key], self.found[other.key].rows
+            if 2 * count > min(mine, others):
+                raise ValueError(
+                    f"{entry.key}: {count:,} of its {mine:,} questions are among the {others:,} of "
+                    f"{other.where}, word for word, as in a copy; a query must have one role, so "
+                    "name another file or split"
+                )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import re
 import tracemalloc
 from collections import deque
 
+import huggingface_hub
 import pytest
 from own_files import lines, problem, row
 from processes import ROOT
@@ -103,6 +104,40 @@ def test_a_published_sets_file_has_one_role_but_for_what_is_carved(tmp_path, rol
             asked = [{one["question"] for one in rows} for rows in found(made)[0].values()][-2:]
             assert all(asked)
             assert not asked[0] & asked[1]
+
+
+@pytest.mark.parametrize(("few", "many"), [("train", "eval"), ("eval", "train")])
+def test_a_copy_of_a_published_sets_file_is_known_by_its_rows(tmp_path, monkeypatch, few, many):
+    """Of the hub and downloaded, in another format and order, or but a part of it."""
+    asked = [f"Which {n}?" for n in range(40)]
+    (tmp_path / "hub.jsonl").write_text(solved(*asked))
+    (tmp_path / "copy.csv").write_text(
+        "\n".join(["question,answer", *(f"{one},#### 1" for one in reversed(asked))])
+    )
+    (tmp_path / "other.jsonl").write_text(solved(*asked[:5], *(f"Who {n}?" for n in range(35))))
+    monkeypatch.setattr(
+        huggingface_hub, "hf_hub_download", lambda *_, **__: str(tmp_path / "hub.jsonl")
+    )
+    hub = {"name": "gsm8k", "split": "test"}
+    copy = gsm8k(tmp_path / "copy.csv", "test") | {"limit": 9}
+    line = problem(lambda: found(config(**{few: [copy], many: [hub]})))
+    first, second = ("9", "40")[:: 1 if few == "eval" else -1]
+    assert line == (
+        f"data.eval.0: 9 of its {first} questions are among the {second} of data.train.0 (gsm8k, "
+        "test), word for word, as in a copy; a query must have one role, so name another file or "
+        "split"
+    )
+    _, told = found(config(**{few: [gsm8k(tmp_path / "other.jsonl", "test")], many: [hub]}))
+    assert told["data.eval.0"].exactly == {"train": 5}
+
+
+def test_a_copy_of_a_published_set_as_ones_own_is_told(tmp_path):
+    """Its questions have no ending that asks for the form of the answer."""
+    (tmp_path / "rows.jsonl").write_text(solved("Which one?", "Which two?"))
+    own = {"name": "jsonl", "path": str(tmp_path / "rows.jsonl"), "label": "mine"}
+    made = config(train=[gsm8k(tmp_path / "rows.jsonl", "test")], eval=[own])
+    (line,) = found(made)[1]["data.eval.0"].overlaps
+    assert line.startswith("2 of 2 questions are in data.train too, 0 word for word")
 
 
 def test_a_published_sets_file_that_is_not_there_is_told_with_its_entry(tmp_path):
