@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import LOADERS, Row
@@ -27,6 +29,7 @@ from pipelines.method.formulas import parses
 from pipelines.storage.text import short
 
 ROLES = ("train", "calibration", "eval")  # a role is a key of the config's data
+ID_DIGITS = 12  # hex, of a query_id; any two of a million are one by a chance of 0.2%
 _SHOWN = 3  # refused rows of an entry whose reasons are kept
 
 
@@ -125,6 +128,7 @@ class Reading:
             why = f"; {found.refused} are refused: {found.reasons[0]}" if found.refused else why
             raise ValueError(f"{entry.key}: {name} ({entry.config.split}) has no rows{why}")
 
+        self._check_ids(entry)
         if published:
             self._check_copies(entry, copied)
 
@@ -184,6 +188,28 @@ class Reading:
                     "another file or split"
                 )
         self._files.append((entry, names))
+
+    def _check_ids(self, entry: Entry) -> None:
+        """ValueError where two questions of one title have one query_id, as two of a million may:
+        what follows would take one for the other."""
+        title = entry.config.title
+        alike = [seen for seen in self._seen if seen.entry.config.title == title]
+        ids = reduce(np.union1d, [seen.exactly.sorted() for seen in alike])
+        ids >>= np.uint64(64 - 4 * ID_DIGITS)
+        if not len(same := ids[1:][ids[1:] == ids[:-1]]):
+            return
+        shared = f"{title}-{int(same[0]):0{ID_DIGITS}x}"
+        asked = {
+            text: None
+            for seen in alike
+            for row in _loaded(seen.entry, self._seed, lambda error: None)
+            if query_id(title, text := _asked(row.question, row.system)) == shared
+        }
+        first, second, *_ = (repr(short(text)) for text in asked)
+        raise ValueError(
+            f"{entry.where}: questions {first} and {second} have one query_id, {shared}, which is "
+            "made of their hashes; leave one of them out"
+        )
 
     def _check_copies(self, entry: Entry, copied: Counter[str]) -> None:
         """ValueError where more than half of the questions of another role's entry are here too, or
@@ -248,8 +274,9 @@ def is_read(row: dict[str, Any]) -> bool:
 
 
 def query_id(dataset: str, asked: str) -> str:
-    """Stable and unique: the data set's name and 12 hex digits of the hash of what is asked."""
-    return f"{dataset}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
+    """Stable: the data set's name and ID_DIGITS of the hash of what is asked. Unique, for two that
+    are one are refused."""
+    return f"{dataset}-{hashlib.sha256(asked.encode()).hexdigest()[:ID_DIGITS]}"
 
 
 def _asked(question: str, system: str | None) -> str:

@@ -10,7 +10,7 @@ from own_files import lines, problem, row
 from processes import ROOT
 
 from pipelines.config import Config
-from pipelines.datasets.entries import Reading, entries, read
+from pipelines.datasets.entries import Reading, entries, query_id, read
 
 DATA = ROOT / "tests" / "data"
 
@@ -216,6 +216,24 @@ def test_where_every_row_is_refused_the_first_reason_is_told(tmp_path):
     line = problem(lambda: list(read(config(train=[gsm8k(file)]))))
     assert "data.train.0: gsm8k (train) has no rows; " in line
     assert "rows.jsonl, row" in line
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_two_questions_of_one_id_are_refused(tmp_path, apart):
+    """Of these the hashes begin with the same 48 bits: they were looked for."""
+    one, other = (row(f"What is {n} + 1?", str(n + 1)) for n in (15_040_253, 16_677_059))
+    shared = query_id("mine", one["question"])
+    assert query_id("mine", other["question"]) == shared
+    (tmp_path / "a.jsonl").write_text(lines(one) if apart else lines(one, row(), other))
+    (tmp_path / "b.jsonl").write_text(lines(row("r"), other) if apart else lines(row("r")))
+    a, b = ({"name": "jsonl", "path": str(tmp_path / f"{n}.jsonl"), "label": "mine"} for n in "ab")
+    assert problem(lambda: found(config(train=[a], eval=[b]))) == (
+        f"data.{'eval' if apart else 'train'}.0 (mine, train): questions 'What is 15040253 + 1?' "
+        f"and 'What is 16677059 + 1?' have one query_id, {shared}, which is made of their hashes; "
+        "leave one of them out"
+    )
+    if apart:
+        assert problem(lambda: found(config(train=[a], eval=[b | {"label": "other"}]))) is None
 
 
 def test_a_system_prompt_makes_another_query(tmp_path):
