@@ -234,7 +234,7 @@ class EvaluateConfig(Section):
     )  # fmt: skip
     # of confidences and shares; by default quantiles of the calibration queries', and a few shares
     thresholds: Distinct[Unit] | None = None
-    windows: Distinct[Count] = (2, 3, 4, 5, 8)  # of esc
+    windows: Distinct[Count] = (2, 3, 4, 5, 8)  # esc's thresholds, to choose from
     orders: Count = 100  # of a query's samples, at random; at least so many are averaged
     live_queries: Annotated[int, Field(ge=0)] = 16  # answered live too, to compare with replay
     bootstrap: Count = 1000  # resamples of queries for each interval
