@@ -127,7 +127,6 @@ class Reading:
             why = f"; all {found.twice} were there before" if found.twice else ""
             why = f"; {found.refused} are refused: {found.reasons[0]}" if found.refused else why
             raise ValueError(f"{entry.key}: {name} ({entry.config.split}) has no rows{why}")
-
         self._check_ids(entry)
         if published:
             self._check_copies(entry, copied)

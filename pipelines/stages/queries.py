@@ -113,11 +113,10 @@ def run(
 def notes(found: Found) -> list[str]:
     """What is told of an entry, a line each."""
     lines = []
-    every = found.rows + found.twice
     if found.refused:
         lines.append(f"{found.refused:,} rows of its files are refused: {found.reasons[0]}")
     if found.twice:
-        lines.append(f"{found.twice:,} of {every:,} questions were there before, and are left out")
+        lines.append(f"{found.twice:,} rows of its files ask what was asked before, and are left out")
     return lines + found.overlaps
 
 
