@@ -116,7 +116,7 @@ def notes(found: Found) -> list[str]:
     if found.refused:
         lines.append(f"{found.refused:,} rows of its files are refused: {found.reasons[0]}")
     if found.twice:
-        lines.append(f"{found.twice:,} rows of its files ask what was asked before, and are left out")
+        lines.append(f"{found.twice:,} rows of its files ask what was asked before: left out")
     return lines + found.overlaps
 
 
