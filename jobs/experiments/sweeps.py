@@ -3,19 +3,19 @@
 The threshold has an experiment of its own (tau.py): it needs no training.
 """
 
-from jobs.experiments import trained
+from jobs.experiments import ablation, trained
 from jobs.experiments.variants import Variant
 from pipelines.config import Config
 from pipelines.running.dag import Step
 
 
-def of(config: Config) -> list[Variant]:
+def variants(config: Config) -> list[Variant]:
     rate, total = config.train.learning_rate, config.examples.total
     return [
-        trained.FIRST,
+        trained.AS_CONFIGURED,
         Variant("eta_0.5", ["examples.eta=0.5"]),
         Variant("eta_0.9", ["examples.eta=0.9"]),
-        Variant("omega_0.01", ["train.omega=0.01"]),
+        ablation.NO_GENERATION_LOSS,  # omega = 0
         Variant("omega_1", ["train.omega=1.0"]),
         *(
             Variant(f"samples_{n}", [f"sampling.num_samples={n}"])
@@ -30,4 +30,4 @@ def of(config: Config) -> list[Variant]:
 
 
 def steps(config: Config) -> list[Step]:
-    return trained.steps("sweeps", config, of(config))
+    return trained.steps("sweeps", config, variants(config))
