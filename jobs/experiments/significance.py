@@ -67,7 +67,7 @@ def p_value(value: float, ends: Sequence[float], noise: SeedNoise | None) -> flo
         return 1.0
     reach = max(0.0, value - ends[0] if value > 0 else ends[1] - value)
     queries = reach / -_NORMAL.inv_cdf(LEVEL / 2)
-    if noise is None:
+    if noise is None or noise.variance == 0:
         return math.erfc(abs(value) / queries / math.sqrt(2)) if queries else 0.0
     seeds = math.sqrt(noise.variance)
 

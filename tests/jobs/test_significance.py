@@ -69,7 +69,12 @@ def test_an_interval_ends_at_0_where_p_is_five_percent(noise):
         low, high = significance.interval(value, ends, noise)
         assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-9)
         assert significance.p_value(value, ends, noise) == pytest.approx(0.05, abs=1e-6)
-    assert significance.p_value(1.0, [0.98, 1.05], None) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("noise", [None, SeedNoise(0.0, 1), SeedNoise(1e-30, 1)])
+def test_what_does_not_vary_is_sure(noise):
+    for ends in ([0.98, 1.05], [1.0, 1.0]):
+        assert significance.p_value(1.0, ends, noise) == pytest.approx(0, abs=1e-9)
 
 
 def test_what_is_said_holds_for_all_rows_together():
