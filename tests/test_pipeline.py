@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from ports import free_port
-from processes import ROOT, amid
+from processes import ROOT, amid, kill, started
 
 # One fixture holds a whole run and its deaths: minutes, and more where others run beside it.
-pytestmark = [pytest.mark.process, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(3000)]
 STAGES = ["queries", "held_out", "label", "examples", "train", "export", "evaluate", "report"]
 
 
@@ -60,15 +60,17 @@ def config(tiny, tmp_path_factory):
 
 def kill_once(look, config):
     """Starts the run, kills its driver (kill -9) when look() is true, and waits for the rest."""
-    process = subprocess.Popen(command(config), cwd=ROOT, stdout=subprocess.DEVNULL)
-    amid(process, look, every=0.05)
-    process.send_signal(signal.SIGSTOP)  # it ends no stage while its children are looked up
-    # Ray's agents wait a minute for the head that left with the driver.
-    children = psutil.Process(process.pid).children(recursive=True)
-    family = [one for one in children if "Agent" not in one.name()]
-    process.kill()
-    process.wait()
-    _, alive = psutil.wait_procs(family, timeout=300)
+    with started(command(config)) as process:
+        amid(process, look, every=0.05)
+        process.send_signal(signal.SIGSTOP)  # it ends no stage while its children are looked up
+        # Ray's agents wait a minute for the head that left with the driver.
+        children = psutil.Process(process.pid).children(recursive=True)
+        family = [one for one in children if "Agent" not in one.name()]
+        process.kill()
+        process.wait()
+        _, alive = psutil.wait_procs(family, timeout=300)
+    for one in alive:
+        kill(one)
     assert not alive, "engines and workers leave with their driver"
 
 

@@ -12,13 +12,13 @@ from hosts import hosts
 from labeling import Allowed, command, rows
 from object_store import plain_environment
 from ports import free_port
-from processes import amid, descendants, kill, printed_until, start
+from processes import amid, descendants, kill, printed_until, started
 from transformers import AutoModelForCausalLM
 from waiting import once
 
 from pipelines.method.prompts import Prompts
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
 TWO_PARTS = ["--set", "engine.tensor_parallel_size=2", "--set", "engine.gpus=1"]
 SMALL = ["--set", "data.train=[{name: capitals, limit: 24}]", "--set", "sampling.max_tokens=12"]
 
@@ -58,11 +58,12 @@ def real(tiny, root, *more):
 def split(cluster, tiny, tmp_path_factory):
     """A run whose engine is in two parts on two hosts, of which one is killed as it labels."""
     root = tmp_path_factory.mktemp("split")
-    run = start(real(tiny, root, *TWO_PARTS, "--set", "engine.max_num_seqs=4"), cluster.environment)
-    amid(run, lambda: labels(root))
-    groups, parts = cluster.groups, cluster.actors("RayWorkerProc")
-    kill(descendants("ray::RayWorkerProc")[0])
-    printed, _ = run.communicate(timeout=300)
+    labeling = real(tiny, root, *TWO_PARTS, "--set", "engine.max_num_seqs=4")
+    with started(labeling, cluster.environment) as run:
+        amid(run, lambda: labels(root))
+        groups, parts = cluster.groups, cluster.actors("RayWorkerProc")
+        kill(descendants("ray::RayWorkerProc")[0])
+        printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     return rows(root).to_pylist(), groups, parts, printed
 
@@ -94,52 +95,53 @@ def test_a_replica_on_two_hosts_draws_the_same_though_a_part_was_killed(
     serve[serve.index("jobs.run")] = "jobs.serve"
     until = serve.index("--until")
     del serve[until : until + 2]
-    server = start(serve, cluster.environment)
-    printed_until("Answering at", server)
-    assert [sorted(group) for group in cluster.groups] == [["one", "two"]]
     labeled = split[0]
     assert len(labeled) == len({row["query_id"] for row in labeled}) == 24
-    for row in labeled:
-        scaling = {name: row[name] for name in ("query_id", "kind")}
-        scaling |= {"budget": 4, "policy": "sc_conf", "details": True}
-        messages = [{"role": "user", "content": row["question"]}]
-        answer = requests.post(
-            f"http://127.0.0.1:{port}/v1/chat/completions", timeout=60,
-            json={"messages": messages, "seed": 0, "scaling": scaling},
-        ).json()  # fmt: skip
-        drawn = [(one["text"], np.float32(one["p_true"])) for one in answer["scaling"]["details"]]
-        assert drawn == [(one["text"], one["p_true"]) for one in row["samples"]]
-    server.send_signal(signal.SIGINT)
-    printed, _ = server.communicate(timeout=300)
+    with started(serve, cluster.environment) as server:
+        printed_until("Answering at", server)
+        assert [sorted(group) for group in cluster.groups] == [["one", "two"]]
+        for row in labeled:
+            scaling = {name: row[name] for name in ("query_id", "kind")}
+            scaling |= {"budget": 4, "policy": "sc_conf", "details": True}
+            messages = [{"role": "user", "content": row["question"]}]
+            answer = requests.post(
+                f"http://127.0.0.1:{port}/v1/chat/completions", timeout=60,
+                json={"messages": messages, "seed": 0, "scaling": scaling},
+            ).json()  # fmt: skip
+            details = answer["scaling"]["details"]
+            drawn = [(one["text"], np.float32(one["p_true"])) for one in details]
+            assert drawn == [(one["text"], one["p_true"]) for one in row["samples"]]
+        server.send_signal(signal.SIGINT)
+        printed, _ = server.communicate(timeout=300)
     assert server.returncode == 0, printed
     once(lambda: not cluster.groups)
 
 
 def fake(cluster, root, *more):
     """Labels with the engine that is no model."""
-    return start(command(root, *SMALL, *more), cluster.environment)
+    return started(command(root, *SMALL, *more), cluster.environment)
 
 
 def test_engines_share_gpus(cluster, allowed, tmp_path):
     """Of five that take 0.4 of a GPU each, two fit a GPU, and two GPUs are there."""
     allowed.samples(0)
-    run = fake(cluster, tmp_path, "--set", "engine.gpus=0.4", "--set", "engine.count=5")
-    amid(run, lambda: len(cluster.actors("QueryLabeler")) > 3)
-    assert cluster.actors("QueryLabeler") == ["one", "one", "two", "two"]
-    allowed.all()
-    printed, _ = run.communicate(timeout=300)
+    with fake(cluster, tmp_path, "--set", "engine.gpus=0.4", "--set", "engine.count=5") as run:
+        amid(run, lambda: len(cluster.actors("QueryLabeler")) > 3)
+        assert cluster.actors("QueryLabeler") == ["one", "one", "two", "two"]
+        allowed.all()
+        printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     assert "engine.count: 5 of 1 CPU and 0.4 GPU each are asked for, and 4 fit" in printed
 
 
 def test_an_engine_that_fits_nowhere_is_said_and_starts_nowhere(cluster, tmp_path):
-    run = fake(cluster, tmp_path, *TWO_PARTS, "--set", "engine.tensor_parallel_size=8")
-    said = printed_until("Waiting for more nodes", run)
-    assert "engine.count: 1 of 1 CPU and 8 GPU each are asked for, and 0 fit" in said
-    once(lambda: cluster.groups)
-    assert cluster.groups == [[]]
-    run.send_signal(signal.SIGINT)
-    rest, _ = run.communicate(timeout=300)
+    with fake(cluster, tmp_path, *TWO_PARTS, "--set", "engine.tensor_parallel_size=8") as run:
+        said = printed_until("Waiting for more nodes", run)
+        assert "engine.count: 1 of 1 CPU and 8 GPU each are asked for, and 0 fit" in said
+        once(lambda: cluster.groups)
+        assert cluster.groups == [[]]
+        run.send_signal(signal.SIGINT)
+        rest, _ = run.communicate(timeout=300)
     assert run.returncode == 130, said + rest
     assert not labels(tmp_path)
     once(lambda: not cluster.groups)
@@ -177,8 +179,8 @@ with engine_actors(engine) as next_actor:
     assert not ray.wait([gpu.remote()], timeout=2)[0]
 print(ray.get([gpu.remote(), gpu.remote()]))
 """
-    run = start([sys.executable, "-c", code], cluster.environment)
-    printed, _ = run.communicate(timeout=300)
+    with started([sys.executable, "-c", code], cluster.environment) as run:
+        printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     nodes = {file.name for file in tmp_path.iterdir()}
     assert len(nodes) == 2
@@ -191,11 +193,11 @@ def test_an_engine_goes_whole_to_a_host_that_holds_it(cluster, allowed, tmp_path
     allowed.samples(8)
     cluster.add("large", cpus=4, gpus=2)
     once(lambda: "large" in cluster.known)
-    run = fake(cluster, tmp_path, *TWO_PARTS, "--set", "engine.count=2")
-    amid(run, lambda: labels(tmp_path))
-    groups, actors = cluster.groups, cluster.actors("QueryLabeler")
-    allowed.all()
-    printed, _ = run.communicate(timeout=300)
+    with fake(cluster, tmp_path, *TWO_PARTS, "--set", "engine.count=2") as run:
+        amid(run, lambda: labels(tmp_path))
+        groups, actors = cluster.groups, cluster.actors("QueryLabeler")
+        allowed.all()
+        printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     assert sorted(groups) == [[], ["large", "large"]]
     assert actors == ["large"]

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import requests
 from network import Network
 from ports import free_port
-from processes import kill
+from processes import kill_with_children
 from waiting import once
 
 RAY = [str(Path(sys.executable).parent / "ray")]
@@ -132,12 +131,7 @@ class Hosts:
 
     def kill(self, name: str) -> None:
         """All of a host's processes at once, as where its power is cut."""
-        host = self._hosts.pop(name)
-        everything = [psutil.Process(host.pid)]
-        everything += everything[0].children(recursive=True)
-        for process in everything:
-            kill(process)
-        host.wait()
+        kill_with_children(self._hosts.pop(name))
 
     def end(self) -> None:
         for name in list(self._hosts)[::-1]:

@@ -3,10 +3,10 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 from waiting import once
@@ -16,18 +16,24 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def start(
+@contextmanager
+def started(
     command: Sequence[str], environment: Mapping[str, str] | None = None
-) -> subprocess.Popen[str]:
-    """In the project's root; it and Ray's workers find its packages. stdout has all it prints."""
+) -> Iterator[subprocess.Popen[str]]:
+    """In the project's root; it and Ray's workers find its packages. stdout has all it prints.
+    What runs still in the end is killed, with all that it started."""
     inherited = os.environ if environment is None else environment
-    return subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=ROOT, env={"PYTHONPATH": str(ROOT), **inherited}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         pipesize=2**20,  # nobody may read for a while, for which it would wait where that is full
         # What runs in the background ignores SIGINT, and so would all that is started from there.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            kill_with_children(process)
 
 
 def command_line(process: psutil.Process) -> str:
@@ -50,6 +56,15 @@ def kill(process: psutil.Process) -> None:
         process.kill()
 
 
+def kill_with_children(process: subprocess.Popen[Any]) -> None:
+    """And theirs and so on, at once; returns when it has ended."""
+    if process.poll() is None:
+        top = psutil.Process(process.pid)
+        for one in (top, *top.children(recursive=True)):
+            kill(one)
+    process.wait()
+
+
 def amid(process: subprocess.Popen[str], look: Callable[[], T], every: float = 0.2) -> T:
     """The first result of look() that is true; fails where a process ends before, by what that
     printed."""
@@ -58,11 +73,19 @@ def amid(process: subprocess.Popen[str], look: Callable[[], T], every: float = 0
         ended = process.poll() is not None  # what it did last is looked at
         found = look()
         if ended and not found:
-            printed = "".join(filter(None, process.communicate()))
-            raise AssertionError(f"it ended with {process.returncode} before:\n{printed}")
+            raise AssertionError(f"it ended with {process.returncode} before:\n{_rest(process)}")
         return found
 
     return once(watch, every=every)
+
+
+def _rest(process: subprocess.Popen[str]) -> str:
+    """What one that has ended printed; a child of it may hold its stdout for longer than that."""
+    try:
+        return "".join(filter(None, process.communicate(timeout=60)))
+    except subprocess.TimeoutExpired as late:  # with bytes, of text too
+        read: list[Any] = [late.stdout, late.stderr]
+        return b"".join(filter(None, read)).decode(errors="replace")
 
 
 def printed_until(text: str, process: subprocess.Popen[str]) -> str:

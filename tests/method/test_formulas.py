@@ -10,7 +10,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from processes import ROOT, command_line, kill, printed_until, start
+from processes import ROOT, command_line, kill, printed_until, started
 from waiting import once
 
 from pipelines.method.answers import canonical, extract, is_correct
@@ -257,14 +257,14 @@ def test_what_asks_ends_at_once_and_without_a_word():
 @pytest.mark.process
 @pytest.mark.parametrize("how", ["kill", "interrupt"])
 def test_a_process_ends_with_the_one_that_started_it(how):
-    asks = start([sys.executable, "-c", ASKS, ENDLESS[0]])
-    printed_until("True", asks)
-    (worker,) = psutil.Process(asks.pid).children()
-    if how == "kill":
-        asks.kill()
-    else:
-        asks.send_signal(2)
-    said = asks.communicate(timeout=300)[0]
+    with started([sys.executable, "-c", ASKS, ENDLESS[0]]) as asks:
+        printed_until("True", asks)
+        (worker,) = psutil.Process(asks.pid).children()
+        if how == "kill":
+            asks.kill()
+        else:
+            asks.send_signal(2)
+        said = asks.communicate(timeout=300)[0]
     assert said == "" if how == "kill" else said.strip().endswith("KeyboardInterrupt")
     assert said.count("Traceback") == (how == "interrupt")
     once(lambda: not worker.is_running())

@@ -16,7 +16,7 @@ import requests
 import tiny_service
 import yaml
 from ports import free_port
-from processes import printed_until, start
+from processes import printed_until, started
 
 from pipelines.config import Config
 
@@ -180,17 +180,15 @@ def test_litellm_proxy(service, theirs, tmp_path):
     port = str(free_port())
     file = str(tmp_path / "proxy.yaml")
     key = {"LITELLM_MASTER_KEY": "sk-of-this-test-alone"}
-    proxy = start([*command, "litellm", "--config", file, "--port", port], environment | key)
-    printed_until("running on", proxy)
-    (own,) = key.values()
-    client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=own, timeout=60)
-    made = client.chat.completions.create(
-        model="calibrated", messages=[{"role": "user", "content": QUESTIONS[0]}], seed=7,
-        temperature=1.0, extra_body={"scaling": SCALING | {"budget": 4}},
-    )  # fmt: skip
+    with started([*command, "litellm", "--config", file, "--port", port], environment | key) as it:
+        printed_until("running on", it)
+        (own,) = key.values()
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=own, timeout=60)
+        made = client.chat.completions.create(
+            model="calibrated", messages=[{"role": "user", "content": QUESTIONS[0]}], seed=7,
+            temperature=1.0, extra_body={"scaling": SCALING | {"budget": 4}},
+        )  # fmt: skip
     plain = ask(service, QUESTIONS[0], seed=7, temperature=1.0, scaling=SCALING | {"budget": 4})
     assert made.choices[0].message.content == text(plain)
     assert made.usage.completion_tokens == plain["usage"]["completion_tokens"]
     assert made.scaling["samples"] == plain["scaling"]["samples"]
-    proxy.terminate()
-    proxy.communicate(timeout=300)

@@ -4,13 +4,14 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 import requests
 import tiny_service
 import yaml
 from ports import free_port
-from processes import printed_until, start
+from processes import printed_until, started
 from waiting import once
 
 pytestmark = pytest.mark.process
@@ -37,15 +38,11 @@ def command(tiny, tmp_path_factory):
 def served(command):
     """Two of them, with their ports: they start side by side."""
     ports = [free_port() for _ in range(2)]
-    started = [start([*command, str(port)]) for port in ports]
-    try:
-        for one in started:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(started([*command, str(port)])) for port in ports]
+        for one in servers:
             printed_until("Answering at", one)
-        yield list(zip(started, ports, strict=True))
-    finally:
-        for one in started:
-            one.kill()
-            one.wait()
+        yield list(zip(servers, ports, strict=True))
 
 
 def ask(port, **fields):

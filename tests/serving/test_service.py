@@ -15,7 +15,7 @@ import tiny_service
 import yaml
 from finished import finish_report
 from ports import free_port
-from processes import printed_until, start
+from processes import printed_until, started
 from waiting import once
 
 from pipelines.config import Config, load
@@ -504,17 +504,17 @@ def test_replies_that_are_neither_yes_nor_no_are_told_in_one_line(tiny, tmp_path
     made = settings(tiny) | {"confidence": {"question": "Name a colour."}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
     command = [sys.executable, "-m", "jobs.serve", "--config", str(tmp_path / "config.yaml")]
-    server = start([*command, "--base", "--port", str(port)])
-    printed_until("Answering at", server)
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
-    for number in range(3):
-        scaling = {"policy": "best_of_n", "budget": 32, "schedule": "all"}
-        request = {"messages": user(f"What is {number} + 7?"), "scaling": scaling}
-        answered = requests.post(url, json=request, timeout=60).json()  # it goes on
-        assert answered["scaling"]["samples"]["used"] == 32
-    told = printed_until("P(True) is noise", server)
-    server.send_signal(signal.SIGINT)
-    rest, _ = server.communicate(timeout=300)
+    with started([*command, "--base", "--port", str(port)]) as server:
+        printed_until("Answering at", server)
+        for number in range(3):
+            scaling = {"policy": "best_of_n", "budget": 32, "schedule": "all"}
+            request = {"messages": user(f"What is {number} + 7?"), "scaling": scaling}
+            answered = requests.post(url, json=request, timeout=60).json()  # it goes on
+            assert answered["scaling"]["samples"]["used"] == 32
+        told = printed_until("P(True) is noise", server)
+        server.send_signal(signal.SIGINT)
+        rest, _ = server.communicate(timeout=300)
     assert (told + rest).count("confidence: the reply to the confidence turn") == 1
 
 

@@ -6,9 +6,9 @@ import pytest
 from hosts import hosts
 from labeling import command
 from object_store import plain_environment
-from processes import ROOT, amid, start
+from processes import ROOT, amid, started
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
 STEPS = 60
 
 
@@ -44,7 +44,7 @@ def checkpoints(root):
 def test_training_grows_to_a_host_that_comes_and_goes_on_without_it(cluster, held, tiny, tmp_path):
     """A host has room for one worker; every step is taken once, of the same schedule."""
     interpreter, _, *arguments = command(tmp_path)
-    training = start(
+    run = started(
         [
             interpreter, str(ROOT / "tests/helpers/growing.py"), *arguments, "--until", "train",
             "--set", f"model.source={tiny}", "--set", "data.train=[{name: capitals, limit: 48}]",
@@ -54,12 +54,13 @@ def test_training_grows_to_a_host_that_comes_and_goes_on_without_it(cluster, hel
         ],
         cluster.environment,
     )  # fmt: skip
-    amid(training, lambda: checkpoints(tmp_path))
-    cluster.add("two", cpus=4)
-    amid(training, lambda: [1 for c in checkpoints(tmp_path) if c[-1]["workers"] == 2])
-    (held / "1").unlink()
-    cluster.kill("two")
-    printed, _ = training.communicate(timeout=300)
+    with run as training:
+        amid(training, lambda: checkpoints(tmp_path))
+        cluster.add("two", cpus=4)
+        amid(training, lambda: [1 for c in checkpoints(tmp_path) if c[-1]["workers"] == 2])
+        (held / "1").unlink()
+        cluster.kill("two")
+        printed, _ = training.communicate(timeout=300)
     assert training.returncode == 0, printed
     (file,) = tmp_path.glob("train-*/losses.jsonl")
     steps = [json.loads(line) for line in file.read_text().splitlines()]

@@ -14,7 +14,7 @@ import pytest
 from fakes import FakeEngine
 from labeling import QUERIES as QUERIES_OF_A_RUN
 from labeling import Allowed, command, rows
-from processes import ROOT, amid, command_line, descendants, kill, printed_until, start
+from processes import ROOT, amid, command_line, descendants, kill, printed_until, started
 
 from jobs.benchmarks import simulated
 from pipelines.config import Config
@@ -172,8 +172,9 @@ def run_with_room(engines, directory, *more):
     (room := directory / "room").mkdir()
     for number in range(engines):
         (room / str(number)).touch()
-    run = start(command(directory / "root", *more), os.environ | {"ROOM": str(room)})
-    printed, _ = run.communicate(timeout=300)
+    environment = os.environ | {"ROOM": str(room)}
+    with started(command(directory / "root", *more), environment) as run:
+        printed, _ = run.communicate(timeout=300)
     return run.returncode, printed
 
 
@@ -282,14 +283,14 @@ def printed(tmp_path_factory):
     allowed = Allowed(tmp_path_factory.mktemp("allowed"))
     allowed.samples(0)
     environment = {**os.environ, **allowed.environment}
-    run = start(command(tmp_path_factory.mktemp("printed"), *more), environment)
-    found = amid(run, lambda: statistics_actor(run.pid))
-    before = printed_until(" of 840 samples", run)
-    kill(found)
-    allowed.samples(64)
-    before += printed_until(" of 840 samples", run)
-    allowed.all()
-    after, _ = run.communicate(timeout=300)
+    with started(command(tmp_path_factory.mktemp("printed"), *more), environment) as run:
+        found = amid(run, lambda: statistics_actor(run.pid))
+        before = printed_until(" of 840 samples", run)
+        kill(found)
+        allowed.samples(64)
+        before += printed_until(" of 840 samples", run)
+        allowed.all()
+        after, _ = run.communicate(timeout=300)
     assert run.returncode == 0, before + after
     return before + after
 

@@ -4,7 +4,6 @@ import gzip
 import io
 import os
 import re
-import signal
 import subprocess
 from collections import Counter
 
@@ -14,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from labeling import QUERIES, Allowed, command
 from object_store import BUCKET, SECRET, durable_store, names, object_store, plain_environment
-from processes import ROOT, amid, start
+from processes import ROOT, amid, kill_with_children, started
 
 from pipelines.datasets.records import read
 from pipelines.engine.sampling import request_key
 from pipelines.storage.location import Location
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +111,16 @@ def test_denied_amid_labels_is_one_line_and_a_rerun_completes(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT), **allowed.environment},
     )  # fmt: skip
-    amid(
-        process,
-        lambda: [one for one in names(store[0], "denied/label-") if one.endswith(".parquet")],
-    )
-    reachable.misbehave("denied", share=1.0)
-    allowed.all()
-    printed, said = process.communicate(timeout=300)
+    try:
+        amid(
+            process,
+            lambda: [one for one in names(store[0], "denied/label-") if one.endswith(".parquet")],
+        )
+        reachable.misbehave("denied", share=1.0)
+        allowed.all()
+        printed, said = process.communicate(timeout=300)
+    finally:
+        kill_with_children(process)
     assert process.returncode == 1, printed + said
     last = said.strip().splitlines()[-1]
     assert last.startswith(f"error: {root}: access is denied; check that the credentials")
@@ -160,15 +162,13 @@ def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
         return {request_key(0, q, i) for q in read["query_id"].to_pylist() for i in range(4)}
 
     for log in logs[:2]:
-        process = subprocess.Popen(
-            command(root), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "DRAWN": str(log), **allowed.environment},
-        )  # fmt: skip
-        amid(process, lambda kept=kept: len(finished() - kept) >= 2)
-        before, kept = kept, finished()
-        stood.append(kept)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        environment = {**os.environ, "DRAWN": str(log), **allowed.environment}
+        with started(command(root), environment) as process:
+            amid(process, lambda kept=kept: len(finished() - kept) >= 2)
+            before, kept = kept, finished()
+            stood.append(kept)
+            process.kill()
+            process.wait()
         assert before <= kept <= finished()
     done = run(root, environment={**os.environ, "DRAWN": str(logs[2])})
     assert done.returncode == 0, done.stderr
@@ -189,20 +189,24 @@ def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
 def test_a_store_that_dies_and_comes_back_holds_every_row(undisturbed, tmp_path, monkeypatch):
     """kill -9 amid labels, twice; what it had acknowledged is on its disk."""
     root = f"s3://{BUCKET}/restarted"
+
+    def written():
+        return set(tmp_path.rglob("label-*/*.parquet"))
+
     with durable_store(tmp_path) as durable:
         for name, value in durable.environment.items():
             monkeypatch.setenv(name, value)
         allowed = Allowed(tmp_path)
         allowed.samples(24)
-        process = start(command(root), {**os.environ, **allowed.environment})
-        for more in (48, 72):
-            before = set(tmp_path.rglob("label-*/*.parquet"))
-            amid(process, lambda before=before: set(tmp_path.rglob("label-*/*.parquet")) - before)
-            durable.kill()
-            durable.start()
-            allowed.samples(more)
-        allowed.all()
-        printed, _ = process.communicate(timeout=300)
+        with started(command(root), {**os.environ, **allowed.environment}) as process:
+            for more in (48, 72):
+                before = written()
+                amid(process, lambda before=before: written() - before)
+                durable.kill()
+                durable.start()
+                allowed.samples(more)
+            allowed.all()
+            printed, _ = process.communicate(timeout=300)
         assert process.returncode == 0, printed
         assert rows(root).equals(undisturbed)
 
