@@ -17,6 +17,14 @@ def trainer(directory: Path) -> Callable[..., Any]:
     return lambda _, **settings: TorchTrainer(_held(directory), **settings)
 
 
+def _last(file: Path) -> float:
+    """The step that it says; where there is none, all may be taken."""
+    try:
+        return int(file.read_text())
+    except FileNotFoundError:
+        return float("inf")
+
+
 def _held(directory: Path) -> Callable[[dict[str, Any]], str | None]:
     """The loop of a worker."""
 
@@ -29,8 +37,7 @@ def _held(directory: Path) -> Callable[[dict[str, Any]], str | None]:
 
         def step(engine: Any, rows: Any, micro_tokens: int, rank: int, world: int, *more: Any):
             _, number, _ = rows[0]["key"]
-            file = directory / str(world)
-            while file.exists() and number > int(file.read_text()):
+            while number > _last(directory / str(world)):
                 time.sleep(0.1)
             return take(engine, rows, micro_tokens, rank, world, *more)
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -180,21 +180,25 @@ def waiting(monkeypatch, tmp_path_factory):
 @contextmanager
 def killed_after_a_checkpoint(out, waiting):
     """Kills all workers once; yields the steps that the oldest checkpoint had by then."""
-    kept = []
+    kept, killed = [], []
 
     def kill_all():
-        # Ray goes on from those that its snapshot names.
-        once((out / "_checkpoints/checkpoint_manager_snapshot.json").exists)
-        kept.extend(json.loads(min(out.glob("_checkpoints/*/losses.json")).read_text()))
-        for process in descendants("RayTrainWorker"):
-            kill(process)
-        for file in waiting.iterdir():
-            file.unlink()
+        try:
+            # Ray goes on from those that its snapshot names.
+            once((out / "_checkpoints/checkpoint_manager_snapshot.json").exists)
+            kept.extend(json.loads(min(out.glob("_checkpoints/*/losses.json")).read_text()))
+            killed.extend(descendants("RayTrainWorker"))
+            for process in killed:
+                kill(process)
+        finally:  # else the workers would wait on
+            for file in waiting.iterdir():
+                file.unlink()
 
-    killer = threading.Thread(target=kill_all)
-    killer.start()
-    yield kept
-    killer.join()
+    with ThreadPoolExecutor() as pool:
+        killing = pool.submit(kill_all)
+        yield kept
+        killing.result()
+    assert killed
 
 
 def ends_as_undisturbed(resumed, kept, undisturbed):
