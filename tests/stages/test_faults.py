@@ -2,6 +2,7 @@
 
 import threading
 
+import pyarrow.parquet as pq
 import pytest
 from processes import command_line, descendants, kill
 from waiting import once
@@ -81,20 +82,32 @@ def texts(rows):
     return [(row["query_id"], [one["text"] for one in row["samples"]]) for row in rows]
 
 
+def labels(directory):
+    return list((directory / "label").glob("*.parquet"))
+
+
 def test_a_killed_engine_is_replaced(tiny, undisturbed, ray_cluster, tmp_path):
-    killed = []
+    killed, written = [], []
+    over = threading.Event()
 
     def kill_at_the_first_rows():
-        once(lambda: list((tmp_path / "label").glob("*.parquet")))
+        once(lambda: labels(tmp_path) or over.is_set())
+        if over.is_set():
+            return
         killed.extend(engine_processes())
         for process in killed:
             kill(process)
+        written.extend(labels(tmp_path))
 
     killer = threading.Thread(target=kill_at_the_first_rows)
     killer.start()
-    result, rows = run_label(config(tiny), tmp_path)
-    killer.join()
+    try:
+        result, rows = run_label(config(tiny), tmp_path)
+    finally:
+        over.set()
+        killer.join()
     assert killed
+    assert sum(pq.read_metadata(file).num_rows for file in written) < QUERIES, "some were left"
     assert result.rows == QUERIES
     assert texts(rows) == texts(undisturbed[1])
 
@@ -105,7 +118,7 @@ def test_an_engine_that_keeps_dying_ends_the_run_and_what_is_done_stays(
     over = threading.Event()
 
     def kill_all():
-        once(lambda: list((tmp_path / "label").glob("*.parquet")))
+        once(lambda: labels(tmp_path) or over.is_set())
         while not over.wait(0.1):
             for process in engine_processes():
                 kill(process)
@@ -118,8 +131,7 @@ def test_an_engine_that_keeps_dying_ends_the_run_and_what_is_done_stays(
     finally:
         over.set()
         killer.join()
-    files = (tmp_path / "label").glob("*.parquet")
-    written = {file: file.stat().st_mtime_ns for file in files}
+    written = {file: file.stat().st_mtime_ns for file in labels(tmp_path)}
     result, rows = run_label(config(tiny), tmp_path)
     assert result.rows == QUERIES
     assert texts(rows) == texts(undisturbed[1])
