@@ -99,10 +99,14 @@ def undisturbed(replicas):
     return [one.said for one in told]
 
 
+def answerers():
+    return descendants("ServeReplica:load:Answerer")
+
+
 def engines():
     return [
         one
-        for replica in descendants("ServeReplica:load:Answerer")
+        for replica in answerers()
         for one in replica.children(recursive=True)
         if "EngineCore" in command_line(one)
     ]
@@ -116,35 +120,38 @@ def running():
 
 
 def test_none_fails_where_replicas_are_killed(replicas, undisturbed):
-    """A replica's process, and another's engine, of a thousand requests."""
-    numbers = [number % len(QUESTIONS) for number in range(1000)]
+    """A replica's process, and the engine of one of the two that run then; each while many ask."""
 
     async def storm():
-        async with replicas.client() as made:
-            room, told = asyncio.Semaphore(AT_ONCE), []
+        told, over = [], False
 
-            async def one(number):
-                async with room:
-                    told.append(await ask(made, request(number)))
-                    return told[-1]
+        async def ask_on(made):
+            while not over:
+                number = random.choice(QUESTIONS)
+                told.append((number, await ask(made, request(number))))
 
-            asked = [asyncio.create_task(one(number)) for number in numbers]
-            for after, victims in (
-                (100, lambda: descendants("ServeReplica:load:Answerer")),
-                (600, engines),
-            ):
-                while len(told) < after:
-                    await asyncio.sleep(0.01)
+        async def answered(number):
+            while len(told) < number:
+                await asyncio.sleep(0.01)
+
+        async with replicas.client() as made, asyncio.TaskGroup() as clients:
+            for _ in range(AT_ONCE):
+                clients.create_task(ask_on(made))
+            for victims in (answerers, engines):
+                await answered(len(told) + 100)
+                await asyncio.to_thread(once, lambda: len(answerers()) == running() == 2, every=0.5)
                 kill(random.choice(victims()))
-            return await asyncio.gather(*asked)
+            await answered(len(told) + 400)
+            over = True
+        return told
 
     told = asyncio.run(storm())
-    assert collections.Counter(one.status for one in told) == {200: len(numbers)}
-    assert [one.said for one in told] == [undisturbed[number] for number in numbers]
+    assert collections.Counter(one.status for _, one in told) == {200: len(told)}
+    assert [one.said for _, one in told] == [undisturbed[number] for number, _ in told]
     once(lambda: running() == 2)
-    after = replicas.ask(list(map(request, numbers[: 2 * AT_ONCE])), AT_ONCE)
+    after = replicas.ask([request(number % len(QUESTIONS)) for number in range(64)], AT_ONCE)
     assert {one.status for one in after} == {200}
-    for name, some in (("amid", told), ("after", after)):
+    for name, some in (("amid", [one for _, one in told]), ("after", after)):
         print(f"{name}: p50 {percentile(some, 0.5):.2f} s, p99 {percentile(some, 0.99):.2f} s")
 
 
@@ -294,6 +301,7 @@ def test_more_than_it_can_do(replicas, redeployed):
     print(f"the ingress grew by {grown:.0f} MiB; again in {again[0].seconds:.2f} s")
     assert set(by_status) <= {(200, True), (408, True), (408, False), (429, False)}
     assert by_status[200, True] > 0
+    assert {one.said for one in refused} == {"overloaded"}, "none for what its key has under way"
     assert min(int(one.headers["retry-after"]) for one in refused) >= 1
     assert grown < 64
     assert again[0].status == 200
