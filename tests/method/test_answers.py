@@ -174,7 +174,8 @@ HOSTILE = st.sampled_from(
         "½", "-", "(", "<think>", "</think>", "#### ", "A ", "(A) ", "A.", "**", "'", " is ",
         "not ", "the ", "is the answer ", "wait, it is ", "so C ", "St. ", ".", ", a",
         "\nQuestion: ", "答案是", "% ", "million ", "USA (", "cannot be ", "option ", "I choose ",
-        "x = ", "é", "क",
+        "x = ", "é", "क", "Option A: ", "\nOption B", "2 out of 3 ", "probability is ",
+        "So, ", "No. ", "conclusion is not ",
     ]
 )  # fmt: skip
 
