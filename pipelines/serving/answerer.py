@@ -18,7 +18,8 @@ from ray import serve
 from pipelines.config import Config
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.metrics import EngineMetrics
-from pipelines.engine.protocol import Counters, Drawing, Engine
+from pipelines.engine.protocol import Counters, Drawing, ReadingEngine
+from pipelines.engine.read_again import with_token_confidences
 from pipelines.engine.sampling import QuerySampler, label_query, sample_room
 from pipelines.running.board import Board
 from pipelines.serving.adaptive import Tell, decide
@@ -41,19 +42,21 @@ class Answerer:
 
         from pipelines.engine.vllm_engine import VLLMEngine
 
-        self._engine = VLLMEngine.of(config, served.source, served.adapters)
+        reads = bool(config.evaluate.confidences)
+        self._engine = VLLMEngine.of(config, served.source, served.adapters, reads)
         self._leaving.callback(self._engine.shutdown)
         self._post = self._leaving.enter_context(
             board.posting(self._engine.count) if board else nullcontext()
         )
-        self._models: dict[str, Engine] = {served.name: self._engine}
+        self._models: dict[str, ReadingEngine] = {served.name: self._engine}
         self._models |= {name: self._engine.adapted(name) for name in served.adapters}
         self._metrics = EngineMetrics("serve")
         self._mass = MassCheck()
         self._room = sample_room(config.engine.max_num_seqs)
 
     async def collect(self, row: dict[str, Any], model: str | None = None) -> dict[str, Any]:
-        """A row of the queries artifact -> the row of a responses file (schemas.LABELS)."""
+        """A row of the queries artifact -> the row of a responses file (schemas.LABELS, or
+        RESPONSES where evaluate.confidences names any)."""
         engine = self._models[model or self._served.default]
         config = self._config
         with self._metrics.query():
@@ -65,6 +68,9 @@ class Answerer:
                 config.evaluate.num_samples,
                 self._room,
             )
+            if config.evaluate.confidences:
+                size = config.evaluate.group_size
+                labeled = await with_token_confidences(engine, labeled, size, self._room)
         self._done(config.evaluate.num_samples, labeled["counters"])
         self._engine.count.kept += config.evaluate.num_samples
         if self._post:
