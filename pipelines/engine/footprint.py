@@ -45,10 +45,11 @@ class Need:
         return sum(astuple(self))
 
 
-def need(model_dir: Path, engine: EngineConfig, lora_rows: int = 0) -> Need:
+def need(model_dir: Path, engine: EngineConfig, lora_rows: int = 0, reads: bool = False) -> Need:
     """Of an engine on CPUs, from the headers of its weights and the model's config.json.
 
-    lora_rows: of vLLM's LoRA, the ranks of all slots together.
+    lora_rows: of vLLM's LoRA, the ranks of all slots together. reads: whether it reads responses
+    again (vllm_read.py).
     """
     settings = read_settings(model_dir, "config.json", str(model_dir))
     if isinstance(text := settings.get("text_config"), dict):
@@ -71,14 +72,19 @@ def need(model_dir: Path, engine: EngineConfig, lora_rows: int = 0) -> Need:
         kv_cache = max(0, int(parts * (share - _PART) - weights - adapters))
     hidden = _size(settings, "hidden_size")
     inner = _size(settings, "intermediate_size") or 4 * hidden
-    step = in_forward(engine, hidden, inner, _size(settings, "vocab_size"), size)
+    step = in_forward(engine, hidden, inner, _size(settings, "vocab_size"), size, reads)
     return Need(weights, kv_cache, step, processes, adapters)
 
 
-def in_forward(engine: EngineConfig, hidden: int, inner: int, vocab: int, size: int) -> int:
+def in_forward(
+    engine: EngineConfig, hidden: int, inner: int, vocab: int, size: int, reads: bool = False
+) -> int:
     """Bytes of logits and activations. hidden, inner: widths of the model and of its MLP; size: of
-    a number."""
-    logits = _COPIES * 4 * engine.max_num_seqs * vocab
+    a number. reads: as in `need`."""
+    rows = engine.max_num_seqs
+    if reads:  # logits of each token of what is read
+        rows = max(rows, min(engine.max_num_batched_tokens, engine.max_model_len))
+    logits = _COPIES * 4 * rows * vocab
     return logits + engine.max_num_batched_tokens * (4 * hidden + 2 * inner) * size
 
 

@@ -68,6 +68,8 @@ def test_the_other_parts_follow_the_config(model):
     assert small.kv_cache == 3 * GIB
     assert small.logits == 10 * 5_000 * 4 * 4  # float32, four of them at once
     parts = EngineConfig(kv_cache_gib=3, max_num_seqs=10, tensor_parallel_size=2)
+    read = EngineConfig(kv_cache_gib=3, max_num_seqs=10, max_model_len=40)
+    assert need(model, read, reads=True).logits == 40 * 5_000 * 4 * 4  # of a response's tokens
     split = need(model, parts)
     assert (split.kv_cache, split.weights) == (6 * GIB, small.weights)
     assert split.processes > small.processes
