@@ -42,8 +42,7 @@ class Answerer:
 
         from pipelines.engine.vllm_engine import VLLMEngine
 
-        reads = bool(config.evaluate.confidences)
-        self._engine = VLLMEngine.of(config, served.source, served.adapters, reads)
+        self._engine = VLLMEngine.of(config, served.source, served.adapters, served.reads)
         self._leaving.callback(self._engine.shutdown)
         self._post = self._leaving.enter_context(
             board.posting(self._engine.count) if board else nullcontext()
@@ -56,7 +55,7 @@ class Answerer:
 
     async def collect(self, row: dict[str, Any], model: str | None = None) -> dict[str, Any]:
         """A row of the queries artifact -> the row of a responses file (schemas.LABELS, or
-        RESPONSES where evaluate.confidences names any)."""
+        RESPONSES where it reads them again)."""
         engine = self._models[model or self._served.default]
         config = self._config
         with self._metrics.query():
@@ -68,7 +67,7 @@ class Answerer:
                 config.evaluate.num_samples,
                 self._room,
             )
-            if config.evaluate.confidences:
+            if self._served.reads:
                 size = config.evaluate.group_size
                 labeled = await with_token_confidences(engine, labeled, size, self._room)
         self._done(config.evaluate.num_samples, labeled["counters"])

@@ -14,6 +14,7 @@ import math
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,8 @@ VERSION = 2  # the base model has answered
 
 def spec(config: Config, models: Sequence[str] = MODELS) -> dict[str, Any]:
     # Whichever it names, all are recorded: naming others makes another report alone.
-    reads = {"group_size": config.evaluate.group_size} if config.evaluate.confidences else {}
-    return reads | {
+    recorded = {"group_size": config.evaluate.group_size} if config.evaluate.confidences else {}
+    return recorded | {
         "models": list(models),
         "seed": config.seed,
         "model": config.model.source,
@@ -89,6 +90,7 @@ def run(
         with Board.open() as board:
             digests = [keys.digest(key)]
             route = f"/{served.name}"  # beside what a Serve that ran before has
+            served = replace(served, reads=bool(config.evaluate.confidences))
             _, handle = deploy(config, served, served.name, route, digests, board)
             drawn = Count()
             try:
