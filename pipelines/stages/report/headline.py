@@ -19,7 +19,7 @@ RECALIBRATED = {  # in sentences; in tables it is "base + " and the map's name
     "isotonic": "isotonic regression",
     "ridge": "ridge regression",
 }
-SOURCES = {
+SOURCE_NAMES = {
     "p_true": "P(True)",
     "mean_logprob": "mean log-probability",
     "tail_entropy": "tail entropy",

@@ -18,7 +18,7 @@ from pipelines.stages.report import curves
 from pipelines.stages.report.headline import (
     NAMES,
     RECALIBRATED,
-    SOURCES,
+    SOURCE_NAMES,
     answers,
     changed_by,
     headings,
@@ -114,7 +114,7 @@ def render(
         cost=results["cost"],
         promises=results["promises"]["calibrated"],
         kinds=KINDS,
-        source_names=SOURCES,
+        source_names=SOURCE_NAMES,
         seeds=list(results["training_runs"][results["groups"][0]]),
         live=results["live"],
         config=config,

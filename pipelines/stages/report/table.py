@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.stages.report.headline import (
     NAMES,
-    SOURCES,
+    SOURCE_NAMES,
     change,
     headings,
     headline,
@@ -74,13 +74,13 @@ def _sources(results: Mapping[str, Any]) -> "Table":
     title = f"Confidence sources on the same responses, {headings(results)[first]} [95% interval]"
     table = _table(title, ["model", "confidence", "AUROC", "WQD", *saved])
     for model, sources in models.items():
-        listed = [name for name in SOURCES if name in sources]
+        listed = [name for name in SOURCE_NAMES if name in sources]
         for name in listed:
             one = sources[name]
             cells = [_show(one[rank], one["ci95"][rank]) for rank in ("auroc", "wqd")]
             for own in one["samples_saved"].values():
                 cells.append(f"{percent(own['saved'])} {percents(own['ci95'])}")
-            table.add_row(model, SOURCES[name], *cells, end_section=name == listed[-1])
+            table.add_row(model, SOURCE_NAMES[name], *cells, end_section=name == listed[-1])
             model = ""
     return table
 
