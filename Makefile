@@ -18,7 +18,8 @@ check: install lint
 	$(BIN)/python -m pytest -q -m "not process"
 
 test: install lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile # most of it waits for processes to start
+	# Most of it waits for processes to start; files that take minutes come first (tests/conftest.py).
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Shared fixtures: the built-in model's directory, a tiny random model, tokenizers of families."""
 
 import copy
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ from hypothesis import settings
 # How long an example takes says how busy the machine is.
 settings.register_profile("any_machine", deadline=None)
 settings.load_profile("any_machine")
+
+# Threads that wait for each other sleep, here and in all that is started here: engines beside each
+# other would take ten times as long where those of one spin on the cores that another wants. Read
+# when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 TEMPLATES = Path(__file__).parent / "data" / "templates"
 
@@ -77,7 +83,8 @@ NEED_A_MODEL = {"smollm", "tiny", "ray_cluster"}  # or Ray
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make check` leaves out what is marked `process`; a machine without a GPU, `gpu`."""
+    """`make check` leaves out what is marked `process`; a machine without a GPU, `gpu`. Files that
+    take minutes begin first: else one would be left to the end, with nothing beside it."""
     import torch
 
     for item in items:
@@ -85,6 +92,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("process")
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="torch finds no GPU on this machine"))
+    longest: dict[Path, tuple[float, bool]] = {}
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        own = (limit.args[0] if limit else 0, item.get_closest_marker("process") is not None)
+        longest[item.path] = max(own, longest.get(item.path, own))
+    items.sort(key=lambda item: longest[item.path], reverse=True)
 
 
 def family_tokenizer(family: str, smollm: Path) -> Any:

@@ -1,5 +1,6 @@
 """What an installation takes: no compiler, and nothing that only another package asked for."""
 
+import os
 import re
 import subprocess
 import sys
@@ -33,5 +34,8 @@ def test_every_package_of_the_lock_has_a_wheel(extra, python, tmp_path):
     command = [Path(sys.executable).with_name("uv"), "pip", "compile", "-q", "--no-deps"]
     command += ["--only-binary", ":all:", "--no-binary", PURE_SOURCES]
     command += ["--python-version", python, "--python-platform", "x86_64-manylinux_2_34"]
-    done = subprocess.run([*command, tmp_path / "pins.txt"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, tmp_path / "pins.txt"], capture_output=True, text=True,
+        env=os.environ | {"UV_HTTP_RETRIES": "10"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr

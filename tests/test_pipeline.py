@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from processes import ROOT
-from waiting import once
+from ports import free_port
+from processes import ROOT, amid
 
 # One fixture holds a whole run and its deaths: minutes, and more where others run beside it.
 pytestmark = [pytest.mark.process, pytest.mark.timeout(1800)]
@@ -38,7 +39,7 @@ def config(tiny, tmp_path_factory):
         "root": str(directory / "root"),
         "model": {"source": str(tiny)},
         "data": {
-            "train": [{"name": "capitals", "split": "train", "limit": 20}],
+            "train": [{"name": "capitals", "split": "train", "limit": 40}],
             "calibration": [{"name": "capitals", "split": "calibration", "limit": 4}],
             "eval": [
                 {"name": "capitals", "split": "test", "limit": 6},
@@ -53,9 +54,9 @@ def config(tiny, tmp_path_factory):
             "confidences": ["mean_logprob", "tail_entropy", "lowest_group"],
             "group_size": 5,
         },
-        "serve": {"port": 8127},
+        "serve": {"port": free_port()},
     }
-    settings["engine"] |= {"kv_cache_gib": 1}
+    settings["engine"] |= {"kv_cache_gib": 1, "max_num_seqs": 4}  # labels last a while
     settings["sampling"] |= {"num_samples": 4}
     settings["train"] |= {"checkpoint_every": 1}
     file = directory / "config.yaml"
@@ -66,13 +67,14 @@ def config(tiny, tmp_path_factory):
 def kill_once(look, config):
     """Starts the run, kills its driver (kill -9) when look() is true, and waits for the rest."""
     process = subprocess.Popen(command(config), cwd=ROOT, stdout=subprocess.DEVNULL)
-    once(look, seconds=300)
+    amid(process, look, every=0.05)
+    process.send_signal(signal.SIGSTOP)  # it ends no stage while its children are looked up
     # Ray's agents wait a minute for the head that left with the driver.
     children = psutil.Process(process.pid).children(recursive=True)
     family = [one for one in children if "Agent" not in one.name()]
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=300)
     assert not alive, "engines and workers leave with their driver"
 
 
@@ -116,7 +118,7 @@ def test_a_killed_run_goes_on_to_the_end(finished):
     assert "evaluate: resuming" in printed
     assert sorted(json.loads((root / "latest.json").read_text())) == sorted(STAGES)
     rows = pq.read_table(artifact(root, "label")).to_pylist()
-    assert len(rows) == len({row["query_id"] for row in rows}) == 20
+    assert len(rows) == len({row["query_id"] for row in rows}) == 40
 
 
 def test_it_ends_with_the_artifacts_of_an_undisturbed_run(finished, undisturbed):

@@ -1,10 +1,11 @@
 """Do policies stop early on confident wrong answers, where questions mislead?
 
-Both models answer the data set `adversarial`, with the run's export and settings. Each policy that
-stops early runs at the threshold that the calibration queries chose, in many orders of a query's
-samples, there and on the test queries that the report opens with. So it does at the threshold of
-which the calibration queries promise that at most so many stops are wrong (method/guarantees.py):
-a promise for queries like them, which these are not.
+Both models answer the data set `adversarial`, with the run's export and settings, but in at least
+MAX_TOKENS tokens: its questions want more than others do, and what is cut before it answers tells
+nothing of misleading. Each policy that stops early runs at the threshold that the calibration
+queries chose, in many orders of a query's samples, there and on the test queries that the report
+opens with. So it does at the threshold of which the calibration queries promise that at most so
+many stops are wrong (method/guarantees.py): a promise for queries like them, which these are not.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from jobs.experiments import compared, elsewhere, reading, recorded
 from jobs.experiments.reading import Cell, Reading, Table, Value
 from pipelines import pipeline
-from pipelines.config import Config
+from pipelines.config import Config, vary
 from pipelines.datasets.adversarial import asked, questions
 from pipelines.method import metrics
 from pipelines.method.guarantees import CONFIDENCE, Evidence, max_error
@@ -38,12 +39,16 @@ if TYPE_CHECKING:
 ADVERSARIAL = "adversarial"
 STOPPING = ("early_stopping", "asc_conf", "asc", "esc")
 LIMITS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # of wrong stops; each a promise of its own
+# SmolLM2-135M is cut here as often as it is in domain at the quickstart's 32: a third of the time.
+MAX_TOKENS = 96
+FEW = 10  # queries in which a policy stops, below which no share of its stops is told
 _ORDERS = 32  # of a query's samples
 
 
 def steps(config: Config) -> list[Step]:
     recorded.check_calibration(config)
-    own = elsewhere.of(config, "[{name: adversarial, split: test}]")
+    asking = roomy(config)
+    own = elsewhere.of(asking, "[{name: adversarial, split: test}]")
     roles = elsewhere.ROLES
     spec = queries.spec(own, roles) | {"questions": questions()}
     return [
@@ -54,7 +59,7 @@ def steps(config: Config) -> list[Step]:
             spec,
             version=queries.VERSION,
         ),
-        elsewhere.answered(config, "adversarial"),
+        elsewhere.answered(asking, "adversarial"),
         reading.step(
             "adversarial",
             partial(read, config),
@@ -62,6 +67,12 @@ def steps(config: Config) -> list[Step]:
             ("evaluate", "evaluate_adversarial"),
         ),
     ]
+
+
+def roomy(config: Config) -> Config:
+    """The config with room for longer answers than its own questions may need."""
+    most = max(MAX_TOKENS, config.answering.max_tokens)
+    return vary(config, [f"evaluate.sampling.max_tokens={most}"])
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,11 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
     category = {asked(one): one["category"] for one in questions()}
     title, datasets = recorded.first_group(config)
     usual = title.replace("_", " ")
+    max_tokens = {
+        usual: config.answering.max_tokens,
+        ADVERSARIAL: roomy(config).answering.max_tokens,
+    }
+    drawn: list[list[Value]] = []
     overall: list[list[Value]] = []
     by_category: list[list[Value]] = []
     promised: list[list[Value]] = []
@@ -98,10 +114,12 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
         run = recorded.replays(config, inputs["evaluate"], model)
         rows = recorded.rows(inputs["evaluate_adversarial"], model, [*recorded.COLUMNS, "question"])
         kinds = np.array([category[row["question"]] for row in rows])
-        samples = {
-            usual: run.test.recorded.of(run.of_sets(datasets)),
-            ADVERSARIAL: Responses.of(rows).recorded,
-        }
+        tested, misled = run.of_sets(datasets), Responses.of(rows)
+        samples = {usual: run.test.recorded.of(tested), ADVERSARIAL: misled.recorded}
+        cut = {usual: run.test.cut[tested], ADVERSARIAL: misled.cut}
+        for where, some in samples.items():
+            shares = [_share(config, one.mean(1)) for one in (cut[where], some.answers < 0)]
+            drawn.append([model, where, str(max_tokens[where]), *shares])
         for name in (SC, *STOPPING):
             chosen = run.chosen.get(name)
             threshold = chosen.threshold if chosen else None
@@ -117,15 +135,30 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
                 if (name, where) == (STOPPING[0], ADVERSARIAL):
                     by_category += _by_category(config, model, stops, kinds)
     heading = "[95% over queries], thresholds chosen on calibration queries"
+    few = f"; –: fewer than {FEW} queries with stops"
     figures = [("accuracy", ".3f"), ("stops", ".3f"), ("wrong, of stops", ".3f")]
     names = [("model", ""), ("policy", ""), ("questions", ""), *figures]
     categories = [("model", ""), ("category", ""), ("questions", ""), *figures]
     return Reading(
         [
-            Table(f"Where questions mislead {heading}", names, overall),
-            Table(f"{STOPPING[0]} on adversarial questions {heading}", categories, by_category),
             Table(
-                f"The least share of wrong stops that can be promised, confidence {CONFIDENCE:.0%}",
+                "Responses that are cut, and unparsed ones [95% over queries]",
+                [
+                    ("model", ""),
+                    ("questions", ""),
+                    ("max_tokens", ""),
+                    ("cut", ".3f"),
+                    ("unparsed", ".3f"),
+                ],
+                drawn,
+            ),
+            Table(f"Where questions mislead {heading}{few}", names, overall),
+            Table(
+                f"{STOPPING[0]} on adversarial questions {heading}{few}", categories, by_category
+            ),
+            Table(
+                f"The least share of wrong stops that can be promised, confidence {CONFIDENCE:.0%}"
+                f"{few}",
                 [
                     ("model", ""),
                     ("policy", ""),
@@ -136,7 +169,7 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
                 promised,
             ),
         ],
-        _said(overall, promised, usual),
+        f"{_said_of_responses(drawn)} {_said(overall, promised, usual)}",
         intervals([(f"{model}: wrong, of stops", _marks(by_category, model)) for model in MODELS]),
     )
 
@@ -174,23 +207,40 @@ def _by_category(
 
 
 def _cells(config: Config, stops: Stops) -> list[Cell]:
-    """Accuracy, the share of stops, and of these the share of wrong ones."""
-    queries = len(stops.stopped)
-    weights = metrics.resample(queries, config.evaluate.bootstrap, config.seed)
+    """Accuracy, the share of stops, and of these the share of wrong ones.
 
-    def cell(figure: Callable[[Array], Array]) -> Cell:
-        value = float(figure(metrics.each_once(queries))[0])
-        return Cell(value, metrics.interval(figure(weights)))
+    None of a few queries with stops: where they are all alike their interval has no width.
+    """
 
     def wrong(weights: Array) -> Array:
         stopped, of_these = metrics.mean(stops.stopped, weights), metrics.mean(stops.wrong, weights)
         return np.divide(of_these, stopped, out=np.full(len(weights), np.nan), where=stopped > 0)
 
+    enough = np.count_nonzero(stops.stopped) >= FEW
     return [
-        cell(partial(metrics.mean, stops.right)),
-        cell(partial(metrics.mean, stops.stopped)),
-        cell(wrong),
+        _share(config, stops.right),
+        _share(config, stops.stopped),
+        _cell(config, len(stops.stopped), wrong) if enough else Cell(None),
     ]
+
+
+def _share(config: Config, of_queries: Array) -> Cell:
+    return _cell(config, len(of_queries), partial(metrics.mean, of_queries))
+
+
+def _cell(config: Config, queries: int, figure: Callable[[Array], Array]) -> Cell:
+    value = float(figure(metrics.each_once(queries))[0])
+    weights = metrics.resample(queries, config.evaluate.bootstrap, config.seed)
+    return Cell(value, metrics.interval(figure(weights)))
+
+
+def _said_of_responses(drawn: Sequence[Sequence[Value]]) -> str:
+    """Of each model, how many are cut and unparsed, there and in other questions."""
+    parts = []
+    for model, where, _, *cells in drawn:
+        shares = " and ".join(f"{one.value:.0%}" for one in cells if isinstance(one, Cell))
+        parts.append(f"{model}, {where}: {shares}")
+    return f"Of the responses so many are cut, and unparsed: {'; '.join(parts)}."
 
 
 def _said(
@@ -204,15 +254,17 @@ def _said(
         here, there = wrong[model, policy, where], wrong.get((model, policy, usual))
         if where != ADVERSARIAL or not isinstance(here, Cell) or not isinstance(there, Cell):
             continue
-        if here.value is not None and not np.isnan(here.value) and there.value is not None:
+        if here.value is not None and there.value is not None:
             parts.append(f"{policy}, {model}: {here.value:.0%} ({there.value:.0%} {usual})")
     said = f"Of stops on adversarial questions so many are wrong: {'; '.join(parts)}."
-    passed = [(row[-1], float(str(row[2]).rstrip("%")) / 100) for row in promised if row[3]]
-    over = [one for one, limit in passed if isinstance(one, Cell) and (one.value or 0) > limit]
-    sure = [
-        one for one, limit in passed if isinstance(one, Cell) and one.ci95 and one.ci95[0] > limit
+    held = [
+        (one, one.value, float(str(limit).rstrip("%")) / 100)
+        for _, _, limit, *_, one in promised
+        if isinstance(one, Cell) and one.value is not None
     ]
+    over = [one for one, value, limit in held if value > limit]
+    sure = [one for one, _, limit in held if one.ci95 and one.ci95[0] > limit]
     return (
-        f"{said} Of {len(passed)} promised limits {len(over)} are passed there, "
+        f"{said} Of {len(held)} promised limits {len(over)} are passed there, "
         f"{len(sure)} by the whole interval: a promise is for queries like the calibration queries."
     )

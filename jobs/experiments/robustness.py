@@ -2,9 +2,9 @@
 
 The test queries of the data sets that were trained on are put to both models in other shapes.
 `format`: the question in a frame of its own; `paraphrase`: the built-in sets' questions in other
-words; `difficulty`: sums of three digits in place of `arithmetic`'s. `domain` are the test sets
-that were not trained on, as they were answered. Data sets that are not built in have `format` and
-`domain` alone.
+words; `difficulty`: sums of three digits in place of `arithmetic`'s. All else of a row is its own
+still, a system prompt and choices too. `domain` are the test sets that were not trained on, as they
+were answered. Data sets that are not built in have `format` and `domain` alone.
 """
 
 import json
@@ -17,6 +17,7 @@ from jobs.experiments import calibration, elsewhere, reading, recorded
 from jobs.experiments.reading import Reading
 from pipelines import pipeline
 from pipelines.config import Config
+from pipelines.method.answers.option import LETTERS
 from pipelines.running.dag import Result, Step
 from pipelines.stages import queries
 from pipelines.stages.report.figures import IN_DOMAIN, OUT_OF_DOMAIN, groups
@@ -28,6 +29,8 @@ _SUM = re.compile(r"What is (\d+) ([-+*/]) (\d+)\? Answer with just the number\.
 _WORDS = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
 
 Asked = tuple[str, str]  # a question, and its reference
+Keys = tuple[tuple[str, str], ...]  # of an entry of data, with their values
+_VERSION = 2  # rows keep their system prompt and choices
 
 
 def framed(question: str, reference: str) -> Asked | None:
@@ -66,7 +69,7 @@ def steps(config: Config) -> list[Step]:
     held_out = Step(
         "held_out_shifted",
         partial(_hold_out, config),
-        {"sets": sorted(_trained(config)), "shifts": _asked()},
+        {"sets": sorted(_trained(config)), "shifts": _asked(), "version": _VERSION},
         ("held_out",),
         queries.VERSION,
     )
@@ -103,15 +106,15 @@ def title_of(dataset: str, shift: str) -> str:
 
 
 def shifted(rows: list[dict[str, Any]], sets: set[str]) -> dict[tuple[str, str], list[Any]]:
-    """Rows of questions in other shapes, each once, by data set and shift."""
+    """Rows of schemas.QUERIES in other shapes, each once, by data set and shift."""
     found: dict[tuple[str, str], list[Any]] = {}
-    seen = {row["question"] for row in rows}
+    seen = {(row["system"], row["question"]) for row in rows}
     for row in rows:
         for name, shift in SHIFTS.items():
             made = shift(row["question"], row["reference"]) if row["dataset"] in sets else None
-            if made is not None and made[0] not in seen:
-                seen.add(made[0])
-                one = {"question": made[0], "answer": made[1], "kind": row["kind"]}
+            if made is not None and (row["system"], made[0]) not in seen:
+                seen.add((row["system"], made[0]))
+                one = row | {"question": made[0], "reference": made[1]}
                 found.setdefault((row["dataset"], name), []).append(one)
     return found
 
@@ -121,14 +124,31 @@ def _hold_out(config: Config, inputs: Mapping[str, Location], out: Location) -> 
     rows = inputs["held_out"].read_table("eval").to_pylist()
     entries = []
     for (dataset, shift), several in shifted(rows, _trained(config)).items():
-        file = out / f"{title_of(dataset, shift).replace(' ', '-')}.jsonl"
-        file.write_text("".join(json.dumps(row) + "\n" for row in several))
-        title, kind = title_of(dataset, shift), several[0]["kind"]
-        entries.append(
-            {"name": "jsonl", "path": file.uri, "label": title, "kind": kind, "split": "test"}
-        )
+        title = title_of(dataset, shift)
+        for number, (keys, alike) in enumerate(_by_keys(several).items()):
+            file = out / f"{title.replace(' ', '-')}-{number}.jsonl"
+            file.write_text("".join(json.dumps(fields) + "\n" for fields in alike))
+            entry = {"name": "jsonl", "path": file.uri, "label": title, "split": "test"}
+            entries.append(entry | dict(keys))
     own = elsewhere.of(config, json.dumps(entries))
     return queries.run(own, {}, out, roles=elsewhere.ROLES)
+
+
+def _by_keys(rows: list[dict[str, Any]]) -> dict[Keys, list[dict[str, Any]]]:
+    """Fields of rows, by what the entry that reads them says: their kind, and which of them have a
+    system prompt, and choices."""
+    found: dict[Keys, list[dict[str, Any]]] = {}
+    for row in rows:
+        keys = {"kind": row["kind"]}
+        fields = {"question": row["question"], "answer": row["reference"]}
+        if row["system"] is not None:
+            keys["system"] = "{system}"
+            fields["system"] = row["system"]
+        if row["choices"] is not None:
+            keys["choices"] = "choices"
+            fields["choices"] = dict(zip(LETTERS, row["choices"], strict=False))
+        found.setdefault(tuple(keys.items()), []).append(fields)
+    return found
 
 
 def read(config: Config, inputs: Mapping[str, Location]) -> Reading:

@@ -1,6 +1,6 @@
 """The config's sections: keys, types and defaults, as frozen pydantic models.
 
-Field comments are the config reference (README.md lists the same keys).
+Field comments are the config reference (jobs/configs/README.md lists the same keys).
 """
 
 from typing import Annotated, Literal, Self

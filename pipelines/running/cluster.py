@@ -5,9 +5,10 @@ import json
 import logging
 import math
 import os
+import random
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from pipelines.config import Config
@@ -105,9 +106,14 @@ def _prepare() -> None:
 
 
 def _free_port() -> int:
+    """Below those that the kernel hands out itself, of which Ray's other processes take some before
+    this one is used."""
     with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
+        while True:
+            port = random.SystemRandom().randrange(20_000, 30_000)
+            with suppress(OSError):  # another has it
+                held.bind(("127.0.0.1", port))
+                return port
 
 
 def tell_job(root: str, stage: str) -> None:

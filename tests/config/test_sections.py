@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pipelines.config import Config, DatasetConfig, load
 from pipelines.method.template import PLAIN, Chat
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[2] / "jobs/configs/README.md"
 
 GOOD = {
     "root": "runs",

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from fractions import Fraction
-from itertools import combinations, product
+from itertools import combinations, combinations_with_replacement, permutations, product
 from math import comb
 from statistics import median
 
@@ -39,13 +39,94 @@ def test_rows_are_those_of_the_file_in_the_seeds_order():
         list(LOADERS["adversarial"](entry(split="train"), 0))
 
 
+def phrasings(row):
+    """The ways in which a model states an answer most often."""
+    answer, kind = row["answer"], row["kind"]
+    stated = [answer]
+    if kind == "option":
+        text = row["choices"][ord(answer) - ord("A")]
+        stated += [
+            text,
+            f"({answer})",
+            f"({answer}) {text}",
+            f"{answer}. {text}",
+            f"{answer}) {text}",
+        ]
+        yield f"Option {answer} is correct."
+    elif answer in ("yes", "no"):
+        said = answer.capitalize()
+        follows = f"it does{' not' * (answer == 'no')} follow"
+        yield from (
+            said,
+            f"{said}, {follows}.",
+            f"{said}. Here is why.",
+            f"{said}, because of that.",
+        )
+        yield f"{said}: {follows}."
+        yield f"{said}.\n\nThe premises tell of others."
+    elif kind == "text":
+        stated += [answer.capitalize(), f'"{answer}"']
+        yield f"It is {answer}."
+    else:
+        value = Fraction(answer)
+        yield from (f"It is {answer}.", f"= {answer}", f"Adding these, we get {answer}.")
+        if value.denominator > 1 and "/" in answer:
+            fraction = f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
+            yield from (f"${fraction}$", f"\\boxed{{{fraction}}}", f"The probability is {answer}.")
+        if value >= 1000:
+            yield f"{int(value):,}"
+        if "percent" in row["question"]:
+            yield from (f"{answer}%", f"It is {answer}%.", f"The answer is {answer} percent.")
+    for one in stated:
+        yield from (one, f"{one}.", f"**{one}**", f"Answer: {one}", f"The answer is {one}.")
+        yield from (f"The correct answer is {one}.", f"One step.\n\nSo the answer is **{one}**.")
+    yield f"\\boxed{{{answer}}}"
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["question"][:40])
 def test_a_response_with_its_answer_is_read_as_right(row):
-    spelling = row["answer"].split("|")[0]
-    for text in (f"The answer is {spelling}.", spelling, f"Answer: {spelling}"):
+    for text in phrasings(row):
         answer = extract(text, row["kind"], "stop", row.get("choices"))
         assert is_correct(answer, row["answer"], row["kind"]), (text, answer)
     assert not is_correct(extract("I do not know.", row["kind"]), row["answer"], row["kind"])
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("overtakes the runner", "Tom is in second place."),
+        ("overtakes the runner", "Tom is second, since he is now where that runner was."),
+        ("9.9 larger", "Yes, 9.9 is larger than 9.11."),
+        ("silk", "Cows drink water."),
+        ("the dog", "Yesterday the dog lay in the sun all day."),
+        ("Mount Everest", "Mount Everest was the highest mountain."),
+        ("Their is", "The word Their is used wrongly."),
+        ("The old man the boat", "Man is the verb."),
+        ("cards lie on a table", "Red and 7 must be turned over."),
+    ],
+)
+def test_a_sentence_with_the_right_answer_is_never_a_wrong_vote(words, text):
+    (row,) = [row for row in ROWS if words in row["question"]]
+    answer = extract(text, row["kind"], "stop", row.get("choices"))
+    assert answer is None or is_correct(answer, row["answer"], row["kind"])
+
+
+def test_a_fraction_is_asked_for_where_a_decimal_never_ends():
+    """Else 0.667 is right, and read as another number than 2/3."""
+    for row in ROWS:
+        if row["kind"] == "number" and 10**6 % Fraction(row["answer"]).denominator:
+            assert "as a fraction" in row["question"], row["question"]
+
+
+def test_a_constant_answer_is_right_no_more_often_than_chance():
+    logic = Counter(
+        row["answer"] for row in ROWS if row["category"] == "logic" and row["kind"] == "text"
+    )
+    assert logic["yes"] == logic["no"]
+    every = Counter(row["answer"] for row in ROWS if row["answer"] in ("yes", "no"))
+    assert abs(every["yes"] - every["no"]) <= 2
+    letters = Counter(row["answer"] for row in ROWS if row["kind"] == "option")
+    assert max(letters.values()) <= 0.4 * letters.total(), letters
 
 
 def test_none_is_nearly_another():
@@ -98,7 +179,6 @@ COMPUTED = {
     "8 divided by 0.5": 8 / 0.5,
     "A price of 100": Fraction(100) * Fraction(120, 100) * Fraction(80, 100),
     "A coat is": 100 - 100 * Fraction(1, 2) * Fraction(1, 2),
-    "9.11 or 9.9": max(9.11, 9.9),
     "You drive to a town": 120 / Fraction(60 * 60 + 60 * 30, 30 * 60),
     "A straight fence": len(range(0, 101, 10)),
     "from 17 to 53": len(range(17, 54)),
@@ -167,6 +247,100 @@ COMPUTED = {
 def test_an_answer_is_what_a_computation_gives(words, value):
     (row,) = [row for row in ROWS if words in row["question"]]
     assert Fraction(row["answer"]) == Fraction(value).limit_denominator(10**6)
+
+
+# A world: a few of the things that there may be, each with or without three properties.
+THINGS = list(product((False, True), repeat=3))
+WORLDS = [world for n in range(4) for world in combinations_with_replacement(THINGS, n)]
+
+
+def every(world, of, are):
+    return all(are(*one) for one in world if of(*one))
+
+
+def some(world, of, are):
+    return any(of(*one) and are(*one) for one in world)
+
+
+def follows(premise, conclusion, worlds=WORLDS):
+    """Whether a conclusion holds in each world in which its premises do."""
+    return all(conclusion(world) for world in worlds if premise(world))
+
+
+def a(x, y, z):
+    return x
+
+
+def b(x, y, z):
+    return y
+
+
+def c(x, y, z):
+    return z
+
+
+def no(of):
+    return lambda *one: not of(*one)
+
+
+def share(world, of):
+    return sum(of(*one) for one in world) / max(1, len(world))
+
+
+# Of sentences: which of three hold. Of heights: their order.
+CASES, HEIGHTS = THINGS, list(permutations(range(3)))
+VALID = {
+    "All roses": follows(lambda w: every(w, a, b) and some(w, b, c), lambda w: some(w, a, c)),
+    "street gets wet": follows(lambda s: (not s[0] or s[1]) and s[1], lambda s: s[0], CASES),
+    "lamp is red": follows(lambda s: (not s[0] or s[1]) and not s[0], lambda s: not s[1], CASES),
+    "No cats": follows(
+        lambda w: every(w, a, no(b)) and every(w, b, no(c)), lambda w: every(w, a, no(c))
+    ),
+    "all birds can fly": follows(
+        lambda w: every(w, a, b) and every(w, c, a), lambda w: every(w, c, b)
+    ),
+    "All bloops": follows(lambda w: every(w, a, b) and every(w, c, a), lambda w: every(w, b, c)),
+    "passed the exam": follows(lambda w: every(w, a, b) and w and b(*w[0]), lambda w: a(*w[0])),
+    "every swan": follows(lambda w: not every(w, a, b), lambda w: every(w, a, no(b))),
+    "Only members": follows(lambda w: every(w, b, a) and w and a(*w[0]), lambda w: b(*w[0])),
+    "without a ticket": follows(
+        lambda w: every(w, no(a), no(b)) and w and b(*w[0]), lambda w: a(*w[0])
+    ),
+    "Ann is taller": follows(lambda h: h[0] > h[1] and h[2] > h[1], lambda h: h[0] > h[2], HEIGHTS),
+    "not asleep": follows(lambda w: some(w, a, no(b)), lambda w: some(w, a, b)),
+    "Nothing that has wings": follows(
+        lambda w: every(w, a, no(b)) and every(w, c, a), lambda w: every(w, c, no(b))
+    ),
+    "Lena": follows(lambda s: (not s[0] or s[1]) and not s[1], lambda s: not s[0], CASES),
+    "A fuse": follows(lambda s: (not s[0] or s[1]) and s[0], lambda s: s[1], CASES),
+    "none of the guests": follows(lambda w: not every(w, a, no(b)), lambda w: some(w, a, b)),
+    "unicorns": follows(lambda w: not any(a(*one) for one in w), lambda w: every(w, a, b)),
+    "moon is made of cheese": follows(lambda s: s[0] and not s[0], lambda s: s[1], CASES),
+    "Snow is white": follows(lambda s: s[0], lambda s: s[0] or s[1], CASES),
+    "More than half": follows(
+        lambda w: share(w, a) > 0.5 and share(w, b) > 0.5, lambda w: some(w, a, b)
+    ),
+    "No athletes": follows(
+        lambda w: every(w, a, no(b)) and some(w, b, c), lambda w: some(w, c, no(a))
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "valid"), VALID.items(), ids=VALID)
+def test_an_argument_is_valid_if_no_world_denies_it(words, valid):
+    (row,) = [row for row in ROWS if words in row["question"]]
+    assert row["answer"] == ("yes" if valid else "no")
+
+
+def test_every_argument_is_held_against_worlds():
+    left = [
+        row["question"].split(".")[0]
+        for row in ROWS
+        if row["category"] == "logic"
+        and row["kind"] == "text"
+        and not any(words in row["question"] for words in VALID)
+    ]
+    assert left == ["In summer both ice cream sales and drownings rise"]  # of causes
 
 
 def test_what_is_not_computed_is_looked_at_by_eye():

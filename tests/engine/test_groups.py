@@ -9,9 +9,10 @@ import pytest
 import requests
 import torch
 from hosts import hosts
-from labeling import command, rows
-from object_store import free_port, plain_environment
-from processes import descendants, printed_until, start
+from labeling import Allowed, command, rows
+from object_store import plain_environment
+from ports import free_port
+from processes import amid, descendants, kill, printed_until, start
 from transformers import AutoModelForCausalLM
 from waiting import once
 
@@ -23,9 +24,20 @@ SMALL = ["--set", "data.train=[{name: capitals, limit: 24}]", "--set", "sampling
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def pace(tmp_path_factory):
+    return Allowed(tmp_path_factory.mktemp("pace"))
+
+
+@pytest.fixture
+def allowed(pace):
+    yield pace
+    pace.all()
+
+
+@pytest.fixture(scope="module")
+def cluster(pace, tmp_path_factory):
     plugin = logical_gpus.environment(tmp_path_factory.mktemp("plugin"))
-    with hosts(plain_environment() | plugin) as made:
+    with hosts(plain_environment() | plugin | pace.environment) as made:
         made.add("one", cpus=4, gpus=1)
         made.add("two", cpus=4, gpus=1)
         once(lambda: made.known == {"head", "one", "two"})
@@ -46,10 +58,10 @@ def real(tiny, root, *more):
 def split(cluster, tiny, tmp_path_factory):
     """A run whose engine is in two parts on two hosts, of which one is killed as it labels."""
     root = tmp_path_factory.mktemp("split")
-    run = start(real(tiny, root, *TWO_PARTS), cluster.environment)
-    once(lambda: labels(root) or run.poll(), seconds=400)
+    run = start(real(tiny, root, *TWO_PARTS, "--set", "engine.max_num_seqs=4"), cluster.environment)
+    amid(run, lambda: labels(root))
     groups, parts = cluster.groups, cluster.actors("RayWorkerProc")
-    descendants("ray::RayWorkerProc")[0].kill()
+    kill(descendants("ray::RayWorkerProc")[0])
     printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     return rows(root).to_pylist(), groups, parts, printed
@@ -98,7 +110,7 @@ def test_a_replica_on_two_hosts_draws_the_same_though_a_part_was_killed(
         drawn = [(one["text"], np.float32(one["p_true"])) for one in answer["scaling"]["details"]]
         assert drawn == [(one["text"], one["p_true"]) for one in row["samples"]]
     server.send_signal(signal.SIGINT)
-    printed, _ = server.communicate(timeout=120)
+    printed, _ = server.communicate(timeout=300)
     assert server.returncode == 0, printed
     once(lambda: not cluster.groups)
 
@@ -108,12 +120,14 @@ def fake(cluster, root, *more):
     return start(command(root, *SMALL, *more), cluster.environment)
 
 
-def test_engines_share_gpus(cluster, tmp_path):
+def test_engines_share_gpus(cluster, allowed, tmp_path):
     """Of five that take 0.4 of a GPU each, two fit a GPU, and two GPUs are there."""
+    allowed.samples(0)
     run = fake(cluster, tmp_path, "--set", "engine.gpus=0.4", "--set", "engine.count=5")
-    once(lambda: len(cluster.actors("QueryLabeler")) > 3 or run.poll(), seconds=300)
+    amid(run, lambda: len(cluster.actors("QueryLabeler")) > 3)
     assert cluster.actors("QueryLabeler") == ["one", "one", "two", "two"]
-    printed, _ = run.communicate(timeout=200)
+    allowed.all()
+    printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     assert "engine.count: 5 of 1 CPU and 0.4 GPU each are asked for, and 4 fit" in printed
 
@@ -125,8 +139,8 @@ def test_an_engine_that_fits_nowhere_is_said_and_starts_nowhere(cluster, tmp_pat
     once(lambda: cluster.groups)
     assert cluster.groups == [[]]
     run.send_signal(signal.SIGINT)
-    run.communicate(timeout=120)
-    assert run.returncode == 130
+    rest, _ = run.communicate(timeout=300)
+    assert run.returncode == 130, said + rest
     assert not labels(tmp_path)
     once(lambda: not cluster.groups)
 
@@ -164,7 +178,7 @@ with engine_actors(engine) as next_actor:
 print(ray.get([gpu.remote(), gpu.remote()]))
 """
     run = start([sys.executable, "-c", code], cluster.environment)
-    printed, _ = run.communicate(timeout=60)
+    printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     nodes = {file.name for file in tmp_path.iterdir()}
     assert len(nodes) == 2
@@ -172,14 +186,16 @@ print(ray.get([gpu.remote(), gpu.remote()]))
     assert "[1, 1]" in printed
 
 
-def test_an_engine_goes_whole_to_a_host_that_holds_it(cluster, tmp_path):
+def test_an_engine_goes_whole_to_a_host_that_holds_it(cluster, allowed, tmp_path):
     """The hosts with one GPU each hold another between them; it waits for a host of its own."""
+    allowed.samples(8)
     cluster.add("large", cpus=4, gpus=2)
     once(lambda: "large" in cluster.known)
     run = fake(cluster, tmp_path, *TWO_PARTS, "--set", "engine.count=2")
-    once(lambda: labels(tmp_path) or run.poll(), seconds=300)
+    amid(run, lambda: labels(tmp_path))
     groups, actors = cluster.groups, cluster.actors("QueryLabeler")
-    printed, _ = run.communicate(timeout=200)
+    allowed.all()
+    printed, _ = run.communicate(timeout=300)
     assert run.returncode == 0, printed
     assert sorted(groups) == [[], ["large", "large"]]
     assert actors == ["large"]

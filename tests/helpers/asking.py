@@ -19,7 +19,6 @@ class Told:
     status: int
     said: Any = None
     seconds: float = 0.0
-    ended: float = 0.0
     headers: Any = field(default_factory=dict)
 
 
@@ -69,8 +68,7 @@ async def ask(client: httpx.AsyncClient, body: dict[str, Any]) -> Told:
             said = _of_stream([line async for line in got.aiter_lines()])
         else:
             said = _of_body(json.loads(await got.aread()))
-    now = time.monotonic()
-    return Told(got.status_code, said, now - started, now, got.headers)
+    return Told(got.status_code, said, time.monotonic() - started, got.headers)
 
 
 async def ask_all(client: httpx.AsyncClient, bodies: list[Any], at_once: int) -> list[Told]:

@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 import requests
 from network import Network
-from object_store import free_port
+from ports import free_port
+from processes import kill
 from waiting import once
 
 RAY = [str(Path(sys.executable).parent / "ray")]
@@ -40,6 +41,9 @@ class Hosts:
         self.address = f"http://{ip}:{dashboard}"
         # Processes of all hosts are on this machine, and any of them may start a worker's.
         self.environment = {
+            # A killed host refuses each look; a busy one has its time to answer.
+            "RAY_health_check_period_ms": "1000",
+            "RAY_metrics_report_interval_ms": "2000",
             **environment,
             # `python` is the one with the packages, as in a node's image.
             "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
@@ -53,7 +57,7 @@ class Hosts:
         self._start(
             "head", ip, "--head", f"--port={self._gcs}", "--num-cpus=0",
             f"--dashboard-host={ip}", f"--dashboard-port={dashboard}",
-            "--disable-usage-stats",
+            f"--ray-client-server-port={free_port()}", "--disable-usage-stats",
         )  # fmt: skip
         once(lambda: self.known == {"head"})
 
@@ -73,7 +77,7 @@ class Hosts:
 
     @property
     def known(self) -> set[str]:
-        """Names of the hosts that the head takes for alive; it misses a killed one within 20 s."""
+        """Names of the hosts that the head takes for alive; it misses a killed one in seconds."""
         return {node["node_name"] for node in self._state("nodes") if node["state"] == "ALIVE"}
 
     @property
@@ -99,10 +103,10 @@ class Hosts:
         environment = {k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"}
         disk = self._disks / name  # its own: a host deletes the packages that it no longer needs
         self._hosts[name] = subprocess.Popen(
-            # Jobs come in through an agent, whose own port other clusters here may have taken.
+            # Ports are any that are free: those of its own are one and the same for all hosts.
             [*self._network.within(name), *RAY, "start", "--block", f"--node-name={name}",
              f"--node-ip-address={ip}", f"--temp-dir={disk}", "--dashboard-agent-listen-port=0",
-             *arguments],
+             "--min-worker-port=0", "--max-worker-port=0", *arguments],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -132,10 +136,7 @@ class Hosts:
         everything = [psutil.Process(host.pid)]
         everything += everything[0].children(recursive=True)
         for process in everything:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+            kill(process)
         host.wait()
 
     def end(self) -> None:

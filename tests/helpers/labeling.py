@@ -3,9 +3,10 @@
 python tests/helpers/labeling.py --config FILE --until label ...
 
 The engine adds a line to the file $DRAWN, where there is one, for each sample that it begins. The
-mass of Yes and No together is $MASS, or 1. Where there is a directory $ROOM, an engine takes a file
-of it away to start, and refuses to where none is left, as for want of memory; the others answer
-once one has refused.
+mass of Yes and No together is $MASS, or 1. While there is a file $ALLOWED, each engine answers as
+many samples as that says, and then waits: see Allowed. Where there is a directory $ROOM, an engine
+takes a file of it away to start, and refuses to where none is left, as for want of memory; the
+others answer once one has refused.
 """
 
 import asyncio
@@ -28,7 +29,25 @@ from pipelines.stages import label
 from pipelines.storage.location import MANIFEST, Location
 
 QUERIES = 105  # capitals to train on, all of them
-SECONDS = 1.0  # at most, of a response: time to be killed in
+SECONDS = 0.05  # at most, of a response: they end in another order than they begin
+
+
+class Allowed:
+    """How far runs come that have its environment: not to their end, before who kills them amid
+    labels says so, however fast the machine."""
+
+    def __init__(self, directory: Path):
+        self._file = directory / "allowed"
+        self.environment = {"ALLOWED": str(self._file)}
+
+    def samples(self, number: int) -> None:
+        """From here on each engine answers so many in all, those that are begun anew, too."""
+        written = self._file.with_suffix(".new")
+        written.write_text(str(number))
+        written.replace(self._file)
+
+    def all(self) -> None:
+        self._file.unlink(missing_ok=True)
 
 
 def command(root: str | Path, *more: str) -> list[str]:
@@ -47,6 +66,7 @@ class Engine:
     def __init__(self, answers_after: Path | None = None) -> None:
         self.count = Count()
         self._after = answers_after
+        self._answered = 0
         # An actor that is killed has written what it began.
         self._drawn = open(os.environ.get("DRAWN", os.devnull), "a", buffering=1)  # noqa: SIM115
 
@@ -60,8 +80,9 @@ class Engine:
         live: bool = False,
     ) -> "Draw":
         print(key, file=self._drawn)
-        while self._after and not self._after.exists():
-            await asyncio.sleep(0.1)
+        while not self._may_answer():
+            await asyncio.sleep(0.05)
+        self._answered += 1
         draws = np.random.default_rng(key)
         await asyncio.sleep(draws.uniform(0, SECONDS))
         length = int(draws.integers(9))
@@ -73,6 +94,15 @@ class Engine:
         spent.cached_tokens += len(prompt_ids)
         generated = Generated(ids, text, len(ids), "stop", len(prompt_ids), len(prompt_ids))
         return Draw(generated, length / 10, spent)
+
+    def _may_answer(self) -> bool:
+        if self._after and not self._after.exists():
+            return False
+        try:
+            allowed = Path(os.environ.get("ALLOWED", os.devnull)).read_text()
+        except FileNotFoundError:
+            return True
+        return not allowed or self._answered < int(allowed)
 
     def shutdown(self) -> None:
         pass

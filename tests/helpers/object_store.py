@@ -19,6 +19,7 @@ import aiohttp
 import boto3
 import s3fs
 from aiohttp import web
+from ports import free_port
 from waiting import once
 
 BUCKET = "artifacts"
@@ -92,12 +93,6 @@ class Proxy:
             if request.method != "HEAD":
                 await response.write(content)
             return response
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
 
 
 def answers(port: int) -> bool:

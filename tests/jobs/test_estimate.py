@@ -100,7 +100,7 @@ def test_memory_is_the_sum_of_what_is_kept(tmp_path):
 
 
 def test_what_one_card_took_is_near_what_is_estimated(tmp_path):
-    """README, GPUs: 52 GiB with 1.5B parameters and 16,384 tokens, of which 70% had logits."""
+    """README.md, GPUs: 52 GiB with 1.5B parameters and 16,384 tokens, of which 70% had logits."""
     shape = Shape(1536, 8960, 28, 12, 2, 128, 151_936)
     more = ["train.micro_tokens=16384", "train.dtype=bfloat16"]
     total = training_memory(recipe("quickstart", tmp_path, *more), shape).total

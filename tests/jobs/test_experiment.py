@@ -13,7 +13,7 @@ from jobs import experiment
 from jobs.experiments import adversarial, calibration, compared, cost, reading, robustness, tau
 from jobs.experiments.adversarial import stops_of
 from jobs.experiments.reading import Cell, Reading, Table
-from pipelines.config import load
+from pipelines.config import load, vary
 from pipelines.datasets.adversarial import asked, questions
 from pipelines.method import calibration_error, metrics
 from pipelines.method.policies import POLICIES
@@ -77,7 +77,8 @@ def write(place, model, rows):
 
 @pytest.fixture
 def artifacts(tmp_path):
-    """Of the stages: a base model that knows little, and a calibrated one that knows better."""
+    """Of the stages: a base model that knows little, and a calibrated one that knows better; and
+    what they answer to questions that mislead, and to shifted ones."""
     root = Location.of(str(tmp_path / "artifacts"))
     places = {name: root / name for name in ("held_out", "label", "examples", "train", "evaluate")}
     for model, knows in zip(MODELS, (0.1, 0.6), strict=True):
@@ -88,6 +89,18 @@ def artifacts(tmp_path):
             *responses("capitals", 20, "calibration", knows, 3),
         ]
         write(places["evaluate"], model, rows)
+        for name in ("adversarial", "shifted"):
+            places[f"evaluate_{name}"] = root / f"evaluate_{name}"
+        misled = responses("adversarial", len(questions()), "eval", 0.5, 4)
+        for row, one in zip(misled, questions(), strict=True):
+            row["question"] = asked(one)
+        write(places["evaluate_adversarial"], model, misled)
+        shifted = [
+            row
+            for number, shift in enumerate(robustness.SHIFTS)
+            for row in responses(f"arithmetic {shift}", 15, "eval", knows / 2, number)
+        ]
+        write(places["evaluate_shifted"], model, shifted)
     labeled = responses("capitals", 40, "train", 0.1, 5)
     labeled[0]["samples"][0] |= {"answer": None, "target": None}
     write(places["label"], "labels", labeled)
@@ -141,7 +154,9 @@ def test_what_the_machine_decides_lies_apart(tmp_path):
     assert all("7" not in (place / name).read_text() for name in ("tables.json", "picture.svg"))
 
 
-@pytest.mark.parametrize("module", [calibration, tau, cost], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "module", [calibration, tau, cost, adversarial, robustness], ids=lambda one: one.__name__
+)
 def test_a_reading_is_the_same_byte_for_byte(module, config, artifacts):
     first, again = (module.read(config, artifacts) for _ in range(2))
     assert (first.markdown(), first.picture) == (again.markdown(), again.picture)
@@ -264,15 +279,10 @@ def test_stops_are_counted_with_their_answers():
     assert votes.right.tolist() == [1, 1]
 
 
-def test_adversarial_questions_are_told_by_category_and_beside_others(config, artifacts, tmp_path):
-    place = Location.of(str(tmp_path / "adversarial"))
-    for model in MODELS:
-        rows = responses("adversarial", len(questions()), "eval", 0.5, 4)
-        for row, one in zip(rows, questions(), strict=True):
-            row["question"] = asked(one)
-        write(place, model, rows)
-    made = adversarial.read(config, artifacts | {"evaluate_adversarial": place})
-    overall, by_category, promised = made.tables
+def test_adversarial_questions_are_told_by_category_and_beside_others(config, artifacts):
+    place = artifacts["evaluate_adversarial"]
+    made = adversarial.read(config, artifacts)
+    _, overall, by_category, promised = made.tables
     policies = {(row[0], row[1].partition(" ")[0], row[2]) for row in overall.rows}
     assert ("base", "self_consistency", "adversarial") in policies
     assert ("calibrated", "early_stopping", "in domain") in policies
@@ -299,9 +309,73 @@ def test_adversarial_questions_are_told_by_category_and_beside_others(config, ar
     assert of_all[4].value == pytest.approx(np.average(each, weights=counts))
 
 
+def test_cut_and_unparsed_responses_are_told_there_and_in_domain(config, artifacts):
+    """Of each query's eight samples the first so many are cut, and the first has no answer."""
+    for name, cut in (("evaluate", 2), ("evaluate_adversarial", 4)):
+        place = artifacts[name]
+        for model in MODELS:
+            rows = place.read_table(f"{model}-").to_pylist()
+            for row in rows:
+                row["samples"][0]["answer"] = None
+                for sample in row["samples"][:cut]:
+                    sample["finish_reason"] = "length"
+            write(place, model, rows)
+    made = adversarial.read(config, artifacts)
+    told = [(*row[:3], *(cell.value for cell in row[3:])) for row in made.tables[0].rows]
+    names = [(row[0], row[1], row[2]) for row in told]
+    assert names == [
+        (model, *where)
+        for model in MODELS
+        for where in (("in domain", "32"), ("adversarial", str(adversarial.MAX_TOKENS)))
+    ]
+    assert [row[3:] for row in told] == 2 * [(0.25, 0.125), (0.5, 0.125)]
+    assert "base, in domain: 25% and 12%; base, adversarial: 50% and 12%" in made.paragraph
+
+
+def test_answers_to_misleading_questions_have_room_of_their_own(config):
+    """The run's own questions keep theirs, and a config that has more room keeps it too."""
+
+    def room(config):
+        steps = {one.name: one for one in adversarial.steps(config)}
+        return [
+            steps[name].spec["sampling"]["max_tokens"]
+            for name in ("evaluate", "evaluate_adversarial")
+        ]
+
+    assert room(config) == [32, adversarial.MAX_TOKENS]
+    assert room(vary(config, ["evaluate.sampling.max_tokens=500"])) == [500, 500]
+
+
+def test_of_a_few_stops_no_share_is_told(config, artifacts):
+    """Of a few that are all wrong an interval has no width, whatever is true of others."""
+    place = artifacts["evaluate_adversarial"]
+    category = {asked(one): one["category"] for one in questions()}
+    sure = {"units": adversarial.FEW - 1, "logic": adversarial.FEW}
+    rows = place.read_table("base-").to_pylist()
+    for row in rows:
+        kind = category[row["question"]]
+        if kind in sure:
+            sure[kind] -= 1
+            for sample in row["samples"]:
+                sample |= {"answer": "no", "p_true": float(sure[kind] >= 0)}
+    write(place, "base", rows)
+    table = adversarial.read(config, artifacts).tables[2]
+    wrong = {row[1]: row[-1].value for row in table.rows if row[0] == "base"}
+    assert [wrong.pop(kind) for kind in sure] == [None, 1.0]
+    assert all(0 < one < 1 for one in wrong.values())
+    assert table.title.endswith(f"; –: fewer than {adversarial.FEW} queries with stops")
+
+
 def test_questions_shift_and_keep_their_answers():
     rows = [
-        {"dataset": name, "question": question, "reference": reference, "kind": kind}
+        {
+            "dataset": name,
+            "question": question,
+            "reference": reference,
+            "kind": kind,
+            "system": None,
+            "choices": None,
+        }
         for name, question, reference, kind in (
             ("capitals", "What is the capital of the Gambia?", "Banjul", "text"),
             ("arithmetic", "What is 12 * 5? Answer with just the number.", "60", "number"),
@@ -315,18 +389,61 @@ def test_questions_shift_and_keep_their_answers():
         ("arithmetic", "format"): 2, ("arithmetic", "paraphrase"): 2,
         ("arithmetic", "difficulty"): 2,
     }  # fmt: skip
-    assert found["capitals", "paraphrase"][0] == {
-        "question": "Which city is it that the Gambia has as its capital?",
-        "answer": "Banjul",
-        "kind": "text",
+    assert found["capitals", "paraphrase"][0] == rows[0] | {
+        "question": "Which city is it that the Gambia has as its capital?"
     }
     for row in found["arithmetic", "difficulty"]:
         first, sign, second = row["question"].split()[2:5]
         assert min(len(first), len(second.rstrip("?"))) == 3
-        assert eval(f"{first}{sign}{second.rstrip('?')}") == int(row["answer"])
+        assert eval(f"{first}{sign}{second.rstrip('?')}") == int(row["reference"])
     for (_, shift), several in found.items():
         if shift == "format":
             assert all(any(own["question"] in row["question"] for own in rows) for row in several)
+
+
+def test_shifted_rows_keep_all_else_that_is_their_own(tmp_path):
+    """A system prompt, choices that are listed with numbers, and kinds that differ in one set."""
+    numbered = "Which is a metal?\n1. iron\n2. neon"
+    files = {
+        "told": [
+            {"question": "Who?", "answer": "I", "system": "You are Ann."},
+            {"question": "Who?", "answer": "you", "system": 'You are {Bob}, "B".'},
+        ],
+        "chosen": [{"question": numbered, "answer": "A", "choices": ["iron", "neon"]}],
+        "counted": [{"question": "How many?", "answer": "1/2"}],
+    }
+    for name, rows in files.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    entry = {"name": "jsonl", "label": "mine"}
+    more = {
+        "told": {"system": "{system}"},
+        "chosen": {"kind": "option", "choices": "choices"},
+        "counted": {"kind": "number"},
+    }
+    mine = [entry | {"path": f"{tmp_path}/{name}.jsonl", **of} for name, of in more.items()]
+    trained = entry | {"path": f"{tmp_path}/train.jsonl"}
+    (tmp_path / "train.jsonl").write_text('{"question": "Why?", "answer": "So."}\n')
+    config = load(
+        QUICKSTART,
+        [f"root={tmp_path / 'root'}", f"data.train={json.dumps([trained])}", "data.calibration=[]",
+         f"data.eval={json.dumps(mine)}"],
+    )  # fmt: skip
+    steps = {one.name: one for one in robustness.steps(config)}
+    made = {}
+    for name in ("held_out", "held_out_shifted"):
+        made[name] = Location.of(str(tmp_path / name))
+        made[name].make_dir()
+        steps[name].run(made, made[name])
+    own, shifted = (made[name].read_table("eval").to_pylist() for name in made)
+    assert len(own) == len(shifted) == 4
+    for before, after in zip(own, shifted, strict=True):
+        assert after["dataset"] == "mine format"
+        assert before["question"] in after["question"]
+        assert before["question"] in after["prompt"]
+        for key in ("system", "choices", "kind", "reference"):
+            assert after[key] == before[key]
+        if before["system"] is not None:
+            assert before["system"] in after["prompt"]
 
 
 @pytest.mark.parametrize("name", experiment.NAMES)

@@ -4,12 +4,15 @@ import json
 import random
 import re
 import signal
+from contextlib import suppress
 
+import psutil
 import pytest
 from hosts import RAY, hosts
-from labeling import command, rows
+from labeling import QUERIES, Allowed, command, rows
 from object_store import BUCKET, SECRET, client, names, object_store, plain_environment
-from processes import printed_until, start
+from ports import free_port
+from processes import amid, descendants, printed_until, start
 from ray.job_submission import JobSubmissionClient
 from waiting import once
 
@@ -18,14 +21,14 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(1800)]
 AUTHORIZED = {"Authorization": "Bearer of-the-tests"}
 CONFIG = [
     "--config", "jobs/configs/quickstart.yaml",
-    "--set", "data={train: [{name: capitals, limit: 20}], "
+    "--set", "data={train: [{name: capitals}], "
     "calibration: [{name: capitals, split: calibration, limit: 4}], "
     "eval: [{name: capitals, split: test, limit: 6}]}",
     "--set", "examples={total: 60, bin_width: 0.25, generation_ratio: 0.2}",
     "--set", "evaluate={num_samples: 4, live_queries: 4, bootstrap: 50}",
     "--set", "sampling.num_samples=4",
     "--set", "engine.count=2", "--set", "engine.gpus=1", "--set", "engine.kv_cache_gib=1",
-    "--set", "serve.port=8131",
+    "--set", f"serve.port={free_port()}",
 ]  # fmt: skip
 
 
@@ -36,9 +39,20 @@ def store():
 
 
 @pytest.fixture(scope="module")
-def cluster(store, tmp_path_factory):
+def pace(tmp_path_factory):
+    return Allowed(tmp_path_factory.mktemp("pace"))
+
+
+@pytest.fixture
+def allowed(pace):
+    yield pace
+    pace.all()
+
+
+@pytest.fixture(scope="module")
+def cluster(store, pace, tmp_path_factory):
     cache = {"SELFCAL_CACHE": str(tmp_path_factory.mktemp("cache"))}
-    with hosts({**plain_environment(), **store, **cache}) as made:
+    with hosts({**plain_environment(), **store, **cache, **pace.environment}) as made:
         made.add("one", cpus=4, gpus=1)
         made.add("two", cpus=4, gpus=1)
         yield made
@@ -69,30 +83,44 @@ def labels(store, root):
 
 @pytest.fixture(scope="module")
 def finished(cluster, store, model):
-    """A run in two jobs; while the first labels on two hosts, one dies and another comes."""
+    """A run in two jobs; while the first labels on two hosts, one dies and another comes. Meanwhile
+    the engines that began stand still, so that it does not end before."""
     root = f"s3://{BUCKET}/submitted"
     where = ["--set", f"root={root}", "--set", f"model.source={model}"]
     jobs = JobSubmissionClient(cluster.address, headers=AUTHORIZED)
-    label = submit(cluster, "labels", *CONFIG, *where, "--until", "label")
-    once(lambda: labels(store, "submitted") or label.poll(), seconds=300)
-    amid = jobs.get_job_info("labels")
-    once(lambda: "ray_selfcal_generated_tokens_total" in cluster.metrics("one"))
+    few = ["--set", "engine.max_num_seqs=4"]  # at once
+    label = submit(cluster, "labels", *CONFIG, *where, *few, "--until", "label")
+    amid(label, lambda: labels(store, "submitted"))
+    engines = descendants("EngineCore")
+    for one in engines:
+        one.suspend()
+    labeling_then = jobs.get_job_info("labels")
+    once(
+        lambda: [
+            name
+            for name in cluster.workers
+            if "ray_selfcal_generated_tokens_total" in cluster.metrics(name)
+        ]
+    )
     cluster.kill("two")
     cluster.add("three", cpus=4, gpus=1)
+    for one in engines:
+        with suppress(psutil.NoSuchProcess):
+            one.resume()
     labeled, _ = label.communicate(timeout=300)
     assert label.returncode == 0, labeled
     rest = submit(cluster, "rest", *CONFIG, *where, "--set", "engine.count=1")
     printed, _ = rest.communicate(timeout=500)
     assert rest.returncode == 0, printed
-    return root, labeled + printed, amid, jobs.get_job_info("rest")
+    return root, labeled + printed, labeling_then, jobs.get_job_info("rest")
 
 
 def test_its_status_tells_root_and_stage(finished):
-    root, _, amid, after = finished
-    assert amid.status == "RUNNING"
-    assert amid.metadata["root"] == root
-    assert amid.metadata["stage"] == "label"
-    assert amid.message == f"label, in {root}"
+    root, _, before, after = finished
+    assert before.status == "RUNNING"
+    assert before.metadata["root"] == root
+    assert before.metadata["stage"] == "label"
+    assert before.message == f"label, in {root}"
     assert after.status == "SUCCEEDED"
     assert after.metadata["stage"] == "report"
 
@@ -102,7 +130,7 @@ def test_every_artifact_is_on_the_object_store(finished, store):
     body = client(store).get_object(Bucket=BUCKET, Key="submitted/latest.json")["Body"]
     latest = json.loads(body.read())
     assert len(latest) == 8
-    assert all(uri.startswith(root) for uri in latest.values())
+    assert not [uri for uri in latest.values() if not uri.startswith(root)]
     held = {f"s3://{BUCKET}/{key}" for key in names(store, "submitted/")}
     assert {f"{uri}/_MANIFEST.json" for uri in latest.values()} <= held
     assert f"{latest['report']}/index.html" in held
@@ -114,13 +142,13 @@ def test_every_query_is_labeled_once_though_a_host_died(finished, store, monkeyp
     for name, value in store.items():
         monkeypatch.setenv(name, value)
     labeled = rows(finished[0]).to_pylist()
-    assert len(labeled) == len({row["query_id"] for row in labeled}) == 20
-    assert all([one["index"] for one in row["samples"]] == [0, 1, 2, 3] for row in labeled)
+    assert len(labeled) == len({row["query_id"] for row in labeled}) == QUERIES
+    assert {tuple(one["index"] for one in row["samples"]) for row in labeled} == {(0, 1, 2, 3)}
 
 
 def test_a_job_that_fails_says_why_in_its_last_lines(cluster):
     job = submit(cluster, "wrong", *CONFIG, "--set", "sampling.num_sample=2")
-    printed, _ = job.communicate(timeout=120)
+    printed, _ = job.communicate(timeout=300)
     assert job.returncode != 0
     assert "error: config: sampling.num_sample is not a key; did you mean num_samples?" in printed
     info = JobSubmissionClient(cluster.address, headers=AUTHORIZED).get_job_info("wrong")
@@ -144,28 +172,36 @@ def quiet(cluster, tmp_path_factory):
     return rows(root)
 
 
-def test_hosts_that_die_at_random_change_no_row(quiet, cluster, tmp_path):
+def test_hosts_that_die_at_random_change_no_row(quiet, cluster, allowed, tmp_path):
+    allowed.samples(16)
     disturbed = labeling(cluster, tmp_path / "disturbed", "--set", "engine.max_restarts=20")
     draw = random.Random(0)
     for number in range(3):
         before = set(tmp_path.glob("disturbed/label-*/*.parquet"))
-        once(lambda before=before: set(tmp_path.glob("disturbed/label-*/*.parquet")) - before)
+        amid(
+            disturbed,
+            lambda before=before: set(tmp_path.glob("disturbed/label-*/*.parquet")) - before,
+        )
         cluster.kill(draw.choice(cluster.workers))
         cluster.add(f"new{number}", cpus=4, gpus=1)
+        allowed.samples(16 * (number + 2))
+    allowed.all()
     printed, _ = disturbed.communicate(timeout=300)
     assert disturbed.returncode == 0, printed
     assert rows(tmp_path / "disturbed").equals(quiet)
 
 
-def test_engines_grow_to_a_host_that_comes(quiet, cluster, tmp_path):
-    """Both GPUs are taken and a third engine is allowed; batches of one leave it time to come."""
+def test_engines_grow_to_a_host_that_comes(quiet, cluster, allowed, tmp_path):
+    """Both GPUs are taken and a third engine is allowed; batches of one leave it some to do."""
+    allowed.samples(8)
     growing = labeling(
         cluster, tmp_path / "growing",
         "--set", "engine.max_count=3", "--set", "engine.max_num_seqs=1",
     )  # fmt: skip
-    once(lambda: list(tmp_path.glob("growing/label-*/*.parquet")))
+    amid(growing, lambda: list(tmp_path.glob("growing/label-*/*.parquet")))
     cluster.add("grown", cpus=4, gpus=1)
-    once(lambda: "ray_selfcal_samples_total" in cluster.metrics("grown"))
+    amid(growing, lambda: "ray_selfcal_samples_total" in cluster.metrics("grown"))
+    allowed.all()
     printed, _ = growing.communicate(timeout=300)
     assert growing.returncode == 0, printed
     assert rows(tmp_path / "growing").equals(quiet)
@@ -179,6 +215,6 @@ def test_an_engine_that_fits_no_host_is_said_and_starts_nowhere(cluster, tmp_pat
     assert "the nodes have" in said
     assert said.count("4 CPU and 1 GPU") == len(cluster.workers) >= 2
     waiting.send_signal(signal.SIGINT)
-    waiting.communicate(timeout=120)
-    assert waiting.returncode == 130
+    rest, _ = waiting.communicate(timeout=300)
+    assert waiting.returncode == 130, said + rest
     assert not list(tmp_path.glob("label-*/*.parquet"))

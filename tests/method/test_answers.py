@@ -190,7 +190,8 @@ def test_a_hostile_text_takes_no_longer_than_its_length(parts, kind):
         extract(text, kind)
         return time.process_time() - start
 
-    assert min(seconds() for _ in range(3)) < 0.05
+    # By its length some hundredths; by the square, ten billion steps.
+    assert min(seconds() for _ in range(3)) < 2
 
 
 @pytest.mark.parametrize("case", MISREADINGS, ids=lambda case: case["input"][:40])

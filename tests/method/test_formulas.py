@@ -1,20 +1,21 @@
 """Formulas: what is cut off them, the classes that they stand in, and math-verify's processes."""
 
 import asyncio
+import resource
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from processes import ROOT, printed_until, start
+from processes import ROOT, command_line, kill, printed_until, start
 from waiting import once
 
 from pipelines.method.answers import canonical, extract, is_correct
 from pipelines.method.formulas import LONGEST, Classes, clean, compare, equal, parses
+from pipelines.method.formulas.workers import LIMIT
 
 ENDLESS = [
     r"9^{9^{9^9}}",
@@ -171,12 +172,18 @@ def test_what_is_no_formula_is_not_read(text):
 @pytest.mark.process
 @pytest.mark.parametrize("text", ENDLESS, ids=lambda text: text[:20])
 def test_what_does_not_end_is_not_read_and_what_follows_is(text):
-    began = time.monotonic()
+    before = spent_by_those_that_ended()
     assert not parses(text)
     assert compare("x+1", text) is None
     assert not is_correct("x+1", text, "math")
-    assert time.monotonic() - began < 60  # of the clock, on a machine that does other things too
+    assert spent_by_those_that_ended() - before < 10 * LIMIT
     assert equal("2x", "x+x")
+
+
+def spent_by_those_that_ended():
+    """Seconds of CPU of this process's children: however busy the machine, a limit of theirs."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 @pytest.mark.process
@@ -202,14 +209,15 @@ def test_from_threads_and_an_event_loop():
     """math-verify's own time limits want the main thread."""
     pairs = [(f"{n}x", f"x+{n - 1}x") for n in range(2, 30)]
     with ThreadPoolExecutor(8) as threads:
-        assert all(threads.map(lambda pair: equal(*pair), pairs))
+        verdicts = threads.map(lambda pair: equal(*pair), pairs)
+        assert not [pair for pair, same in zip(pairs, verdicts, strict=True) if not same]
 
-    async def many():
-        return await asyncio.gather(
-            *(asyncio.to_thread(equal, f"{n}y", f"y+{n - 1}y") for n in range(2, 30))
-        )
+    async def many(pairs):
+        return await asyncio.gather(*(asyncio.to_thread(equal, *pair) for pair in pairs))
 
-    assert all(asyncio.run(many()))
+    pairs = [(f"{n}y", f"y+{n - 1}y") for n in range(2, 30)]
+    verdicts = asyncio.run(many(pairs))
+    assert not [pair for pair, same in zip(pairs, verdicts, strict=True) if not same]
 
 
 @pytest.mark.process
@@ -227,20 +235,22 @@ def test_from_an_actor_of_ray(ray_cluster):
 
 
 ASKS = """
+import itertools
 import sys
 from pipelines.method.formulas import parses
 if sys.argv[1] == "ends":
     print(parses("x+1"))
 else:
     print(parses("x+1"), flush=True)
-    parses(sys.argv[1])
+    for number in itertools.count():  # each until its limit
+        parses(f"{sys.argv[1]}+{number}")
 """
 
 
 @pytest.mark.process
 def test_what_asks_ends_at_once_and_without_a_word():
     command = [sys.executable, "-c", ASKS, "ends"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
@@ -248,23 +258,23 @@ def test_what_asks_ends_at_once_and_without_a_word():
 @pytest.mark.parametrize("how", ["kill", "interrupt"])
 def test_a_process_ends_with_the_one_that_started_it(how):
     asks = start([sys.executable, "-c", ASKS, ENDLESS[0]])
-    assert printed_until("True", asks) == "True\n"
+    printed_until("True", asks)
     (worker,) = psutil.Process(asks.pid).children()
     if how == "kill":
         asks.kill()
     else:
         asks.send_signal(2)
-    said = asks.communicate(timeout=60)[0]
+    said = asks.communicate(timeout=300)[0]
     assert said == "" if how == "kill" else said.strip().endswith("KeyboardInterrupt")
     assert said.count("Traceback") == (how == "interrupt")
-    once(lambda: not worker.is_running(), seconds=30)
+    once(lambda: not worker.is_running())
 
 
 @pytest.mark.process
 def test_a_process_that_is_killed_from_outside_changes_no_verdict():
     assert equal("3z", "z+2z")
     for worker in psutil.Process().children():
-        if "pipelines.method.formulas.algebra" in worker.cmdline():
-            worker.kill()
+        if "pipelines.method.formulas.algebra" in command_line(worker):
+            kill(worker)
             once(lambda worker=worker: worker.status() == psutil.STATUS_ZOMBIE)
     assert equal("4z", "z+3z")

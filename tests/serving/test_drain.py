@@ -9,7 +9,7 @@ import pytest
 import requests
 import tiny_service
 import yaml
-from object_store import free_port
+from ports import free_port
 from processes import printed_until, start
 from waiting import once
 
@@ -38,12 +38,14 @@ def served(command):
     """Two of them, with their ports: they start side by side."""
     ports = [free_port() for _ in range(2)]
     started = [start([*command, str(port)]) for port in ports]
-    for one in started:
-        printed_until("Answering at", one)
-    yield list(zip(started, ports, strict=True))
-    for one in started:
-        one.kill()
-        one.wait()
+    try:
+        for one in started:
+            printed_until("Answering at", one)
+        yield list(zip(started, ports, strict=True))
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
 
 
 def ask(port, **fields):
@@ -65,7 +67,7 @@ def under_way(port, **fields):
 def test_a_port_where_another_answers_is_refused(served, command):
     """Serve itself would share its requests."""
     (_, port), _ = served
-    done = subprocess.run([*command, str(port)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, str(port)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2, done.stderr
     *_, last = done.stderr.splitlines()
     assert last.startswith(f"error: serve.port: at 127.0.0.1:{port} nothing more can answer (")
@@ -78,10 +80,8 @@ def test_who_is_told_to_end_finishes_what_it_has(served):
         stream = under_way(port)
         process.send_signal(signal.SIGTERM)
         printed_until("Finishing what is under way", process)
-        (refused,) = once(
-            lambda: [one for one in [ask(port, max_tokens=1)] if one.status_code == 503]
-        )
-        assert not whole.done()
+        short = {"max_tokens": 1, "scaling": LONG["scaling"] | {"budget": 1}}
+        (refused,) = once(lambda: [one for one in [ask(port, **short)] if one.status_code == 503])
         assert int(refused.headers["retry-after"]) >= 1
         assert refused.json()["error"]["code"] == "draining"
         ready = requests.get(f"http://127.0.0.1:{port}/ready", timeout=60)
@@ -91,7 +91,7 @@ def test_who_is_told_to_end_finishes_what_it_has(served):
         assert done == b"data: [DONE]"
         assert whole.result().status_code == 200
         assert whole.result().json()["scaling"]["samples"]["used"] == 24
-    rest, _ = process.communicate(timeout=120)
+    rest, _ = process.communicate(timeout=300)
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
 
@@ -102,6 +102,6 @@ def test_a_second_interrupt_ends_it_at_once(served):
     process.send_signal(signal.SIGINT)
     printed_until("Finishing what is under way", process)
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=120)
+    rest, _ = process.communicate(timeout=300)
     assert process.returncode == 130, rest
     assert "Traceback" not in rest

@@ -14,8 +14,8 @@ import stated
 import tiny_service
 from asking import ask, ask_all, client, percentile, request
 from hypothesis import HealthCheck, given, seed, settings
-from object_store import free_port
-from processes import command_line, descendants
+from ports import free_port
+from processes import command_line, descendants, kill
 from ray import cloudpickle
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
@@ -65,10 +65,13 @@ class Service:
         return asyncio.run(run())
 
     def idle(self, replicas):
-        """Whether so many engines have nothing that runs, waits or is held."""
+        """Tokens that so many engines have drawn; none while something runs, waits or is held."""
         # Which replica tells, Serve chooses.
-        told = dict(self.engines.stated.remote().result() for _ in range(4 * replicas))
-        return len(told) == replicas and not any(map(any, told.values()))
+        asked = (self.engines.stated.remote().result() for _ in range(4 * replicas))
+        told = {process: (any(states), tokens) for process, states, tokens in asked}
+        if len(told) < replicas or any(busy for busy, _ in told.values()):
+            return 0
+        return sum(tokens for _, tokens in told.values())
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +135,7 @@ def test_none_fails_where_replicas_are_killed(replicas, undisturbed):
             ):
                 while len(told) < after:
                     await asyncio.sleep(0.01)
-                random.choice(victims()).kill()
+                kill(random.choice(victims()))
             return await asyncio.gather(*asked)
 
     told = asyncio.run(storm())
@@ -186,21 +189,27 @@ def test_what_clients_leave_behind_ends(replicas):
         )
         async with replicas.client() as made:
             for leave in leaving:
+                before = await asyncio.to_thread(once, lambda: replicas.idle(2))
                 for _ in range(2):
                     lot = (leave(made, request(number, **LONG)) for number in range(20))
                     await asyncio.gather(*lot)
-                await asyncio.to_thread(once, lambda: replicas.idle(2), 30)
+                drawn = await asyncio.to_thread(once, lambda: replicas.idle(2)) - before
+                assert drawn < 2 * 20 * 8 * 150 / 2, "of all that was asked for"
 
     asyncio.run(storm())
-    told = replicas.ask([request(number) for number in range(AT_ONCE)], AT_ONCE)
-    assert {one.status for one in told} == {200}
+
+    def all_come_in():  # of those that left, some may just have come
+        told = replicas.ask([request(number) for number in range(AT_ONCE)], AT_ONCE)
+        return {one.status for one in told} == {200}
+
+    once(all_come_in)
 
 
 @pytest.fixture(scope="module")
 def redeployed(replicas, undisturbed):
     """The application with limits and one replica: what was under way meanwhile, and asked."""
     limits = {
-        "deadline": 5.0, "max_queue": 16, "max_concurrent": 64, "max_budget": 4,
+        "deadline": 60.0, "max_queue": 16, "max_concurrent": 64, "max_budget": 4,
         "max_output_tokens": 40, "scaling": {"kind": "text", "budget": 4},
     }  # fmt: skip
     long = {"scaling": {"policy": "best_of_n", "budget": 8}, "max_tokens": 150}
@@ -212,9 +221,15 @@ def redeployed(replicas, undisturbed):
             told += replicas.ask([request(len(told) % len(QUESTIONS))], 1)
         return told
 
+    def until_refused(body):
+        """One after the other, so that some is always under way: the new one has smaller limits."""
+        told = []
+        once(lambda: told.extend(replicas.ask([body], 1)) or told[-1].status != 200, seconds=300)
+        return told
+
     with ThreadPoolExecutor() as pool:
         bodies = [request(0, **long), request(0, **long, stream=True)]
-        under_way = [pool.submit(replicas.ask, [body], 1) for body in bodies]
+        under_way = [pool.submit(until_refused, body) for body in bodies]
         asked = pool.submit(meanwhile)
         once(lambda: not replicas.idle(2))
         began = time.monotonic()
@@ -223,15 +238,15 @@ def redeployed(replicas, undisturbed):
         finally:
             over = True
         print(f"deployed in {time.monotonic() - began:.1f} s")
-        return began, [one.result()[0] for one in under_way], asked.result()
+        return [one.result() for one in under_way], asked.result()
 
 
 def test_a_replica_that_leaves_finishes_what_it_has(redeployed, undisturbed):
-    began, finished, meanwhile = redeployed
-    assert all(one.ended > began + 2 for one in finished)  # its replica was told long before
-    assert [one.status for one in finished] == [200, 200]
-    assert finished[0].said == finished[1].said
+    under_way, meanwhile = redeployed
+    finished = [one for *answered, _ in under_way for one in answered]
+    assert len({one.said for one in finished}) == 1
     assert finished[0].said[2:] == (8, "budget")
+    assert [told[-1].status for told in under_way] == [400, 400]  # nothing else came between
     print("meanwhile:", collections.Counter(one.status for one in meanwhile))
     for number, one in enumerate(meanwhile):
         # The new one has a deadline, and its engine starts.
@@ -245,39 +260,44 @@ def test_the_number_of_replicas_changes_no_answer(replicas, redeployed, undistur
     assert [one.said for one in told] == undisturbed
 
 
-def test_ten_times_what_it_can_do(replicas, redeployed):
-    """Requests come at their own pace, whatever becomes of those before."""
+def test_more_than_it_can_do(replicas, redeployed):
+    """Requests come at their own pace, whatever becomes of those before, until many are refused."""
     body = {"scaling": {"policy": "best_of_n", "budget": 4}, "max_tokens": 40}
     (ingress,) = descendants("ServeReplica:load:Ingress")
     memory = psutil.Process(ingress.pid).memory_info().rss
-    began = time.monotonic()
-    each = replicas.ask([request(3 * number, **body) for number in range(24)], 4)
-    rate = len(each) / (time.monotonic() - began)
+    refused = []
 
     async def storm():
         async with replicas.client() as made:
+
+            async def one(number):
+                told = await ask(made, request(3 * number, **body))
+                if told.status == 429:
+                    refused.append(told)
+                return told
+
             asked = []
-            for number in range(int(10 * rate * 8)):
-                asked.append(asyncio.create_task(ask(made, request(3 * number, **body))))
-                await asyncio.sleep(0.1 / rate)
+            while len(refused) < 300:
+                asked.append(asyncio.create_task(one(len(asked))))
+                assert len(asked) < 10_000
+                await asyncio.sleep(0.005)
             return await asyncio.gather(*asked)
 
+    began = time.monotonic()
     told = asyncio.run(storm())
     again = replicas.ask([request(0)], 1)
     by_status = collections.Counter((one.status, isinstance(one.said, tuple)) for one in told)
-    print(f"{rate:.1f} a second alone; of ten times as many {by_status}")
-    refused = [one for one in told if one.status == 429]
+    print(f"in {time.monotonic() - began:.1f} s {by_status}")
     accepted = [one for one in told if one.status != 429]
     print(f"accepted: p50 {percentile(accepted, 0.5):.2f} s, most {percentile(accepted, 1):.2f} s")
     grown = (psutil.Process(ingress.pid).memory_info().rss - memory) / 2**20
     print(f"the ingress grew by {grown:.0f} MiB; again in {again[0].seconds:.2f} s")
     assert set(by_status) <= {(200, True), (408, True), (408, False), (429, False)}
     assert by_status[200, True] > 0
-    assert len(refused) > len(told) / 2
-    assert all(int(one.headers["retry-after"]) >= 1 for one in refused)
+    assert min(int(one.headers["retry-after"]) for one in refused) >= 1
     assert grown < 64
     assert again[0].status == 200
-    once(lambda: replicas.idle(1), seconds=30)
+    once(lambda: replicas.idle(1))
 
 
 ANSWERED = {

@@ -14,7 +14,7 @@ import requests
 import tiny_service
 import yaml
 from finished import finish_report
-from object_store import free_port
+from ports import free_port
 from processes import printed_until, start
 from waiting import once
 
@@ -28,7 +28,7 @@ from pipelines.storage.models import fetch
 
 pytestmark = pytest.mark.process
 
-PORT = 8123
+PORT = free_port()
 URL = f"http://127.0.0.1:{PORT}/tiny"
 QUESTION = "What is the capital of Peru?"
 ANSWERED = "Name a colour."  # the tiny model's responses to it have answers, of some, not the first
@@ -274,7 +274,7 @@ def test_a_stream_tells_how_it_goes_and_ends_with_the_same_answer(chat):
     *chunks, last = chat(scaling=asked, stream=True, stream_options=usage)
     assert last.choices == []
     assert last.usage == whole.usage
-    assert all(len(one.choices) == 1 for one in chunks)
+    assert {len(one.choices) for one in chunks} == {1}
     said = [one.choices[0].delta.content for one in chunks]
     assert "".join(filter(None, said)) == whole.choices[0].message.content
     assert chunks[-1].choices[0].finish_reason == whole.choices[0].finish_reason
@@ -317,7 +317,8 @@ def test_a_stream_is_server_sent_events_to_the_end(service):
         assert got.headers["content-type"].startswith("text/event-stream")
         events = [line for line in got.iter_lines() if line]
     assert events[-1] == b"data: [DONE]"
-    assert all(json.loads(one.removeprefix(b"data: ")) for one in events[:-1])
+    for one in events[:-1]:
+        assert json.loads(one.removeprefix(b"data: "))
 
 
 def test_clients_at_once_and_such_that_go_away(service, chat):
@@ -390,7 +391,7 @@ def test_it_is_alive_and_ready_and_measured(service, chat):
     once(lambda: families().get("ray_selfcal_generated_tokens"))
     names = set(families())
     assert [one for one in names if one.startswith("ray_serve_")]
-    assert all(name.startswith(("ray_selfcal_", "ray_serve_")) for name in names)
+    assert not [name for name in names if not name.startswith(("ray_selfcal_", "ray_serve_"))]
 
 
 def what_needs_a_key(url):
@@ -414,21 +415,22 @@ def what_clients_leave_behind_ends(url, board):
     """Both samples under way: the engine's tokens stand still, far from what was asked for."""
 
     def tokens():
-        return (board.sum() or Count()).tokens
+        return once(board.sum).tokens
 
     scaling = {"policy": "best_of_n", "schedule": "all", "budget": 64}
     client = openai.OpenAI(base_url=url, api_key=KEY, timeout=60)
     asked = {"model": "base", "messages": user(QUESTION), "seed": 0, "max_tokens": 150}
     before = tokens()
-    client.chat.completions.create(**asked, extra_body={"scaling": scaling})
-    whole = settled(tokens) - before
+    usage = client.chat.completions.create(**asked, extra_body={"scaling": scaling}).usage
+    whole = usage.completion_tokens - usage.completion_tokens_details.scored_tokens
+    once(lambda: tokens() >= before + whole)  # they are posted every other second
     for _ in range(2):
         stream = client.chat.completions.create(
             **asked, extra_body={"scaling": scaling}, stream=True
         )
         next(one for one in stream if getattr(one, "scaling", {}).get("event") == "text")
         stream.close()
-    assert settled(tokens) - before - whole < whole  # of twice as many
+    assert settled(tokens) - before - whole < 1.5 * whole  # of twice as many
 
 
 def settled(count):
@@ -509,7 +511,7 @@ def test_replies_that_are_neither_yes_nor_no_are_told_in_one_line(tiny, tmp_path
         assert answered["scaling"]["samples"]["used"] == 32
     told = printed_until("P(True) is noise", server)
     server.send_signal(signal.SIGINT)
-    rest, _ = server.communicate(timeout=120)
+    rest, _ = server.communicate(timeout=300)
     assert (told + rest).count("confidence: the reply to the confidence turn") == 1
 
 

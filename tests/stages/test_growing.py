@@ -6,18 +6,26 @@ import pytest
 from hosts import hosts
 from labeling import command
 from object_store import plain_environment
-from processes import ROOT, start
-from waiting import once
+from processes import ROOT, amid, start
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
-STEPS = 150
+STEPS = 60
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def held(tmp_path_factory):
+    """After which step a number of workers wait."""
+    directory = tmp_path_factory.mktemp("held")
+    for workers, step in ((1, 20), (2, 40)):
+        (directory / str(workers)).write_text(str(step))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def cluster(held):
     # A group of workers that waits for a host that just died gives up, and a smaller one starts.
     soon = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20"}
-    with hosts(plain_environment() | soon) as made:
+    with hosts(plain_environment() | soon | {"HELD": str(held)}) as made:
         made.add("one", cpus=4)
         yield made
 
@@ -33,7 +41,7 @@ def checkpoints(root):
     return []
 
 
-def test_training_grows_to_a_host_that_comes_and_goes_on_without_it(cluster, tiny, tmp_path):
+def test_training_grows_to_a_host_that_comes_and_goes_on_without_it(cluster, held, tiny, tmp_path):
     """A host has room for one worker; every step is taken once, of the same schedule."""
     interpreter, _, *arguments = command(tmp_path)
     training = start(
@@ -42,13 +50,14 @@ def test_training_grows_to_a_host_that_comes_and_goes_on_without_it(cluster, tin
             "--set", f"model.source={tiny}", "--set", "data.train=[{name: capitals, limit: 48}]",
             "--set", "examples={total: 80, bin_width: 0.25, generation_ratio: 0.2}",
             "--set", "train={workers: 1, max_workers: 2, cpus: 3, dtype: float32, batch_size: 8, "
-            "epochs: 15, micro_tokens: 1, checkpoint_every: 10}",
+            "epochs: 6, micro_tokens: 1, checkpoint_every: 10}",
         ],
         cluster.environment,
     )  # fmt: skip
-    once(lambda: checkpoints(tmp_path) or training.poll(), seconds=300)
+    amid(training, lambda: checkpoints(tmp_path))
     cluster.add("two", cpus=4)
-    once(lambda: [1 for c in checkpoints(tmp_path) if c[-1]["workers"] == 2] or training.poll())
+    amid(training, lambda: [1 for c in checkpoints(tmp_path) if c[-1]["workers"] == 2])
+    (held / "1").unlink()
     cluster.kill("two")
     printed, _ = training.communicate(timeout=300)
     assert training.returncode == 0, printed

@@ -13,9 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from fakes import FakeEngine
 from labeling import QUERIES as QUERIES_OF_A_RUN
-from labeling import command, rows
-from processes import ROOT, command_line, descendants, printed_until, start
-from waiting import once
+from labeling import Allowed, command, rows
+from processes import ROOT, amid, command_line, descendants, kill, printed_until, start
 
 from jobs.benchmarks import simulated
 from pipelines.config import Config
@@ -221,7 +220,7 @@ def undisturbed(ray_cluster, tmp_path_factory):
 
 def test_every_query_once_with_all_its_samples(undisturbed):
     assert undisturbed["query_id"].to_pylist() == [f"{i:012}" for i in range(COUNT)]
-    assert all(len(samples) == SAMPLES for samples in undisturbed["samples"].to_pylist())
+    assert {len(samples) for samples in undisturbed["samples"].to_pylist()} == {SAMPLES}
 
 
 def test_more_engines_make_the_same_rows(undisturbed, tmp_path):
@@ -237,9 +236,8 @@ def test_workers_that_are_killed_at_random_change_nothing(undisturbed, tmp_path)
         draw = random.Random(0)
         while len(killed) < 8 and not over.wait(draw.uniform(0.3, 1.5)):
             if victims := working():
-                victim = draw.choice(victims)
-                killed.append(victim.name())
-                victim.kill()
+                killed.append(draw.choice(victims))
+                kill(killed[-1])
 
     killer = threading.Thread(target=kill_some)
     killer.start()
@@ -281,10 +279,16 @@ def working():
 def printed(tmp_path_factory):
     """Of a run of its own, all that it printed; Ray Data's actor of statistics is killed in it."""
     more = "--set", "sampling.num_samples=8"
-    run = start(command(tmp_path_factory.mktemp("printed"), *more))
-    found = once(lambda: statistics_actor(run.pid), seconds=120)
+    allowed = Allowed(tmp_path_factory.mktemp("allowed"))
+    allowed.samples(0)
+    environment = {**os.environ, **allowed.environment}
+    run = start(command(tmp_path_factory.mktemp("printed"), *more), environment)
+    found = amid(run, lambda: statistics_actor(run.pid))
     before = printed_until(" of 840 samples", run)
-    found.kill()
+    kill(found)
+    allowed.samples(64)
+    before += printed_until(" of 840 samples", run)
+    allowed.all()
     after, _ = run.communicate(timeout=300)
     assert run.returncode == 0, before + after
     return before + after
@@ -297,11 +301,12 @@ def statistics_actor(pid):
 
 def test_a_run_tells_its_samples_and_tokens_in_lines_of_its_own(printed):
     lines = [line for line in printed.splitlines() if " of 840 samples, " in line]
-    first, last = lines[0], lines[-1]
+    assert lines[0] == "label: 0 of 840 samples, 0 tokens"
     assert re.fullmatch(
-        r"label: \d+ of 840 samples, [\d,]+ tokens, [\d,]+ tokens/s, (about|at most) .* left", first
+        r"label: \d+ of 840 samples, [\d,]+ tokens, [\d,]+ tokens/s, (about|at most) .* left",
+        lines[1],
     )
-    assert last.startswith("label: 840 of 840 samples, ")
+    assert lines[-1].startswith("label: 840 of 840 samples, ")
 
 
 def test_what_fails_of_rays_statistics_is_kept_out(printed):

@@ -1,9 +1,7 @@
 """The train stage on real Ray Train and DeepSpeed, against plain torch; workers; resume."""
 
 import json
-import os
 import shutil
-import signal
 import threading
 from contextlib import contextmanager
 
@@ -11,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from processes import descendants
+from held import trainer
+from processes import descendants, kill
 from ray.train import TrainingFailedError
 from safetensors.torch import load_file, save_file
 from transformers import get_cosine_schedule_with_warmup
@@ -169,33 +168,33 @@ def test_any_number_of_workers_takes_the_same_steps(
 
 
 @pytest.fixture
-def prompt_ray(monkeypatch):
-    """Ray Train looks at its workers every 2 s, in which a fast machine has trained to the end."""
-    monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.05")
+def waiting(monkeypatch, tmp_path_factory):
+    """A directory that says after which step so many workers wait: checkpoints come every two."""
+    directory = tmp_path_factory.mktemp("held")
+    for workers in (1, 2):
+        (directory / str(workers)).write_text("3")
+    monkeypatch.setattr("ray.train.torch.TorchTrainer", trainer(directory))
+    return directory
 
 
 @contextmanager
-def killed_after_a_checkpoint(out):
+def killed_after_a_checkpoint(out, waiting):
     """Kills all workers once; yields the steps that the oldest checkpoint had by then."""
-    kept, killed = [], []
+    kept = []
 
-    def kill():
-        workers = once(lambda: descendants("RayTrainWorker"))
+    def kill_all():
         # Ray goes on from those that its snapshot names.
-        once((out / "_checkpoints/checkpoint_manager_snapshot.json").exists, every=0.005)
-        for process in workers:
-            os.kill(process.pid, signal.SIGKILL)
-            killed.append(process.pid)
+        once((out / "_checkpoints/checkpoint_manager_snapshot.json").exists)
         kept.extend(json.loads(min(out.glob("_checkpoints/*/losses.json")).read_text()))
+        for process in descendants("RayTrainWorker"):
+            kill(process)
+        for file in waiting.iterdir():
+            file.unlink()
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill_all)
     killer.start()
     yield kept
     killer.join()
-    assert killed
-
-
-SLOW = {"micro_tokens": 1}  # a row a forward: time to be killed in
 
 
 def ends_as_undisturbed(resumed, kept, undisturbed):
@@ -212,21 +211,21 @@ def ends_as_undisturbed(resumed, kept, undisturbed):
 
 @pytest.mark.parametrize("stage", [2, 3])
 def test_a_killed_worker_resumes_from_the_last_checkpoint(
-    tiny, examples, one_worker, ray_cluster, prompt_ray, tmp_path, stage
+    tiny, examples, one_worker, ray_cluster, waiting, tmp_path, stage
 ):
     """Checkpoints hold all of the state, so the end is the undisturbed run's."""
-    with killed_after_a_checkpoint(tmp_path) as kept:
-        resumed = run(config(tiny, zero_stage=stage, **SLOW), examples, tmp_path)
+    with killed_after_a_checkpoint(tmp_path, waiting) as kept:
+        resumed = run(config(tiny, zero_stage=stage), examples, tmp_path)
     ends_as_undisturbed(resumed, kept, one_worker)
     assert not (tmp_path / "_checkpoints").exists()
 
 
 def test_other_workers_under_another_zero_stage_go_on(
-    tiny, examples, one_worker, ray_cluster, prompt_ray, tmp_path
+    tiny, examples, one_worker, ray_cluster, waiting, tmp_path
 ):
     """Checkpoints are whole, in safetensors: of no number of workers, and of no stage."""
-    first = config(tiny, workers=2, zero_stage=2, max_failures=0, **SLOW)
-    with killed_after_a_checkpoint(tmp_path) as kept, pytest.raises(TrainingFailedError):
+    first = config(tiny, workers=2, zero_stage=2, max_failures=0)
+    with killed_after_a_checkpoint(tmp_path, waiting) as kept, pytest.raises(TrainingFailedError):
         run(first, examples, tmp_path)
     assert {file.suffix for file in tmp_path.glob("_checkpoints/checkpoint_*/*.*")} == {
         ".json", ".md", ".safetensors"

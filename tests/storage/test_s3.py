@@ -12,10 +12,9 @@ import labeling
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from labeling import QUERIES, command
+from labeling import QUERIES, Allowed, command
 from object_store import BUCKET, SECRET, durable_store, names, object_store, plain_environment
-from processes import ROOT, start
-from waiting import once
+from processes import ROOT, amid, start
 
 from pipelines.datasets.records import read
 from pipelines.engine.sampling import request_key
@@ -79,14 +78,14 @@ def test_data_are_read_from_folders_and_patterns_in_a_bucket(reachable):
     for path, expected in (("", "abc"), ("/part", "bc"), ("/part/*.gz", "b"), ("/*.csv", "a")):
         found = [(place, fields["question"]) for place, fields in read(root + path)]
         assert "".join(question for _, question in found) == expected
-        assert all(place.startswith(f"{root}/") for place, _ in found)
+        assert not [place for place, _ in found if not place.startswith(f"{root}/")]
     with pytest.raises(ValueError, match=f"^{root}/none/\\*: no file fits this pattern$"):
         list(read(f"{root}/none/*"))
 
 
 def test_an_undisturbed_run_labels_every_query(undisturbed):
     assert len(undisturbed) == QUERIES
-    assert all(len(samples) == 4 for samples in undisturbed["samples"].to_pylist())
+    assert {len(samples) for samples in undisturbed["samples"].to_pylist()} == {4}
 
 
 def test_what_may_pass_is_tried_again_and_the_rows_are_the_same(undisturbed, reachable):
@@ -102,17 +101,25 @@ def test_what_may_pass_is_tried_again_and_the_rows_are_the_same(undisturbed, rea
     assert re.search(rf"^done +label +s3://{BUCKET}/flaky/label-", plan, re.MULTILINE)
 
 
-def test_denied_amid_labels_is_one_line_and_a_rerun_completes(undisturbed, reachable, store):
+def test_denied_amid_labels_is_one_line_and_a_rerun_completes(
+    undisturbed, reachable, store, tmp_path
+):
     root = f"s3://{BUCKET}/denied"
+    allowed = Allowed(tmp_path)
+    allowed.samples(24)
     process = subprocess.Popen(
         command(root), cwd=ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **allowed.environment},
     )  # fmt: skip
-    once(lambda: [one for one in names(store[0], "denied/label-") if one.endswith(".parquet")])
+    amid(
+        process,
+        lambda: [one for one in names(store[0], "denied/label-") if one.endswith(".parquet")],
+    )
     reachable.misbehave("denied", share=1.0)
+    allowed.all()
     printed, said = process.communicate(timeout=300)
-    assert process.returncode == 1
+    assert process.returncode == 1, printed + said
     last = said.strip().splitlines()[-1]
     assert last.startswith(f"error: {root}: access is denied; check that the credentials")
     assert SECRET not in printed + said
@@ -133,6 +140,8 @@ def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
     catches in between is taken away by the next run, and its rows are drawn again.
     """
     root = f"s3://{BUCKET}/killed"
+    allowed = Allowed(tmp_path)
+    allowed.samples(24)
     logs = [tmp_path / f"drawn{number}" for number in range(3)]  # of each run
     kept, stood = set(), []
 
@@ -153,9 +162,9 @@ def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
     for log in logs[:2]:
         process = subprocess.Popen(
             command(root), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "DRAWN": str(log)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "DRAWN": str(log), **allowed.environment},
         )  # fmt: skip
-        once(lambda kept=kept: len(finished() - kept) >= 2)
+        amid(process, lambda kept=kept: len(finished() - kept) >= 2)
         before, kept = kept, finished()
         stood.append(kept)
         process.send_signal(signal.SIGKILL)
@@ -183,12 +192,16 @@ def test_a_store_that_dies_and_comes_back_holds_every_row(undisturbed, tmp_path,
     with durable_store(tmp_path) as durable:
         for name, value in durable.environment.items():
             monkeypatch.setenv(name, value)
-        process = start(command(root))
-        for _ in range(2):
+        allowed = Allowed(tmp_path)
+        allowed.samples(24)
+        process = start(command(root), {**os.environ, **allowed.environment})
+        for more in (48, 72):
             before = set(tmp_path.rglob("label-*/*.parquet"))
-            once(lambda before=before: set(tmp_path.rglob("label-*/*.parquet")) - before)
+            amid(process, lambda before=before: set(tmp_path.rglob("label-*/*.parquet")) - before)
             durable.kill()
             durable.start()
+            allowed.samples(more)
+        allowed.all()
         printed, _ = process.communicate(timeout=300)
         assert process.returncode == 0, printed
         assert rows(root).equals(undisturbed)
@@ -211,7 +224,7 @@ def test_an_object_store_out_of_reach_is_one_line(reachable, root, changes, says
     environment = {**os.environ, "AWS_EC2_METADATA_DISABLED": "true"} | changes
     environment = {name: value for name, value in environment.items() if value is not None}
     done = run(root, "--until", "queries", environment=environment)
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stdout + done.stderr
     assert done.stderr.startswith(f"error: {root}: {says}")
     assert done.stderr.count("\n") == 1
 
@@ -226,7 +239,7 @@ def test_an_object_store_out_of_reach_is_one_line(reachable, root, changes, says
 def test_refused_credentials_are_one_line(reachable, fault, says):
     reachable.misbehave(fault, share=1.0)
     done = run(f"s3://{BUCKET}/x", "--until", "queries")
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stdout + done.stderr
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
 
