@@ -66,8 +66,8 @@ class Hosts:
         headers = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
         url = f"{self.address}/api/v0/{kind}?detail=1"
         try:
-            answer = requests.get(url, headers=headers, timeout=10)
-        except requests.ConnectionError:
+            answer = requests.get(url, headers=headers, timeout=60)
+        except requests.RequestException:  # not up yet, or busy
             return []
         return answer.json()["data"]["result"]["result"] if answer.ok else []
 
@@ -126,8 +126,8 @@ class Hosts:
     def metrics(self, name: str) -> str:
         """What Prometheus would read of a host; nothing where it is not up yet."""
         try:
-            return requests.get(f"http://127.0.0.1:{self._metrics[name]}", timeout=10).text
-        except requests.ConnectionError:
+            return requests.get(f"http://127.0.0.1:{self._metrics[name]}", timeout=60).text
+        except requests.RequestException:
             return ""
 
     def kill(self, name: str) -> None:

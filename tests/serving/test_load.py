@@ -148,7 +148,7 @@ def test_none_fails_where_replicas_are_killed(replicas, undisturbed):
         print(f"{name}: p50 {percentile(some, 0.5):.2f} s, p99 {percentile(some, 0.99):.2f} s")
 
 
-LONG = {"scaling": {"policy": "best_of_n", "budget": 8, "schedule": "all"}, "max_tokens": 150}
+LONG = {"scaling": {"policy": "best_of_n", "budget": 32, "schedule": "all"}, "max_tokens": 150}
 
 
 async def close_amid(made, body):
@@ -194,7 +194,7 @@ def test_what_clients_leave_behind_ends(replicas):
                     lot = (leave(made, request(number, **LONG)) for number in range(20))
                     await asyncio.gather(*lot)
                 drawn = await asyncio.to_thread(once, lambda: replicas.idle(2)) - before
-                assert drawn < 2 * 20 * 8 * 150 / 2, "of all that was asked for"
+                assert drawn < 2 * 20 * 32 * 150 / 2, "of all that was asked for"
 
     asyncio.run(storm())
 

@@ -485,10 +485,13 @@ def test_one_engine_answers_for_the_base_and_the_calibrated_model(
     assert [one["text"] for one in answers["base"]] == texts(alone)
 
 
-def test_what_vllm_refuses_is_one_line(service, tiny):
+def test_what_vllm_refuses_is_one_line(service, tiny, monkeypatch):
+    from pipelines.serving import service as serving
     from pipelines.serving.served import base_model
     from pipelines.serving.service import deploy
 
+    once_only = serving.Answerer.options(max_constructor_retry_count=1)
+    monkeypatch.setattr(serving, "Answerer", once_only)
     split = Config.model_validate(settings(tiny, tensor_parallel_size=3))
     with pytest.raises(ValueError, match=r"^engine: vLLM does not start: .* heads \(2\)") as told:
         deploy(split, base_model(split), name="refused", route="/refused")

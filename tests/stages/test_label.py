@@ -295,7 +295,10 @@ def printed(tmp_path_factory):
 
 
 def statistics_actor(pid):
-    everything = psutil.Process(pid).children(recursive=True)
+    try:
+        everything = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:  # who waits for it is told what the run printed
+        return None
     return next((one for one in everything if "_StatsActor" in command_line(one)), None)
 
 

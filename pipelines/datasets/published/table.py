@@ -1,4 +1,4 @@
-"""The table of published sets in datasets/README.md: python -m pipelines.datasets.published.table"""
+"""datasets/README.md's table of published sets: python -m pipelines.datasets.published.table"""
 
 from pipelines.datasets.published import SETS
 
