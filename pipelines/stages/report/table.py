@@ -71,7 +71,8 @@ def _sources(results: Mapping[str, Any]) -> "Table":
     first = results["groups"][0]
     models = results["sources"]["datasets"][first]
     saved = [f"saved by {policy}" for policy in models["base"]["p_true"]["samples_saved"]]
-    title = f"Confidence sources on the same responses, {headings(results)[first]} [95% interval]"
+    queries = f"{headings(results)[first]}, {results['datasets'][first]['base']['queries']:,}"
+    title = f"Confidence sources on the same responses, {queries} queries [95% interval]"
     table = _table(title, ["model", "confidence", "AUROC", "WQD", *saved])
     for model, sources in models.items():
         listed = [name for name in SOURCE_NAMES if name in sources]
