@@ -20,7 +20,7 @@ from pyarrow.fs import FileType
 
 from jobs import cli
 from pipelines.config import Config
-from pipelines.engine.signs import Signs
+from pipelines.engine.signs import Signs, votes
 from pipelines.method.metrics import BINS
 from pipelines.storage.location import MANIFEST, Location
 
@@ -40,8 +40,7 @@ class Summary:
 
     def add(self, row: dict[str, Any]) -> None:
         samples = row["samples"]
-        answers = Counter(one["answer"] for one in samples if one["answer"] is not None)
-        most = max(answers.values(), default=0)
+        most = max(votes(samples).values(), default=0)
         self.signs[row["dataset"]].add(row)
         self.without_answer += most == 0
         self.tokens += sum(one["num_tokens"] for one in samples)

@@ -170,15 +170,16 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
             ),
         ],
         f"{_said_of_responses(drawn)} {_said(overall, promised, usual)}",
-        intervals([(f"{model}: wrong, of stops", _marks(by_category, model)) for model in MODELS]),
+        intervals([(f"{model}: wrong, of stops", _marks(overall, model)) for model in MODELS]),
     )
 
 
-def _marks(by_category: Sequence[Sequence[Value]], model: str) -> list["Mark"]:
+def _marks(overall: Sequence[Sequence[Value]], model: str) -> list["Mark"]:
+    """Of each policy that stops, there and on other questions."""
     return [
-        compared.mark(str(row[1]), cell)
-        for row in by_category
-        if row[0] == model and isinstance(cell := row[-1], Cell)
+        compared.mark(f"{str(policy).partition(' ')[0]}, {where}", cell)
+        for of, policy, where, *_, cell in overall
+        if of == model and policy != SC and isinstance(cell, Cell)
     ]
 
 

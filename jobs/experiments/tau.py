@@ -2,7 +2,7 @@
 
 At the full budget, on the test queries that the report opens with. No training and no new
 responses: every policy is replayed from those of the evaluate stage, at thresholds that stand where
-these queries' confidences do.
+these queries' confidences do, and at the one that calibration queries chose.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,15 +23,18 @@ from pipelines.storage.location import Location
 from pipelines.storage.schemas import MODELS
 
 SWEPT = ("early_stopping", "asc_conf", "asc", "esc")
+_VERSION = 2  # the chosen thresholds are among the rows, and are the ones told
 _QUANTILES = 2  # of a confidence's, every second one: ten rows tell a curve
 
 
 @dataclass(frozen=True)
 class Point:
-    """A policy at a threshold, [queries] each. threshold: None of self-consistency."""
+    """A policy at a threshold, [queries] each. threshold: None of self-consistency. chosen: whether
+    calibration queries chose it."""
 
     policy: str
     threshold: float | None
+    chosen: bool
     right: Array
     samples: Array
     tokens: Array
@@ -41,7 +44,9 @@ def steps(config: Config) -> list[Step]:
     made = pipeline.steps(config, "evaluate")
     return [
         *made,
-        reading.step("tau", partial(read, config), recorded.spec(config), ("evaluate",)),
+        reading.step(
+            "tau", partial(read, config), recorded.spec(config), ("evaluate",), version=_VERSION
+        ),
     ]
 
 
@@ -89,6 +94,8 @@ def _points(config: Config, replays: Replays, queries: Queries) -> Iterator[Poin
         several = thresholds.candidates(policy, recorded_samples, config.evaluate.windows)
         if POLICIES[policy].threshold == "confidence":
             several = several[::_QUANTILES]
+        if (chosen := _chosen(replays, policy)) is not None:
+            several = sorted({*several, chosen})
         wanted += [(policy, one) for one in several]
     policies = [POLICIES[name].make(threshold or 0.0) for name, threshold in wanted]
     found = replay(policies, recorded_samples, config.evaluate.orders, config.seed)
@@ -100,9 +107,14 @@ def _point(
     name: str, threshold: float | None, one: Replayed, replays: Replays, queries: Queries
 ) -> Point:
     tokens = replays.test.prices.spent(one.samples, POLICIES[name].needs_confidence)
-    return Point(
-        name, threshold, one.right[queries, -1], one.samples[queries, -1], tokens[queries, -1]
-    )
+    chosen = threshold is not None and threshold == _chosen(replays, name)
+    right, samples, tokens = (each[queries, -1] for each in (one.right, one.samples, tokens))
+    return Point(name, threshold, chosen, right, samples, tokens)
+
+
+def _chosen(replays: Replays, policy: str) -> float | None:
+    """None where there are no calibration queries, or the config has not this policy."""
+    return replays.chosen[policy].threshold if policy in replays.chosen else None
 
 
 def _table(title: str, points: Sequence[Point], weights: Array) -> Table:
@@ -115,6 +127,7 @@ def _table(title: str, points: Sequence[Point], weights: Array) -> Table:
                 one.policy, threshold, _mean(one.right, weights),
                 _mean(one.right - sc.right, weights) if one is not sc else "",
                 _mean(one.samples, weights), _mean(one.tokens, weights),
+                "yes" if one.chosen else "",
                 "yes" if _on_frontier(one, points) else "",
             ]
         )  # fmt: skip
@@ -122,7 +135,7 @@ def _table(title: str, points: Sequence[Point], weights: Array) -> Table:
         title,
         [
             ("policy", ""), ("τ", ""), ("accuracy", ".3f"), ("less SC's", "+.3f"),
-            ("samples", ".1f"), ("tokens", ",.0f"), ("on the frontier", ""),
+            ("samples", ".1f"), ("tokens", ",.0f"), ("chosen", ""), ("on the frontier", ""),
         ],
         rows,
     )  # fmt: skip
@@ -142,25 +155,34 @@ def _on_frontier(one: Point, points: Sequence[Point]) -> bool:
 
 
 def _said(model: str, points: Sequence[Point], weights: Array) -> str:
-    """The cheapest point of each policy whose accuracy is not shown to be under SC's."""
+    """The chosen points or, where no threshold was chosen, the cheapest of each policy whose
+    accuracy is not shown to be under SC's."""
     sc = points[0]
-    parts = []
-    for policy in SWEPT:
-        good = []
-        for one in points:
-            if one.policy == policy:
-                apart = metrics.interval(metrics.mean(one.right - sc.right, weights))
-                if apart is not None and apart[1] >= 0:
-                    good.append(one)
-        if good:
-            best = min(good, key=lambda one: one.tokens.mean())
-            parts.append(
-                f"{policy} at {best.threshold:.3g} ({best.right.mean():.3f} with "
-                f"{best.samples.mean():.1f} samples and {best.tokens.mean():,.0f} tokens)"
-            )
+    named = [one for one in points if one.chosen]
+    how = "at the thresholds that calibration queries chose"
+    if not named:
+        named = [one for policy in SWEPT for one in _cheapest(policy, points, weights)]
+        how = (
+            "the cheapest threshold whose accuracy is not shown to be less, picked on these test "
+            "queries, for there are no others"
+        )
+    parts = [
+        f"{one.policy} at {one.threshold:.3g} ({one.right.mean():.3f} with "
+        f"{one.samples.mean():.1f} samples and {one.tokens.mean():,.0f} tokens)"
+        for one in named
+    ]
     return (
         f"On the {model} model self-consistency is right in {sc.right.mean():.3f} for "
-        f"{sc.samples.mean():.0f} samples and {sc.tokens.mean():,.0f} tokens; the cheapest "
-        f"threshold whose accuracy is not shown to be less: {', '.join(parts)}. These are picked "
-        "on the test queries, to show the curve; a run's own are chosen on calibration queries."
+        f"{sc.samples.mean():.0f} samples and {sc.tokens.mean():,.0f} tokens; {how}: "
+        f"{', '.join(parts)}."
     )
+
+
+def _cheapest(policy: str, points: Sequence[Point], weights: Array) -> list[Point]:
+    good = []
+    for one in points:
+        if one.policy == policy:
+            apart = metrics.interval(metrics.mean(one.right - points[0].right, weights))
+            if apart is not None and apart[1] >= 0:
+                good.append(one)
+    return [min(good, key=lambda one: one.tokens.mean())] if good else []

@@ -71,7 +71,7 @@ class DatasetConfig(Section):
 
     name: Text  # a built-in set, a published one, or jsonl: one's own
     split: Text = "train"  # train, calibration or test
-    limit: Count | None = None  # at most so many rows, the seed's; repeats count
+    limit: Count | None = None  # so many rows, the seed's, or all that there are
     path: Text | None = None  # a file, folder, pattern or URI, in the publisher's fields
     question: Text = "question"  # jsonl: the field of the question
     prompt: Template | None = None  # jsonl: in its place a text with fields, "{question} {context}"
@@ -238,7 +238,7 @@ class EvaluateConfig(Section):
     group_size: Count = 2048  # tokens of lowest_group's groups, and of tail_entropy's tail
     # of confidences and shares; by default quantiles of the calibration queries', and a few shares
     thresholds: Distinct[Unit] | None = None
-    windows: Distinct[Count] = (2, 3, 4, 5, 8)  # of esc
+    windows: Distinct[Count] = (2, 3, 4, 5, 8)  # esc's thresholds, to choose from
     orders: Count = 100  # of a query's samples, at random; at least so many are averaged
     live_queries: Annotated[int, Field(ge=0)] = 16  # answered live too, to compare with replay
     bootstrap: Count = 1000  # resamples of queries for each interval

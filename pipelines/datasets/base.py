@@ -31,9 +31,10 @@ class Row:
 class Loader(Protocol):
     """A data set: a function from its config entry and the run's seed to rows, one by one.
 
-    The first `limit` of them count: those that the seed picks, of files in the files' order, of a
-    built-in set in one that is mixed. refused is told what is wrong with a row, which is left out.
-    ValueError, naming the entry's key or the file, where the entry or the data are wrong.
+    The first `limit` of them count: of a built-in set in an order that the seed mixes, of files
+    those that the seed picks, in their order; of a published set all come (entries.py picks).
+    refused is told what is wrong with a row, which is left out. ValueError, naming the entry's key
+    or the file, where the entry or the data are wrong.
     """
 
     def __call__(self, config: DatasetConfig, seed: int, refused: Refused) -> Iterator[Row]: ...

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.datasets import lists
 from pipelines.datasets.records import parse
 from pipelines.datasets.values import text_of
 from pipelines.method.answers import canonical, extract
@@ -13,21 +14,6 @@ from pipelines.method.answers.option import LETTERS
 from pipelines.storage.text import short
 
 _NESTED = 8  # labels at most that are taken off one text: "A. (A) one" has two
-# "(A) one", "A) one", "[A] one", "A. one", "1: one". A list begins at a label with `first`, and a
-# choice before one ends at `cut`.
-_LABEL = (
-    r"(?P<open>[(\[])?(?P<label>[A-Za-z]|[0-9]{1,2})"
-    r"(?P<close>(?(open)[)\]]|(?:\)|[.:](?=\s))))[ \t]*"
-)
-_AT_A_LINE = re.compile(rf"(?P<first>)(?P<cut>)^[ \t]*(?:[-*][ \t]+)?{_LABEL}", re.MULTILINE)
-_ANYWHERE = re.compile(rf"(?P<first>)(?P<cut>)(?<!\S){_LABEL}")
-# "Which? (A) one (B) two": from the beginning of a line or after a question mark
-_INLINE = re.compile(
-    r"(?:(?P<first>^[ \t]*|[?？]\s*)|(?<!\S))(?P<cut>)"
-    r"(?P<open>[(\[])?(?P<label>[A-Za-z])(?P<close>[)\]])[ \t]*",
-    re.MULTILINE,
-)
-_HEADING = re.compile(r"\b(?:options|choices)[ \t]*:", re.IGNORECASE)
 # "option B", "the answer: (B)."
 _NAMED = re.compile(
     r"[\W_]*(?:(?:the )?(?:option|choice|answer|letter|label)\b[\W_]*)*([^\W_]+)[\W_]*"
@@ -42,30 +28,63 @@ class Choices:
     labels: tuple[str, ...]
 
     def letter(self, reference: str) -> str:
-        """The letter, from A, of the choice that a reference names by label, letter or text.
+        """The letter, from A, of the choice that a reference names by label, letter or text, or by
+        a label and the text after it.
 
         Where the data's own labels are letters, these alone count. ValueError, what is wrong with
         it, where it names none of the choices, or more than one.
         """
-        named = _places(self.texts, fold(reference))
-        label = _bare(reference)
-        own = [_bare(one) for one in self.labels]
-        if label in own:
-            named |= _places(own, label)
-        elif (
-            label.isdecimal()
-            and int(label[:3]) <= len(self.texts)
-            and not any(one.isdecimal() for one in own)
-        ):
+        labels, text = self._apart(reference)
+        named = _places(self.texts, fold(text))
+        for label in labels or [_bare(reference)]:
+            named |= self._labeled(label)
+        if not labels and self._may_count(_bare(reference)):
             raise ValueError("may count the choices from 0 or from 1; write a letter")
-        elif not any(_is_letter(one) for one in own):
-            named |= _places(LETTERS[: len(self.texts)], label)
+        some = short(", ".join(self.texts))
         if len(named) > 1:
-            raise ValueError("names more than one of the choices")
+            raise ValueError(
+                f"names more than one of the choices ({some}) by place, label or text; name it by "
+                "another of these"
+            )
         if not named:
-            some = short(", ".join(self.texts))
             raise ValueError(f"is none of the {len(self.texts)} choices ({some})")
         return LETTERS[named.pop()]
+
+    @property
+    def _own(self) -> list[str]:
+        return [_bare(one) for one in self.labels]
+
+    def _apart(self, reference: str) -> tuple[list[str], str]:
+        """The labels before the text of a choice, and it; none where the reference is not so."""
+        labels: list[str] = []
+        text = reference
+        while not _places(self.texts, fold(text)):
+            if len(labels) == _NESTED or (begun := lists.begun(text)) is None:
+                return [], reference
+            labels.append(fold(begun[0]))
+            text = begun[1]
+        return labels, text
+
+    def _labeled(self, label: str) -> set[int]:
+        """The choices that a label names: one of the data's own or, unless these are letters, one
+        by its place, and one whose text begins with it, as all do."""
+        if label in self._own:
+            return _places(self._own, label)
+        if any(_is_letter(one) for one in self._own):
+            return set()
+        return _places(self._within, label) | _places(LETTERS[: len(self.texts)], label)
+
+    @property
+    def _within(self) -> list[str]:
+        """The labels that the texts begin with; none where one does not."""
+        begun = [lists.begun(text) for text in self.texts]
+        labels = [fold(one[0]) for one in begun if one is not None]
+        return labels if len(labels) == len(begun) else []
+
+    def _may_count(self, label: str) -> bool:
+        """Whether a number is none of the labels, and may count the choices from 0 or from 1."""
+        known = any(one.isdecimal() for one in self._own) or self._within[:1] == ["1"]
+        return label.isdecimal() and int(label[:3]) <= len(self.texts) and not known
 
 
 def choices_of(question: str) -> tuple[str, ...] | None:
@@ -81,14 +100,8 @@ def choices_of(question: str) -> tuple[str, ...] | None:
 
 def listed(question: str, *, numbered: bool = False) -> Choices | None:
     """choices_of, with the labels. numbered: numbers at lines need no "Options:" before them."""
-    found = _lettered(question)
-    if found is None and (headings := list(_HEADING.finditer(question))):
-        under = question[headings[-1].end() :]
-        found = _last_list(_AT_A_LINE, under, digits=True)
-        found = found or _last_list(_ANYWHERE, under, digits=True)
-    if found is None and numbered:
-        found = _last_list(_AT_A_LINE, question, digits=True)
-    return None if found is None else found[0]
+    found = lists.in_question(question, numbered=numbered)
+    return None if found is None else Choices(found.texts, found.labels)
 
 
 def shown(question: str, choices: Sequence[str]) -> str:
@@ -202,13 +215,10 @@ def _check_letters(labels: Sequence[str], shown_as: Sequence[str]) -> None:
 def _stripped(choices: Choices) -> Choices:
     """Without the labels that the texts themselves begin with, which become the choices' own."""
     for _ in range(_NESTED):
-        text = "\n".join(choices.texts)
-        within = _last_list(_AT_A_LINE, text) or _last_list(_AT_A_LINE, text, digits=True)
-        if within is None or len(within[0].texts) != len(choices.texts):
-            break
-        if len(set(within[0].texts)) < len(set(choices.texts)):
+        within = lists.of_lines(choices.texts)
+        if within is None or len(set(within.texts)) < len(set(choices.texts)):
             break  # of ["1: 1", "2: 1"]
-        choices = Choices(within[0].texts, choices.labels or within[0].labels)
+        choices = Choices(within.texts, choices.labels or within.labels)
     return choices
 
 
@@ -245,56 +255,3 @@ def fold(text: str) -> str:
 
 def _places(texts: Sequence[str], wanted: str) -> set[int]:
     return {index for index, text in enumerate(texts) if fold(text) == wanted}
-
-
-Found = tuple[Choices, int]  # and where they end
-
-
-def _lettered(question: str) -> Found | None:
-    """The last list with letters; one on one line counts where it follows those at lines."""
-    found = _last_list(_AT_A_LINE, question)
-    after = question[0 if found is None else found[1] :]
-    if headings := list(_HEADING.finditer(after)):
-        found = _last_list(_ANYWHERE, after[headings[-1].end() :]) or found
-    elif inline := _last_list(_INLINE, after):
-        joined = {"and", "or"} & {text.casefold() for text in inline[0].texts}
-        found = found if joined else inline  # "(A) and (B) are true"
-    return found
-
-
-def _last_list(pattern: re.Pattern[str], text: str, *, digits: bool = False) -> Found | None:
-    """The last run of at least two consecutive labels of one style."""
-    runs: list[list[re.Match[str]]] = []
-    growing: dict[str, list[re.Match[str]]] = {}
-    for match in pattern.finditer(text):
-        label = match["label"]
-        if label.isdigit() != digits:
-            continue
-        style = f"{match['open'] or ''}{'a' if label.islower() else 'A'}{match['close']}"
-        run = growing.get(style, [])
-        if run and label == _nth(len(run), label):
-            run.append(match)
-        else:
-            begins = label == _nth(0, label) and match["first"] is not None
-            run = [match] if begins else []
-        growing[style] = run
-        if len(run) == 2:
-            runs.append(run)
-    if not runs:
-        return None
-    last = max(runs, key=lambda run: run[0].start())
-    ends = [match.start("cut") for match in last[1:]]
-    rest = text[last[-1].end() :].lstrip()
-    ends.append(len(text) - len(rest) + len(rest.split("\n", maxsplit=1)[0]))
-    texts = [text[match.end() : end] for match, end in zip(last, ends, strict=True)]
-    lines = tuple(" ".join(one.split()) for one in texts)
-    if len(lines) > len(LETTERS) or not all(lines):
-        return None
-    return Choices(lines, tuple(match["label"] for match in last)), ends[-1]
-
-
-def _nth(index: int, like: str) -> str:
-    if like.isdigit():
-        return str(index + 1)
-    letter = LETTERS[index] if index < len(LETTERS) else ""
-    return letter.lower() if like.islower() else letter

@@ -30,9 +30,13 @@ class Hashes:
     def add(self, one: int) -> None:
         self._new.add(one)
         if len(self._new) == _MERGED:
-            new = np.fromiter(self._new, np.uint64, len(self._new))
-            self._merged = np.union1d(self._merged, new)
+            self._merged = self.sorted()
             self._new.clear()
+
+    def sorted(self) -> NDArray[np.uint64]:
+        """All of them, each once."""
+        new = np.fromiter(self._new, np.uint64, len(self._new))
+        return np.union1d(self._merged, new)
 
     def __contains__(self, one: int) -> bool:
         if one in self._new:

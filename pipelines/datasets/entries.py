@@ -3,27 +3,33 @@
 A row that is wrong, and a question that is there twice, are refused where the data are one's own or
 built in, for these can be mended. Of a published set they are left out and counted; but a question
 of two files, trained on and tested, is kept as its publisher has it, and counted. One file under
-two roles is refused.
+two roles is refused, and so is a copy of it.
 """
 
 import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial, reduce
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import LOADERS, Row
+from pipelines.datasets.base import picked
 from pipelines.datasets.duplicates import Hashes, exact, near
 from pipelines.datasets.published import SETS
-from pipelines.datasets.published.base import CARVED
+from pipelines.datasets.published.base import CARVED, ENDINGS
 from pipelines.datasets.records import Refused, fail
 from pipelines.method.answers import canonical
 from pipelines.method.formulas import parses
 from pipelines.storage.text import short
 
 ROLES = ("train", "calibration", "eval")  # a role is a key of the config's data
+ID_DIGITS = 12  # hex, of a query_id; any two of a million are one by a chance of 0.2%
 _SHOWN = 3  # refused rows of an entry whose reasons are kept
 
 
@@ -79,9 +85,10 @@ class _Seen(NamedTuple):
 
 
 class Reading:
-    """Reads entries; keeps 16 bytes a question. found: by an entry's key, as far as it is read.
+    """Reads entries; keeps 16 bytes a question, and 8 more where there is a limit.
 
-    strict: as the stages read. Otherwise nothing that is wrong with a row stops it.
+    found: by an entry's key, as far as it is read. strict: as the stages read. Otherwise nothing
+    that is wrong with a row stops it.
     """
 
     def __init__(self, config: Config, *, strict: bool = True):
@@ -104,13 +111,13 @@ class Reading:
         seen = _Seen(entry, Hashes(), Hashes())
         others = [other for other in self._seen if other.entry.role != entry.role]
         self._seen.append(seen)
-        for row in self._loaded(entry, refused):
+        copied: Counter[str] = Counter()  # by entries of this set
+        for row in self._left(entry, refused):
             asked = _asked(row.question, row.system)
-            if self._is_there(entry, asked, published):
-                found.twice += 1
-                continue
-            same, alike = exact(asked), near(asked)
-            found.exactly.update({other.entry.role for other in others if same in other.exactly})
+            same, alike = exact(asked), near(asked.removesuffix(ENDINGS[row.kind]))
+            having = [other.entry for other in others if same in other.exactly]
+            copied.update(one.key for one in having if one.config.name == name)
+            found.exactly.update({one.role for one in having})
             found.shared.update({other.entry.role for other in others if alike in other.nearly})
             seen.exactly.add(same)
             seen.nearly.add(alike)
@@ -120,18 +127,38 @@ class Reading:
             why = f"; all {found.twice} were there before" if found.twice else ""
             why = f"; {found.refused} are refused: {found.reasons[0]}" if found.refused else why
             raise ValueError(f"{entry.key}: {name} ({entry.config.split}) has no rows{why}")
+        self._check_ids(entry)
+        if published:
+            self._check_copies(entry, copied)
 
-    def _loaded(self, entry: Entry, refused: Refused) -> Iterator[Row]:
-        load, config = LOADERS[entry.config.name], entry.config
-        try:
+    def _left(self, entry: Entry, refused: Refused) -> Iterator[Row]:
+        """The rows of an entry that count: as many as its limit says of those that were not there
+        before. What is one's own has none of these, and picks its rows before it reads them."""
+        config = entry.config
+        with _of(entry):
             self._check_files(entry)
-            yield from itertools.islice(load(config, self._seed, refused), config.limit)
-        except ValueError as error:
-            raise ValueError(f"{entry.key}: {error}") from None
+        if config.name in SETS:
+            return picked(partial(self._once, entry), config.limit, self._seed, refused)
+        return itertools.islice(self._once(entry, refused), config.limit)
 
-    def _is_there(self, entry: Entry, asked: str, published: bool) -> bool:
-        """Whether a question is to be left out; ValueError where it must not be there again."""
-        one = exact(asked)
+    def _once(self, entry: Entry, refused: Refused) -> Iterator[Row]:
+        """An entry's rows, each question once: a reading anew counts anew."""
+        found, within = self.found[entry.key], Hashes()
+        picks = entry.config.limit is not None  # so that not all of them come to be seen
+        found.twice = 0
+        for row in _loaded(entry, self._seed, refused):
+            one = exact(asked := _asked(row.question, row.system))
+            if self._is_there(entry, asked, one) or one in within:
+                found.twice += 1
+                continue
+            if picks:
+                within.add(one)
+            yield row
+
+    def _is_there(self, entry: Entry, asked: str, one: int) -> bool:
+        """Whether a question is to be left out; ValueError where it must not be there again. one:
+        its hash."""
+        published = entry.config.name in SETS
         for other, exactly, _ in self._seen:
             if one not in exactly:
                 continue
@@ -160,6 +187,54 @@ class Reading:
                     "another file or split"
                 )
         self._files.append((entry, names))
+
+    def _check_ids(self, entry: Entry) -> None:
+        """ValueError where two questions of one title have one query_id, as two of a million may:
+        what follows would take one for the other."""
+        title = entry.config.title
+        alike = [seen for seen in self._seen if seen.entry.config.title == title]
+        ids = reduce(np.union1d, [seen.exactly.sorted() for seen in alike])
+        ids >>= np.uint64(64 - 4 * ID_DIGITS)
+        if not len(same := ids[1:][ids[1:] == ids[:-1]]):
+            return
+        shared = f"{title}-{int(same[0]):0{ID_DIGITS}x}"
+        asked = {
+            text: None
+            for seen in alike
+            for row in _loaded(seen.entry, self._seed, lambda error: None)
+            if query_id(title, text := _asked(row.question, row.system)) == shared
+        }
+        first, second, *_ = (repr(short(text)) for text in asked)
+        raise ValueError(
+            f"{entry.where}: questions {first} and {second} have one query_id, {shared}, which is "
+            "made of their hashes; leave one of them out"
+        )
+
+    def _check_copies(self, entry: Entry, copied: Counter[str]) -> None:
+        """ValueError where more than half of the questions of another role's entry are here too, or
+        the other way: other files of one set share few."""
+        mine = self.found[entry.key].rows
+        for other in (seen.entry for seen in self._seen):
+            count, others = copied[other.key], self.found[other.key].rows
+            if 2 * count > min(mine, others):
+                raise ValueError(
+                    f"{entry.key}: {count:,} of its {mine:,} questions are among the {others:,} of "
+                    f"{other.where}, word for word, as in a copy; a query must have one role, so "
+                    "name another file or split"
+                )
+
+
+@contextmanager
+def _of(entry: Entry) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{entry.key}: {error}") from None
+
+
+def _loaded(entry: Entry, seed: int, refused: Refused) -> Iterator[Row]:
+    with _of(entry):
+        yield from LOADERS[entry.config.name](entry.config, seed, refused)
 
 
 def entries(config: Config, roles: Sequence[str] = ROLES) -> list[Entry]:
@@ -198,8 +273,9 @@ def is_read(row: dict[str, Any]) -> bool:
 
 
 def query_id(dataset: str, asked: str) -> str:
-    """Stable and unique: the data set's name and 12 hex digits of the hash of what is asked."""
-    return f"{dataset}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
+    """Stable: the data set's name and ID_DIGITS of the hash of what is asked. Unique, for two that
+    are one are refused."""
+    return f"{dataset}-{hashlib.sha256(asked.encode()).hexdigest()[:ID_DIGITS]}"
 
 
 def _asked(question: str, system: str | None) -> str:

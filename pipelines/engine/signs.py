@@ -4,7 +4,7 @@ A run whose samples tell nothing goes on to train on them all the same; so this 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,11 @@ FEW, NEARLY_ALL = 0.02, 0.98  # shares of right ones
 CHANCE = 1.5  # times the agreement of answers that all differ
 _ENOUGH = 4  # answers to a query for its agreement to count
 _GRADED = 200  # queries of kind math whose answers are graded: a comparison takes milliseconds
+
+
+def votes(samples: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """How many of a query's samples have each answer; those without one are left out."""
+    return Counter(one["answer"] for one in samples if one["answer"] is not None)
 
 
 @dataclass
@@ -37,7 +42,7 @@ class Signs:
 
     def add(self, row: Mapping[str, Any]) -> None:
         samples = row["samples"]
-        answers = Counter(one["answer"] for one in samples if one["answer"] is not None)
+        answers = votes(samples)
         self.queries += 1
         self.samples += len(samples)
         self.cut += sum(one["finish_reason"] == "length" for one in samples)

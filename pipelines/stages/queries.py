@@ -31,7 +31,7 @@ Query = dict[str, Any]  # a row of schemas.QUERIES
 _ROWS_AT_ONCE = 1_000
 _SHOWN = 5  # of rows that are wrong, in a message
 _ADDED = {"prompt", "system"}  # keys that do not count where they are not set
-_FILES_VERSION = 3  # of how files are read and published sets are asked
+_FILES_VERSION = 4  # of how files are read and published sets are asked
 VERSION = 3  # a limit is in a seeded order, and a sum stands once, in one split
 
 
@@ -113,11 +113,10 @@ def run(
 def notes(found: Found) -> list[str]:
     """What is told of an entry, a line each."""
     lines = []
-    every = found.rows + found.twice
     if found.refused:
         lines.append(f"{found.refused:,} rows of its files are refused: {found.reasons[0]}")
     if found.twice:
-        lines.append(f"{found.twice:,} of {every:,} questions were there before, and are left out")
+        lines.append(f"{found.twice:,} rows of its files ask what was asked before: left out")
     return lines + found.overlaps
 
 

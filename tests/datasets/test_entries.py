@@ -4,12 +4,13 @@ import re
 import tracemalloc
 from collections import deque
 
+import huggingface_hub
 import pytest
 from own_files import lines, problem, row
 from processes import ROOT
 
 from pipelines.config import Config
-from pipelines.datasets.entries import Reading, entries, read
+from pipelines.datasets.entries import Reading, entries, query_id, read
 
 DATA = ROOT / "tests" / "data"
 
@@ -105,6 +106,40 @@ def test_a_published_sets_file_has_one_role_but_for_what_is_carved(tmp_path, rol
             assert not asked[0] & asked[1]
 
 
+@pytest.mark.parametrize(("few", "many"), [("train", "eval"), ("eval", "train")])
+def test_a_copy_of_a_published_sets_file_is_known_by_its_rows(tmp_path, monkeypatch, few, many):
+    """Of the hub and downloaded, in another format and order, or but a part of it."""
+    asked = [f"Which {n}?" for n in range(40)]
+    (tmp_path / "hub.jsonl").write_text(solved(*asked))
+    (tmp_path / "copy.csv").write_text(
+        "\n".join(["question,answer", *(f"{one},#### 1" for one in reversed(asked))])
+    )
+    (tmp_path / "other.jsonl").write_text(solved(*asked[:5], *(f"Who {n}?" for n in range(35))))
+    monkeypatch.setattr(
+        huggingface_hub, "hf_hub_download", lambda *_, **__: str(tmp_path / "hub.jsonl")
+    )
+    hub = {"name": "gsm8k", "split": "test"}
+    copy = gsm8k(tmp_path / "copy.csv", "test") | {"limit": 9}
+    line = problem(lambda: found(config(**{few: [copy], many: [hub]})))
+    first, second = ("9", "40")[:: 1 if few == "eval" else -1]
+    assert line == (
+        f"data.eval.0: 9 of its {first} questions are among the {second} of data.train.0 (gsm8k, "
+        "test), word for word, as in a copy; a query must have one role, so name another file or "
+        "split"
+    )
+    _, told = found(config(**{few: [gsm8k(tmp_path / "other.jsonl", "test")], many: [hub]}))
+    assert told["data.eval.0"].exactly == {"train": 5}
+
+
+def test_a_copy_of_a_published_set_as_ones_own_is_told(tmp_path):
+    """Its questions have no ending that asks for the form of the answer."""
+    (tmp_path / "rows.jsonl").write_text(solved("Which one?", "Which two?"))
+    own = {"name": "jsonl", "path": str(tmp_path / "rows.jsonl"), "label": "mine"}
+    made = config(train=[gsm8k(tmp_path / "rows.jsonl", "test")], eval=[own])
+    (line,) = found(made)[1]["data.eval.0"].overlaps
+    assert line.startswith("2 of 2 questions are in data.train too, 0 word for word")
+
+
 def test_a_published_sets_file_that_is_not_there_is_told_with_its_entry(tmp_path):
     line = problem(lambda: list(read(config(train=[gsm8k(tmp_path / "none.jsonl")]))))
     assert line == f"data.train.0: {tmp_path}/none.jsonl: there is no such file"
@@ -123,6 +158,35 @@ def test_refused_rows_are_those_of_the_whole_file_whatever_the_limit(tmp_path, b
     _, told = found(config(train=[gsm8k(file, "test") | {"limit": 4}]))
     assert (told["data.train.0"].rows, told["data.train.0"].refused) == (4, 50)
     assert len(told["data.train.0"].reasons) == 3
+
+
+def test_a_limit_is_of_what_repeats_leave(tmp_path):
+    """Of the file itself, and of what the set's entries before it have."""
+    asked = [f"Which {n}?" for n in range(40)]
+    (tmp_path / "once.jsonl").write_text(solved(*asked))
+    (tmp_path / "thrice.jsonl").write_text(solved(*asked, *asked[:30], *asked[20:]))
+    (tmp_path / "held.jsonl").write_text(solved(*asked[30:]))
+
+    def picked(file, limit, **before):
+        made = config(
+            train=[{"name": "capitals"}],
+            **before,
+            eval=[gsm8k(tmp_path / file, "test") | {"limit": limit}],
+        )
+        rows, told = found(made)
+        one = told["data.eval.0"]
+        return [row["question"] for row in rows["data.eval.0"]], (one.rows, one.twice)
+
+    once, (count, twice) = picked("once.jsonl", 25)
+    assert (len(once), count, twice) == (25, 25, 0)
+    assert picked("thrice.jsonl", 25) == (once, (25, 50))
+    held = {"calibration": [gsm8k(tmp_path / "held.jsonl", "test")]}
+    left, told = picked("thrice.jsonl", 30, **held)
+    assert told == (30, 60)
+    assert [question.split("?")[0] for question in left] == [f"Which {n}" for n in range(30)]
+    smaller, _ = picked("thrice.jsonl", 10, **held)
+    assert len(smaller) == 10
+    assert set(smaller) < set(left)
 
 
 def test_what_is_shared_word_for_word_is_told_apart(tmp_path):
@@ -154,6 +218,24 @@ def test_where_every_row_is_refused_the_first_reason_is_told(tmp_path):
     assert "rows.jsonl, row" in line
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_two_questions_of_one_id_are_refused(tmp_path, apart):
+    """Of these the hashes begin with the same 48 bits: they were looked for."""
+    one, other = (row(f"What is {n} + 1?", str(n + 1)) for n in (15_040_253, 16_677_059))
+    shared = query_id("mine", one["question"])
+    assert query_id("mine", other["question"]) == shared
+    (tmp_path / "a.jsonl").write_text(lines(one) if apart else lines(one, row(), other))
+    (tmp_path / "b.jsonl").write_text(lines(row("r"), other) if apart else lines(row("r")))
+    a, b = ({"name": "jsonl", "path": str(tmp_path / f"{n}.jsonl"), "label": "mine"} for n in "ab")
+    assert problem(lambda: found(config(train=[a], eval=[b]))) == (
+        f"data.{'eval' if apart else 'train'}.0 (mine, train): questions 'What is 15040253 + 1?' "
+        f"and 'What is 16677059 + 1?' have one query_id, {shared}, which is made of their hashes; "
+        "leave one of them out"
+    )
+    if apart:
+        assert problem(lambda: found(config(train=[a], eval=[b | {"label": "other"}]))) is None
+
+
 def test_a_system_prompt_makes_another_query(tmp_path):
     file = tmp_path / "own.jsonl"
     file.write_text(lines(row("q", passage="one"), row("q", passage="two")))
@@ -165,17 +247,18 @@ def test_a_system_prompt_makes_another_query(tmp_path):
 
 
 @pytest.mark.parametrize("limit", [None, 200])
-def test_rows_stream(tmp_path, limit):
+@pytest.mark.parametrize("entry", [{"name": "jsonl", "kind": "number"}, {"name": "gsm8k"}])
+def test_rows_stream(tmp_path, limit, entry):
     """Of each a few bytes are kept: the hashes of its question, and of a limit a number. A row has
     6,000 here, which would be seen if it were held."""
     peaks = []
     for count in (250, 250, 750):  # the first brings all that is imported
         file = tmp_path / f"{count}.jsonl"
-        asked = (row(f"What is {n} + 1? {'x' * 6_000}", str(n + 1)) for n in range(count))
+        asked = (row(f"What is {n} + 1? {'x' * 6_000}", f"#### {n + 1}") for n in range(count))
         file.write_text(lines(*asked))
-        own = {"name": "jsonl", "path": str(file), "kind": "number", "limit": limit}
+        made = config(train=[entry | {"path": str(file), "split": "test", "limit": limit}])
         tracemalloc.start()
-        deque(read(config(train=[own])), maxlen=0)
+        deque(read(made), maxlen=0)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert (peaks[2] - peaks[1]) / 500 < 600

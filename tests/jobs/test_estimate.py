@@ -30,7 +30,8 @@ def recipe(name, tmp_path, *more):
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_parses_plans_and_names_known_sets(path, tmp_path):
     config = load(str(path), [f"root={tmp_path}"])
-    assert [one.state for one in planned(config)] == ["to do"] * 8 or config.train.seeds
+    steps = 8 + 3 * len(config.train.seeds)  # a seed trains, exports and evaluates
+    assert [one.state for one in planned(config)] == ["to do"] * steps
     entries = (*config.data.train, *config.data.calibration, *config.data.eval)
     assert {entry.name for entry in entries} <= set(LOADERS)
     assert lines(config, planned(config), Rates())[0].startswith("memory, an estimate")
@@ -107,12 +108,23 @@ def test_what_one_card_took_is_near_what_is_estimated(tmp_path):
     assert 52 * GIB < total < 1.4 * 52 * GIB
 
 
-def test_tokens_are_bounds_by_what_each_stage_draws(tmp_path):
-    config = recipe("quickstart", tmp_path, "train.seeds=[1]")
+@pytest.mark.parametrize(
+    ("few", "trained"),
+    [
+        (["examples.total=1000", "train.max_length=2048"], 160 * (20 + 32)),  # each response twice
+        (["examples.total=100", "train.max_length=40"], 100 * 40),
+    ],
+)
+def test_tokens_are_bounds_by_what_each_stage_draws(tmp_path, few, trained):
+    """32 of the confidence turn, beside max_tokens; three training runs, and the base model."""
+    config = recipe(
+        "quickstart", tmp_path, "train.seeds=[1, 2]", "train.epochs=2", "sampling.num_samples=8",
+        "sampling.max_tokens=20", "evaluate.num_samples=4", "evaluate.sampling.max_tokens=50", *few,
+    )  # fmt: skip
     most = tokens(config, queries=10, held_out=5)
-    assert most.label == 10 * 16 * (32 + 32)
-    assert most.train == 2 * min(800, 2 * 10 * 16) * (32 + 32)
-    assert most.evaluate == 3 * 5 * 16 * (32 + 32)
+    assert most.label == 10 * 8 * (20 + 32)
+    assert most.train == 3 * 2 * trained
+    assert most.evaluate == (3 + 1) * 5 * 4 * (50 + 32)
 
 
 def test_hours_are_told_at_a_rate_and_rows_are_counted(tmp_path):

@@ -10,7 +10,16 @@ import pytest
 from processes import ROOT
 
 from jobs import experiment
-from jobs.experiments import adversarial, calibration, compared, cost, reading, robustness, tau
+from jobs.experiments import (
+    adversarial,
+    calibration,
+    compared,
+    cost,
+    reading,
+    recorded,
+    robustness,
+    tau,
+)
 from jobs.experiments.adversarial import stops_of
 from jobs.experiments.reading import Cell, Reading, Table
 from pipelines.config import load, vary
@@ -223,11 +232,33 @@ def test_a_threshold_trades_samples_for_accuracy(config, artifacts):
     assert table.rows[0][5].value == pytest.approx(20 + SAMPLES + 10 * SAMPLES)
     for row in own:
         assert row[5].value == pytest.approx(20 - 8 / 7 + row[4].value * (8 / 7 + 10 + 4))
-    frontier = sorted((row[5].value, row[2].value) for row in table.rows if row[6] == "yes")
+    frontier = sorted((row[5].value, row[2].value) for row in table.rows if row[7] == "yes")
     assert [accuracy for _, accuracy in frontier] == sorted(accuracy for _, accuracy in frontier)
     assert made.seconds["computed tokens a second, in the evaluate stage"] == 1750.0
     seconds = made.seconds["seconds a query at that rate"]["calibrated"]
     assert seconds["self_consistency"] == pytest.approx(table.rows[0][5].value / 1750, abs=1e-4)
+
+
+def test_thresholds_that_are_named_are_those_that_calibration_queries_chose(config, artifacts):
+    """What is picked on the queries that it is told of looks better than it is."""
+    made = tau.read(config, artifacts)
+    for model, table in zip(MODELS, made.tables, strict=True):
+        chosen = recorded.replays(config, artifacts["evaluate"], model).chosen
+        marked = {row[0]: row for row in table.rows if row[6] == "yes"}
+        assert set(marked) == set(tau.SWEPT)
+        for policy, row in marked.items():
+            assert row[1] == f"{chosen[policy].threshold:.3g}"
+            told = f"{policy} at {row[1]} ({row[2].value:.3f} with {row[4].value:.1f} samples and "
+            assert told in made.paragraph.partition(f"On the {model} model")[2]
+    assert made.paragraph.count("at the thresholds that calibration queries chose: ") == 2
+    for model in MODELS:
+        place = artifacts["evaluate"]
+        rows = place.read_table(f"{model}-").to_pylist()
+        write(place, model, [row for row in rows if row["role"] == "eval"])
+    made = tau.read(config, artifacts)
+    assert not any(row[6] for table in made.tables for row in table.rows)
+    assert "that calibration queries chose" not in made.paragraph
+    assert made.paragraph.count("picked on these test queries, for there are no others: ") == 2
 
 
 def test_calibration_is_repaid_by_what_it_saves(config, artifacts):
@@ -283,6 +314,8 @@ def test_adversarial_questions_are_told_by_category_and_beside_others(config, ar
     place = artifacts["evaluate_adversarial"]
     made = adversarial.read(config, artifacts)
     _, overall, by_category, promised = made.tables
+    for name in adversarial.STOPPING:
+        assert all(f">{name}, {where}<" in made.picture for where in ("in domain", "adversarial"))
     policies = {(row[0], row[1].partition(" ")[0], row[2]) for row in overall.rows}
     assert ("base", "self_consistency", "adversarial") in policies
     assert ("calibrated", "early_stopping", "in domain") in policies

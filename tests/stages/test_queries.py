@@ -270,17 +270,17 @@ def test_what_is_left_out_and_shared_is_told_in_lines_and_in_the_manifest(tmp_pa
     refused, twice, shared = kept["eval"].metrics["told"]["data.eval.0"]
     assert refused.startswith("1 rows of its files are refused: ")
     assert "row 2: answer 'soon' is not of kind number" in refused
-    assert twice == "1 of 2 questions were there before, and are left out"
+    assert twice == "1 rows of its files ask what was asked before: left out"
     assert shared.startswith("1 of 1 questions are in data.train too, 0 word for word")
     told = capsys.readouterr().out.splitlines()
     assert told == [f"data.eval.0 (gsm8k, test): {one}" for one in (refused, twice, shared)]
 
 
-def test_refused_rows_are_of_the_files_and_repeated_questions_of_those_that_count():
+def test_refused_rows_and_repeated_questions_are_of_the_files_whatever_the_limit():
     found = Found(rows=5, refused=500, reasons=["row 1: bad"], twice=2)
     assert queries.notes(found) == [
         "500 rows of its files are refused: row 1: bad",
-        "2 of 7 questions were there before, and are left out",
+        "2 rows of its files ask what was asked before: left out",
     ]
 
 

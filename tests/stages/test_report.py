@@ -602,6 +602,24 @@ def test_confidence_sources_are_told_where_they_are_asked_for(tmp_path, inputs, 
     assert "Confidence sources" not in (written / "index.html").read_text()
 
 
+def test_the_policy_without_confidences_is_the_cheapest_on_calibration_queries(written, results):
+    """The one that saves most on the test queries would be told better than it is."""
+    title = results["groups"][0]
+    changed = deepcopy(results)
+    base = changed["samples_saved"][title]["base"]
+    asc = (written / CALIBRATION_FILE).read_json()["model"]["base"]["asc"]
+    curve = {one["threshold"]: one["avg_samples"] for one in asc["curve"]}
+    assert base["asc"]["calibration_samples"] == curve[asc["threshold"]]
+    better = {"saved": base["asc"]["saved"] + 0.1}
+    for more, cheaper in ((1, "asc"), (-1, "esc")):
+        samples = {"calibration_samples": base["asc"]["calibration_samples"] + more}
+        base["esc"] = base["asc"] | better | samples
+        assert f"Without confidences and calibration, {cheaper} " in answers(changed)[0].told
+    for one in base.values():
+        one["calibration_samples"] = None  # without such queries
+    assert "Without confidences" not in answers(changed)[0].told
+
+
 @pytest.mark.parametrize(
     ("ends", "verdict"),
     [([0.01, 0.2], "yes"), ([-0.2, -0.01], "no"), ([-0.1, 0.2], "not shown")],

@@ -14,7 +14,7 @@ def promise(kind, limit, threshold, queries):
 def results():
     """Figures of a run in which nothing is wrong."""
     model = {
-        "responses": 100, "unparsed": 5, "ece_debiased": 0.04,
+        "queries": 20, "responses": 100, "unparsed": 5, "ece_debiased": 0.04,
         "ci95": {"ece_debiased": [0.01, 0.08]},
     }  # fmt: skip
     titles = ["in_domain", "out_of_domain", "sums", "riddles"]
@@ -155,6 +155,29 @@ def test_ssc_is_no_better_than_p_true(ends, holds):
         "auroc": None, "p_true_auroc": None, "difference": {"value": None, "ci95": None},
     }  # fmt: skip
     assert names(found) == []
+
+
+@pytest.mark.parametrize(("queries", "holds"), [(10, True), (9, False)])
+def test_of_few_queries_no_figure_is_evidence(queries, holds):
+    """Their intervals know too little of the spread. What was cut is there to be seen."""
+    found = results()
+    for title in found["groups"]:
+        for model in found["datasets"][title].values():
+            model |= {"queries": queries, "ece_debiased": 0.3, "ci95": {"ece_debiased": [0.2, 0.4]}}
+        found["differences"][title] |= {"accuracy": {"value": -0.05, "ci95": [-0.09, -0.01]}}
+        found["health"]["datasets"][title] |= {
+            "cut": {"base": 90, "calibrated": 0},
+            "spread": {"base": 0.4, "calibrated": 0.01},
+            "ssc": {**results()["health"]["datasets"][title]["ssc"], "difference": NOTHING},
+            "early_stopping_less_best_of_n": [{"budget": 2, "value": -0.1, "ci95": [-0.2, -0.05]}],
+        }
+    evident = [
+        "accuracy falls", "accuracy falls", "ECE out of domain", "early stopping below best-of-N",
+        "confidence collapsed",
+    ]  # fmt: skip
+    seen = ["unparsed or cut"] * 2
+    after = ["SSC no better than P(True)"]
+    assert names(found) == (evident + seen + after if holds else seen)
 
 
 def test_too_few_calibration_queries():

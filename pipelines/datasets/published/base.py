@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.config import DatasetConfig
-from pipelines.datasets.base import Row, picked
+from pipelines.datasets.base import Row
 from pipelines.datasets.choices import Choices, fold, in_lines, with_list
 from pipelines.datasets.duplicates import near
 from pipelines.datasets.records import Record, Refused, read
@@ -45,9 +45,9 @@ class Published:
     """A set as it lies on the hub, and as it is asked.
 
     use: in the paper a seed (trained on), or for evaluation; or an extra. hub, revision: of a
-    repository of data sets; a commit, or the hub's own branch of Parquet files. files: of it, by
-    split; calibration is carved from train. public_test: what its publisher calls the split that
-    is tested on: where the answers of its test split are not public, that is its validation split.
+    repository of data sets, and a commit of it. files: of it, by split; calibration is carved from
+    train. public_test: what its publisher calls the split that is tested on: where the answers of
+    its test split are not public, that is its validation split.
     fields: the publisher's, which `ask` reads. kind: of the answers.
     """
 
@@ -66,24 +66,20 @@ class Published:
         return SPLITS if "train" in self.files else ("test",)
 
     def load(self, config: DatasetConfig, seed: int, refused: Refused) -> Iterator[Row]:
-        """Rows of a split, from config.path or the hub: train and calibration of one file, apart;
-        test whole."""
+        """All rows of a split, from config.path or the hub: train and calibration of one file,
+        apart; test whole."""
         if config.split not in (self.splits if config.path is None else SPLITS):
             there = ", ".join(self.splits)
             raise ValueError(f"{config.name}: split {config.split!r} is none of {there}")
         path = self._fetched(config) if config.path is None else self._own_file(config, config.path)
-
-        def rows(refused: Refused) -> Iterator[Row]:
-            for record in read(path, refused):
-                try:
-                    row = self._row(record, config.split)
-                except ValueError as error:
-                    refused(error)
-                else:
-                    if row is not None:
-                        yield row
-
-        return picked(rows, config.limit, seed, refused)
+        for record in read(path, refused):
+            try:
+                row = self._row(record, config.split)
+            except ValueError as error:
+                refused(error)
+            else:
+                if row is not None:
+                    yield row
 
     def _row(self, record: Record, split: str) -> Row | None:
         """None where it belongs to another split."""

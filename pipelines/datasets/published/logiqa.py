@@ -29,7 +29,9 @@ SETS = {
     "logiqa": Published(
         use="seed",
         hub="lucasmccabe/logiqa",
-        revision="refs/convert/parquet",  # its own branch has a program alone
+        # Of the hub's branch of Parquet files, for its own has a program alone; as the code of
+        # github sohaibimran7/mcq-bias pins it.
+        revision="fa9f9918fa81eca088805c1395d7f592f7755ae0",
         files={"train": "default/train/0000.parquet", "test": "default/test/0000.parquet"},
         public_test="test",
         fields=("context", "query", "options", "correct_option"),

@@ -53,7 +53,9 @@ SETS = {
     "math_qa": Published(
         use="evaluation",
         hub="allenai/math_qa",
-        revision="refs/convert/parquet",  # its own branch has a program alone
+        # Of the hub's branch of Parquet files, for its own has a program alone; as github
+        # KavinSivaharan/Foundry and rwkv-rs/lighteval-rwkv pin it.
+        revision="fafb9f7ee5b9ec4da9499f9c4177a4c91389f2d6",
         files={"train": "default/train/0000.parquet", "test": "default/test/0000.parquet"},
         public_test="test",
         fields=("Problem", "options", "correct"),

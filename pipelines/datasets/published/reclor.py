@@ -20,7 +20,8 @@ SETS = {
     "reclor": Published(
         use="seed",
         hub="tasksource/reclor",  # what metaeval/reclor of the paper's code is called now
-        revision="main",  # no commit of it was seen whole
+        # As github sileod/reasoning_core pins it, whose author publishes the repository.
+        revision="0414b39bfc39b2d555b48fa245fc198744c46215",
         files={"train": "train.json", "test": "val.json"},
         public_test="validation",
         fields=("context", "question", "answers", "label"),

@@ -11,12 +11,11 @@ def table() -> str:
     """Markdown, a line a set."""
     lines = [HEAD]
     for name, one in SETS.items():
-        revision = one.revision[:7] if len(one.revision) == 40 else one.revision
         hub = f"[{one.hub}](https://huggingface.co/datasets/{one.hub})"
         cells = [
             f"`{name}`",
             one.use,
-            f"{hub} {revision}",
+            f"{hub} {one.revision[:7]}",
             ", ".join(one.splits),
             one.public_test,
             ", ".join(f"`{field}`" for field in one.fields),

@@ -86,9 +86,11 @@ def _policies(replays: Replays, queries: Queries, weights: Array) -> dict[str, A
 
 
 def samples_saved(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:
-    """What each policy saves against SC on the same model, at one accuracy."""
+    """What each policy saves against SC on the same model, at one accuracy. calibration_samples:
+    what its threshold takes on the queries that it was chosen on."""
     return {
-        name: {"threshold": choice.threshold} | saved(replays, name, queries, weights)
+        name: {"threshold": choice.threshold, "calibration_samples": choice.samples}
+        | saved(replays, name, queries, weights)
         for name, choice in replays.chosen.items()
         if name != SC and replays.final(name) is not None
     }

@@ -96,12 +96,18 @@ def _samples(results: Mapping[str, Any]) -> Iterator[Answer]:
 
 
 def _without(results: Mapping[str, Any]) -> str:
-    """What the best policy that needs no confidences saves, uncalibrated."""
+    """What a policy that needs no confidences saves, uncalibrated: the one of the fewest samples on
+    the calibration queries, for the best of these would be told better than it is."""
     base = results["samples_saved"][results["groups"][0]]["base"]
-    free = {name: one for name, one in base.items() if not POLICIES[name].needs_confidence}
+    free = [
+        (one["calibration_samples"], name)
+        for name, one in base.items()
+        if not POLICIES[name].needs_confidence and one["calibration_samples"] is not None
+    ]
     if not free:
         return ""
-    name, one = max(free.items(), key=lambda item: (item[1]["saved"], item[0]))
+    _, name = min(free)
+    one = base[name]
     return (
         f" Without confidences and calibration, {named(name)} saves {percent(one['saved'])} "
         f"{percents(one['ci95'])} on the base model."

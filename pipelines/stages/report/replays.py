@@ -35,6 +35,12 @@ class Choice:
     curve: Sequence[thresholds.Candidate] = ()
     fitted: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def samples(self) -> float | None:
+        """Mean samples of the calibration queries at the chosen threshold; None without one."""
+        at = {one.threshold: one.avg_samples for one in self.curve}
+        return None if self.threshold is None else at[self.threshold]
+
 
 @dataclass(frozen=True)
 class Replays:

@@ -1,7 +1,8 @@
 """Signatures of failure: rules over the figures of metrics.json, and what to try where one holds.
 
-A rule wants evidence: of a difference the whole interval, of a share enough queries. So that none
-holds does not say that nothing is wrong. To add one: a function, a line in RULES, its test.
+A rule wants evidence: of a difference the whole interval, and FEW queries or more where it says
+more than what these alone were. So that none holds does not say that nothing is wrong. To add one:
+a function, a line in RULES, its test.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +42,8 @@ def signatures(results: Results) -> list[Signature]:
 def accuracy_falls(results: Results) -> Iterator[Signature]:
     """While the confidences get better."""
     for title in _alone(results):
+        if not _enough(results, title):
+            continue
         changes = results["differences"][title]
         better = [key for key in ("brier", "ece_debiased") if _below_zero(changes[key])]
         if _below_zero(changes["accuracy"]) and better:
@@ -58,7 +61,7 @@ def accuracy_falls(results: Results) -> Iterator[Signature]:
 def ece_out_of_domain(results: Results) -> Iterator[Signature]:
     """Where it is high after calibration, and surely not small."""
     measured = results["datasets"].get(OUT_OF_DOMAIN, {}).get("calibrated")
-    if measured is None:
+    if measured is None or not _enough(results, OUT_OF_DOMAIN):
         return
     ece, (low, high) = measured["ece_debiased"], measured["ci95"]["ece_debiased"]
     if ece >= HIGH_ECE and low >= SURELY:
@@ -80,7 +83,7 @@ def stopping_below_best(results: Results) -> Iterator[Signature]:
         for one in results["health"]["datasets"][title]["early_stopping_less_best_of_n"]
         if one["ci95"] is not None and one["ci95"][1] < -SLACK
     ]
-    if worse:
+    if worse and _enough(results, title):
         most = min(worse, key=lambda one: one["value"])
         yield Signature(
             "early stopping below best-of-N",
@@ -113,7 +116,7 @@ def confidence_collapsed(results: Results) -> Iterator[Signature]:
     """Where all responses are as sure as each other."""
     title = results["groups"][0]
     for model, spread in results["health"]["datasets"][title]["spread"].items():
-        if spread <= COLLAPSED:
+        if spread <= COLLAPSED and _enough(results, title):
             yield Signature(
                 "confidence collapsed",
                 f"{named(title)}: nine in ten confidences of the {model} model lie within "
@@ -160,7 +163,7 @@ def ssc_no_better(results: Results) -> Iterator[Signature]:
     title = results["groups"][0]
     ssc = results["health"]["datasets"][title]["ssc"]
     interval = ssc["difference"]["ci95"]
-    if interval is not None and interval[0] <= 0:
+    if interval is not None and interval[0] <= 0 and _enough(results, title):
         yield Signature(
             "SSC no better than P(True)",
             f"{named(title)}: SSC, of the base model's own responses, is not shown to tell right "
@@ -205,6 +208,11 @@ RULES: tuple[Rule, ...] = (
     ssc_no_better,
     few_calibration_queries,
 )
+
+
+def _enough(results: Results, title: str) -> bool:
+    """Whether a group's queries are enough to tell more than themselves."""
+    return bool(results["datasets"][title]["calibrated"]["queries"] >= FEW)
 
 
 def _below_zero(difference: Mapping[str, Any]) -> bool:
