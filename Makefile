@@ -19,7 +19,7 @@ check: install lint
 
 test: install lint
 	# Most of it waits for processes to start; files that take minutes come first (tests/conftest.py).
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

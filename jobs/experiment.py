@@ -30,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(config: Config, name: str, plan_only: bool) -> int:
+    from pipelines import pipeline
+
     if name not in NAMES:
         raise ValueError(f"{name!r} is no experiment{nearest(name, NAMES)}")
     steps = importlib.import_module(f"jobs.experiments.{name}").steps(config)
@@ -37,7 +39,8 @@ def _run(config: Config, name: str, plan_only: bool) -> int:
     if plan_only:
         tell_plan(planned)
         return 0
-    artifacts = carry_out(config, planned)
+    # An experiment's config may differ from the run's, as study.yaml does: the root is the run's.
+    artifacts = carry_out(config, planned, keep=[one.name for one in pipeline.steps(config)])
     _tell(artifacts[planned[-1].step.name])
     return 0
 

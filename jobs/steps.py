@@ -1,6 +1,6 @@
 """What jobs.run and jobs.experiment do with the steps of a config: tell them, or carry them out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from jobs.cli import say
@@ -23,22 +23,26 @@ def all_done(planned: Sequence[Planned]) -> bool:
 
 
 def carry_out(
-    config: Config, planned: Sequence[Planned], after: Callable[[Artifacts], object] | None = None
+    config: Config,
+    planned: Sequence[Planned],
+    after: Callable[[Artifacts], object] | None = None,
+    keep: Collection[str] = (),
 ) -> Artifacts:
     """What is not done yet, alone on the root; the artifacts of all.
 
-    after: is given them while the root is still held; not where nothing was to do.
+    after: is given them while the root is still held; not where nothing was to do. keep: as
+    dag.run's.
     """
     from pipelines import pipeline
 
     starting = partial(cluster.tell_job, config.root)
     if all_done(planned):
-        return dag.run(planned, config.root, say, starting)
+        return dag.run(planned, config.root, say, starting, keep)
     pipeline.check(config)
     with lease.hold(Location.of(config.root)):
         # Planned again: another run may have held the root until now.
         now = dag.plan([one.step for one in planned], config.root)
-        artifacts = dag.run(now, config.root, say, starting)
+        artifacts = dag.run(now, config.root, say, starting, keep)
         if after is not None:
             after(artifacts)
     return artifacts

@@ -27,7 +27,8 @@ from pipelines.stages.report.responses import Responses
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import BASE, CALIBRATED, of_seed
 
-_TOLD = ("AUROC", "Brier", "ECE")
+VERSION = 2  # intervals over seeds, and what is said corrected for many rows
+_SAID = ("AUROC", "Brier", "ECE")
 STATISTICS: Statistics = {
     "accuracy": metrics.accuracy,
     "AUROC": metrics.auroc,
@@ -39,16 +40,16 @@ def steps(config: Config) -> list[Step]:
     made = pipeline.steps(config)[:-1]  # all but the report
     inputs = ["label", *(one.name for one in made if one.name.startswith("evaluate"))]
     spec = recorded.spec(config)
-    return [*made, reading.step("calibration", partial(read, config), spec, inputs)]
+    return [*made, reading.step("calibration", partial(read, config), spec, inputs, VERSION)]
 
 
 def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
     seen, target, query = labels(inputs["label"])
     maps = {name: fit(seen, target, query) for name, fit in FITS.items()}
-    found, told = {}, []
+    found, seen_sets = {}, []
     for title, sets in groups(config).items():
-        if sets not in told:  # a group of one data set is that set
-            told.append(sets)
+        if sets not in seen_sets:  # a group of one data set is that set
+            seen_sets.append(sets)
             found[title.replace("_", " ")] = _runs(config, inputs, sets, maps)
     return by_group(config, found)
 
@@ -70,12 +71,16 @@ def by_group(config: Config, found: Mapping[str, Runs]) -> Reading:
             for first in ((BASE, CALIBRATED) if len(runs) > 2 else (BASE,))
         ]
         tables += apart
-        told = [compared.told(one, name, name == "AUROC") for one in apart for name in _TOLD]
-        said.append(f"{heading}: {' '.join(told)}")
-        for place, (name, marks) in enumerate(compared.marks(apart[0], _TOLD)):
+        sentences = [
+            compared.sentence(one, name, name == "AUROC") for one in apart for name in _SAID
+        ]
+        said.append(f"{heading}: {' '.join(sentences)}")
+        for place, (name, marks) in enumerate(compared.marks(apart[0], _SAID)):
             if len(panels) <= place:
                 panels.append((name, []))
             panels[place][1].extend(replace(one, label=f"{title}: {one.label}") for one in marks)
+    if any(len(runs) > 2 for runs in found.values()):
+        said.append(compared.NOTE)
     return Reading(tables, "\n\n".join(said), intervals(panels))
 
 

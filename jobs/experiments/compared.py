@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jobs.experiments import significance
 from jobs.experiments.reading import Cell, Table, Value
 from jobs.experiments.scores import Scores, difference, figure, mean_ece
 from pipelines.method import calibration_error, metrics
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 Runs = Mapping[str, Sequence[Scores]]  # by name: of each of its training runs
 Statistics = Mapping[str, Metric]  # beside ECE
+NOTE = (
+    "An interval is of its cell alone; better and worse are said at 5% over all rows of a column "
+    "together (Holm's correction)."
+)
 
 
 def figures(
@@ -41,21 +46,45 @@ def figures(
 def differences(
     title: str, found: Runs, statistics: Statistics, weights: Array, first: str
 ) -> Table:
-    """Of each to the one that is called `first`, paired over queries: means over training runs."""
+    """Of each to the one that is called `first`, paired over queries: means over training runs.
+
+    95% intervals are over queries and, where there are several training runs, over their seeds.
+    """
     before = found[first]
-    rows: list[list[Value]] = []
-    for name, after in found.items():
-        if name == first:
-            continue
-        cells = [
-            Cell(*difference(metric, before, after, weights)) for metric in statistics.values()
-        ]
-        value, ends = calibration_error.difference(
-            mean_ece(before, weights), mean_ece(after, weights)
-        )
-        rows.append([name, *cells, Cell(value, ends)])
+    others = [name for name in found if name != first]
+    rows: list[list[Value]] = [[name] for name in others]
+    for metric in statistics.values():
+        each = {name: [figure(metric, one) for one in runs] for name, runs in found.items()}
+        for row, name in zip(rows, others, strict=True):
+            row.append(_apart(difference(metric, before, found[name], weights), each, name, first))
+    errors = {name: mean_ece(runs, weights) for name, runs in found.items()}
+    each = {
+        name: [calibration_error.ece(*one, weights).debiased for one in runs]
+        for name, runs in found.items()
+    }
+    for row, name in zip(rows, others, strict=True):
+        apart = calibration_error.difference(errors[first], errors[name])
+        row.append(_apart(apart, each, name, first))
     columns = [(f"less {first}", ""), *((name, "+.3f") for name in (*statistics, "ECE"))]
     return Table(title, columns, rows)
+
+
+def _apart(
+    over_queries: tuple[float, list[float] | None],
+    each: Mapping[str, Sequence[float]],
+    name: str,
+    first: str,
+) -> Cell:
+    """over_queries: a difference and its interval; each: the figure of each training run."""
+    value, ends = over_queries
+    if ends is None:
+        return Cell(value)
+    noise = significance.seed_noise(each[name], each[first], list(each.values()))
+    return Cell(
+        value,
+        significance.interval(value, ends, noise),
+        p=significance.p_value(value, ends, noise),
+    )
 
 
 def column(table: Table, heading: str) -> dict[str, Cell]:
@@ -83,19 +112,15 @@ def mark(name: str, cell: Cell) -> "Mark":
     return Mark(name, np.nan if cell.value is None else cell.value, low, high)
 
 
-def told(table: Table, heading: str, more_is_better: bool = False) -> str:
-    """A sentence: which are better or worse in a column of differences, and how sure that is."""
-    worse: list[str] = []
-    better: list[str] = []
-    open_: list[str] = []
-    for name, cell in column(table, heading).items():
-        low, high = cell.ci95 or (-1.0, 1.0)
-        if low > 0:
-            (better if more_is_better else worse).append(name)
-        elif high < 0:
-            (worse if more_is_better else better).append(name)
+def sentence(table: Table, heading: str, more_is_better: bool = False) -> str:
+    """Which rows are better or worse in a column of differences, shown together (see NOTE)."""
+    cells = column(table, heading)
+    adjusted = significance.holm([1.0 if one.p is None else one.p for one in cells.values()])
+    found: dict[str, list[str]] = {"better": [], "worse": [], "not shown to differ": []}
+    for (name, cell), p in zip(cells.items(), adjusted, strict=True):
+        if cell.value is None or p > significance.LEVEL:
+            found["not shown to differ"].append(name)
         else:
-            open_.append(name)
-    parts = [("better", better), ("worse", worse), ("not shown to differ", open_)]
-    said = "; ".join(f"{', '.join(names)} {how}" for how, names in parts if names)
+            found["better" if (cell.value > 0) == more_is_better else "worse"].append(name)
+    said = "; ".join(f"{', '.join(names)} {how}" for how, names in found.items() if names)
     return f"{heading}, {table.columns[0][0]}: {said}."

@@ -19,7 +19,7 @@ from pipelines import pipeline
 from pipelines.config import Config
 from pipelines.method import metrics
 from pipelines.method.metrics import Array
-from pipelines.method.savings import Curve, spent_to_reach
+from pipelines.method.savings import Curve, repaid_after, spent_to_reach
 from pipelines.running.dag import Step
 from pipelines.stages.report.cost import cost
 from pipelines.stages.report.replays import SC
@@ -91,18 +91,20 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
 def _row(
     sc: Curve, policy: Curve, share: float, spent: float, weights: Array
 ) -> tuple[list[Value], float]:
-    once = metrics.each_once(len(sc.right))
+    unweighted = metrics.each_once(len(sc.right))
     aim = share * float(sc.right[:, -1].mean())
-    by_sc, by_policy = (float(to_reach(one, sc, share, once)[0]) for one in (sc, policy))
+    sc_tokens, policy_tokens = (
+        float(to_reach(one, sc, share, unweighted)[0]) for one in (sc, policy)
+    )
     resampled = [to_reach(one, sc, share, weights) for one in (sc, policy)]
     ends = _ends(np.array([_less(*pair) for pair in zip(*resampled, strict=True)]))
-    saved = _less(by_sc, by_policy)
+    saved = _less(sc_tokens, policy_tokens)
     after = repaid_after(spent, saved)
     row: list[Value] = [
         f"{share:.0%}",
         Cell(aim),
-        Cell(by_sc),
-        Cell(by_policy),
+        Cell(sc_tokens),
+        Cell(policy_tokens),
         Cell(saved, ends),
         Cell(after, [repaid_after(spent, ends[1]), repaid_after(spent, ends[0])]),
     ]
@@ -118,23 +120,20 @@ def to_reach(curve: Curve, sc: Curve, share: float, weights: Array) -> Array:
     return np.where(np.isnan(found), np.inf, found)
 
 
-def _less(by_sc: float, by_policy: float) -> float:
+def _less(sc_tokens: float, policy_tokens: float) -> float:
     """What the policy saves; nothing where neither gets there."""
-    return 0.0 if np.isinf(by_sc) and np.isinf(by_policy) else float(by_sc - by_policy)
+    if np.isinf(sc_tokens) and np.isinf(policy_tokens):
+        return 0.0
+    return float(sc_tokens - policy_tokens)
 
 
 def _ends(values: Array) -> list[float]:
     return [float(end) for end in np.quantile(values, [0.025, 0.975], method="inverted_cdf")]
 
 
-def repaid_after(spent: float, saved: float) -> float:
-    """Queries; 0 where self-consistency never gets there, infinite where nothing is saved."""
-    return float(np.ceil(spent / saved)) if saved > 0 else np.inf
-
-
 def _spending(sc: Curve, curve: Curve) -> tuple[list[float], list[float]]:
-    once = metrics.each_once(len(sc.right))
-    pairs = [(share, float(to_reach(curve, sc, share, once)[0])) for share in SHARES]
+    unweighted = metrics.each_once(len(sc.right))
+    pairs = [(share, float(to_reach(curve, sc, share, unweighted)[0])) for share in SHARES]
     reached = [pair for pair in pairs if np.isfinite(pair[1])]
     return [x for x, _ in reached], [y for _, y in reached]
 

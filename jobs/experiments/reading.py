@@ -20,11 +20,12 @@ _DIGITS = 6  # of JSON: sums differ in the last bits by how many threads add the
 @dataclass(frozen=True)
 class Cell:
     """A figure. ci95: its 95% interval, an end of which may be infinite; seeds: of each training
-    run, where it is the mean of several."""
+    run, where it is the mean of several; p: of a difference, that it is none."""
 
     value: float | None
     ci95: Sequence[float] | None = None
     seeds: Sequence[float] = ()
+    p: float | None = None
 
 
 Value = Cell | str
@@ -124,6 +125,8 @@ def _plain(value: Value) -> Any:
         of["ci95"] = [_rounded(end) for end in value.ci95]
     if value.seeds:
         of["seeds"] = [_rounded(one) for one in value.seeds]
+    if value.p is not None:
+        of["p"] = _rounded(value.p)
     return of
 
 

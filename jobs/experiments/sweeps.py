@@ -1,33 +1,28 @@
 """How much the settings matter: training with one of them moved, the others as they are.
 
-The threshold has an experiment of its own (tau.py): it needs no training.
+Few values of each, for each is as many trainings as there are seeds. The threshold has an
+experiment of its own (tau.py): it needs no training.
 """
 
-from jobs.experiments import trained
+from jobs.experiments import ablation, trained
 from jobs.experiments.variants import Variant
 from pipelines.config import Config
 from pipelines.running.dag import Step
 
 
-def of(config: Config) -> list[Variant]:
+def variants(config: Config) -> list[Variant]:
     rate, total = config.train.learning_rate, config.examples.total
+    fewer = max(1, config.sampling.num_samples // 4)  # the first of those that are labeled
     return [
-        trained.FIRST,
+        trained.AS_CONFIGURED,
         Variant("eta_0.5", ["examples.eta=0.5"]),
-        Variant("eta_0.9", ["examples.eta=0.9"]),
-        Variant("omega_0.01", ["train.omega=0.01"]),
-        Variant("omega_1", ["train.omega=1.0"]),
-        *(
-            Variant(f"samples_{n}", [f"sampling.num_samples={n}"])
-            for n in (4, 8, 16, 32)
-            if n < config.sampling.num_samples  # labels of fewer are made of those that are there
-        ),
+        ablation.NO_GENERATION_LOSS,  # omega = 0
+        Variant(f"samples_{fewer}", [f"sampling.num_samples={fewer}"]),
         Variant("half_the_examples", [f"examples.total={total // 2}"]),
-        Variant("twice_the_examples", [f"examples.total={total * 2}"]),
         Variant("learning_rate_third", [f"train.learning_rate={rate / 3:.3g}"]),
         Variant("learning_rate_triple", [f"train.learning_rate={rate * 3:.3g}"]),
     ]
 
 
 def steps(config: Config) -> list[Step]:
-    return trained.steps("sweeps", config, of(config))
+    return trained.steps("sweeps", config, variants(config))

@@ -7,15 +7,20 @@ from jobs.experiments import compared, reading, variants
 from jobs.experiments.reading import Reading
 from jobs.experiments.scores import STATISTICS
 from jobs.experiments.variants import Variant
-from pipelines.config import Config
+from pipelines.config import Config, vary
 from pipelines.method import metrics
 from pipelines.running.dag import Step
 from pipelines.storage.location import Location
 
-FIRST = Variant("as_configured")  # what the others are compared with
+AS_CONFIGURED = Variant("as_configured")  # what the others are compared with
+VERSION = 2  # intervals over seeds, and what is said corrected for many rows
 
 
 def steps(name: str, config: Config, several: Sequence[Variant]) -> list[Step]:
+    """Of the variants, without those that change nothing of this config."""
+    several = [
+        one for one in several if one == AS_CONFIGURED or vary(config, one.overrides) != config
+    ]
     made = variants.steps(config, several)
     scored = [one.name for one in made if one.name.startswith("scores_")]
     spec = {
@@ -24,7 +29,7 @@ def steps(name: str, config: Config, several: Sequence[Variant]) -> list[Step]:
         "seeds": list(config.train.seeds),
         "bootstrap": config.evaluate.bootstrap,
     }
-    return [*made, reading.step(name, partial(read, config, several), spec, scored)]
+    return [*made, reading.step(name, partial(read, config, several), spec, scored, VERSION)]
 
 
 def read(config: Config, several: Sequence[Variant], inputs: Mapping[str, Location]) -> Reading:
@@ -39,8 +44,8 @@ def read(config: Config, several: Sequence[Variant], inputs: Mapping[str, Locati
     changes = {one.name: ", ".join(one.overrides) for one in several}
     title = f"Means over training runs, seeds {', '.join(map(str, seeds))} (least to most)"
     apart = compared.differences(
-        "Differences of these means, paired [95% over queries]",
-        found, STATISTICS, weights, FIRST.name,
+        "Differences of these means, paired [95% over queries and seeds]",
+        found, STATISTICS, weights, AS_CONFIGURED.name,
     )  # fmt: skip
     tables = [
         compared.figures(
@@ -48,7 +53,6 @@ def read(config: Config, several: Sequence[Variant], inputs: Mapping[str, Locati
         ),
         apart,
     ]
-    said = [compared.told(apart, name, name == "AUROC") for name in ("Brier", "AUROC", "ECE")]
-    return Reading(
-        tables, " ".join(said), intervals(compared.marks(apart, ("Brier", "AUROC", "ECE")))
-    )
+    said = [compared.sentence(apart, name, name == "AUROC") for name in ("Brier", "AUROC", "ECE")]
+    paragraph = " ".join([*said, compared.NOTE])
+    return Reading(tables, paragraph, intervals(compared.marks(apart, ("Brier", "AUROC", "ECE"))))

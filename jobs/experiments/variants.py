@@ -75,18 +75,12 @@ def _responses(config: Config) -> Step:
 
 
 def _labels(config: Config, varied: Config, name: str) -> Step | None:
-    """A variant's own labels; None where they are the config's. Of fewer samples, these are the
-    first of the config's."""
+    """A variant's own labels, of the first samples of the config's; None where they are these."""
     if label.spec(varied) == label.spec(config):
         return None
     samples = varied.sampling.num_samples
     most = vary(varied, [f"sampling.num_samples={config.sampling.num_samples}"])
-    if label.spec(most) != label.spec(config):
-
-        def labeled(inputs: Mapping[str, Location], out: Location) -> Result:
-            return label.run(varied, inputs, out)
-
-        return Step(f"label_{name}", labeled, label.spec(varied), ("queries",), label.VERSION)
+    assert label.spec(most) == label.spec(config), "no variant samples anew"
     if samples > config.sampling.num_samples:
         raise ValueError(
             f"sampling.num_samples ({config.sampling.num_samples}): labels of {samples} samples "
@@ -98,7 +92,7 @@ def _labels(config: Config, varied: Config, name: str) -> Step | None:
         place = out.filesystem.open_output_stream((out / "labels.parquet").path)
         with place, pq.ParquetWriter(place, LABELS) as file:
             for batch in inputs["label"].batches(LABELS.names):
-                kept = [first(row, samples) for row in batch.to_pylist()]
+                kept = [first_samples(row, samples) for row in batch.to_pylist()]
                 file.write_table(pa.Table.from_pylist(kept, LABELS))
                 rows += len(kept)
         return Result(rows, str(LABELS))
@@ -106,7 +100,7 @@ def _labels(config: Config, varied: Config, name: str) -> Step | None:
     return Step(f"label_{name}", cut, {"samples": samples}, ("label",))
 
 
-def first(row: dict[str, object], samples: int) -> dict[str, object]:
+def first_samples(row: dict[str, object], samples: int) -> dict[str, object]:
     """A row of schemas.LABELS with its first samples alone, and their labels."""
     kept = [dict(one) for one in row["samples"][:samples]]  # type: ignore[index]
     answers, confidences = [one["answer"] for one in kept], [one["p_true"] for one in kept]

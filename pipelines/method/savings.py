@@ -70,3 +70,9 @@ def spent_to_reach(accuracy: Array, spent: Array, reached: Array) -> Array:
     share = np.divide(missing, step, out=np.zeros_like(step), where=step > 0)
     found = spent[curve, before] + share * (spent[curve, last] - spent[curve, before])
     return np.where(there.any(1), found, np.nan)
+
+
+def repaid_after(spent: float, saved: float) -> float:
+    """Queries after which what was spent is saved, at so much a query; infinite where nothing is,
+    and 0 where the saving is infinite."""
+    return float(np.ceil(spent / saved)) if saved > 0 else np.inf

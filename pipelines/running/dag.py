@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -102,14 +102,17 @@ def run(
     root: str,
     say: Callable[[str], None],
     starting: Callable[[str], None] = lambda name: None,
+    keep: Collection[str] = (),
 ) -> dict[str, Location]:
     """Runs what is not done, in order; returns every step's artifact. Errors pass through.
 
-    say: takes lines for people. starting: takes a step's name before it runs.
+    say: takes lines for people. starting: takes a step's name before it runs. keep: names of steps
+    whose artifact latest.json goes on naming, where it names one.
     """
     artifacts: dict[str, Location] = {}
     latest = Location.of(root) / "latest.json"
     known = latest.read_json() if latest.exists() else {}
+    kept = {name: uri for name, uri in known.items() if name in keep}
     prints = {one.step.name: one.fingerprint for one in planned}
     for number, one in enumerate(planned, start=1):
         step, out = one.step, one.location
@@ -117,7 +120,7 @@ def run(
         artifacts[step.name] = out
         if one.state == "done":
             say(f"{head}: done before, {out.uri}")
-            known = _tell_latest(latest, known, one)
+            known = _tell_latest(latest, known, {step.name: out.uri} | kept)
             continue
         say(f"{head}: {'resuming' if one.state == 'unfinished' else 'running'}, {out.uri}")
         starting(step.name)
@@ -139,14 +142,14 @@ def run(
             "git_commit": git_commit(),
         }
         (out / MANIFEST).write_json(manifest)
-        known = _tell_latest(latest, known, one)
+        known = _tell_latest(latest, known, {step.name: out.uri} | kept)
         say(f"{head}: {result.rows} rows in {seconds:.0f} s")
     return artifacts
 
 
-def _tell_latest(file: Location, known: dict[str, str], done: Planned) -> dict[str, str]:
-    """Names a step's artifact as its newest; a run that is still going on can be looked into."""
-    now = known | {done.step.name: done.location.uri}
+def _tell_latest(file: Location, known: dict[str, str], done: dict[str, str]) -> dict[str, str]:
+    """Names artifacts as the newest; a run that is still going on can be looked into."""
+    now = known | done
     if now != known:
         file.write_json(now)
     return now

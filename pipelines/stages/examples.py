@@ -29,21 +29,23 @@ VERSION = 2  # two pools; an example's task decides its loss, it may weigh, and 
 
 
 def spec(config: Config) -> dict[str, Any]:
-    return {"seed": config.seed, "examples": config.examples.model_dump(mode="json")}
+    spec = {"seed": config.seed, "examples": config.examples.model_dump(mode="json")}
+    # Of other targets alone: the examples of ssc are as they were before.
+    return spec if config.examples.target == "ssc" else spec | {"drawn_by": "ssc"}
 
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
     label, settings = inputs["label"], config.examples
     model = config.model
     turn_ids = Prompts.load(fetch(model.source), config.confidence.question, model.chat).turn_ids
-    numbers, targets, sets = candidates(label, settings.target)
-    if not len(targets):
+    numbers, ssc, targets, sets = candidates(label, settings.target)
+    if not len(numbers):
         raise ValueError(
             "no response has a label to train on: no answer was found in any, or all confidences "
             "are 0; look at the label artifact's samples, and at data.train.*.kind"
         )
-    drawn = draw(
-        targets,
+    drawn = draw(  # by SSC, so that another target changes the targets alone
+        ssc,
         sets,
         total=settings.total,
         generation_ratio=settings.generation_ratio,
@@ -74,7 +76,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         row_group_size=1024,
     )
     metrics = {
-        "candidates": len(targets),
+        "candidates": len(numbers),
         "calibration": drawn.pool.count("calibration"),
         "generation": drawn.pool.count("generation"),
         "queries": len(pc.unique(table["query_id"])),
@@ -82,34 +84,36 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     return Result(rows, str(EXAMPLES), metrics)
 
 
-def candidates(label: Location, target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers, targets and data sets [candidates] of the responses to choose from, by query id.
+def candidates(label: Location, target: str) -> tuple[np.ndarray, ...]:
+    """Numbers, SSC, targets and data sets [candidates] of the responses to choose from, by query
+    id.
 
     A number counts all responses of the artifact in the order in which they are read; that of a
-    data set, the data sets by name. Responses without a target (config examples.target) or without
-    a token are no candidates.
+    data set, the data sets by name. Responses without SSC or without a token are no candidates,
+    whatever the target is (config examples.target).
     """
     queries: list[str] = []
     datasets: list[str] = []
     sizes: list[int] = []  # responses of each query
-    targets: list[np.ndarray] = []
+    found: list[np.ndarray] = []  # [2, responses]: SSC and targets; NaN of no candidate
     for batch in label.batches(["query_id", "dataset", "samples", "response_ids"]):
         queries += batch["query_id"].to_pylist()
         datasets += batch["dataset"].to_pylist()
         samples = batch["samples"].flatten()
         answers, confidences = (samples.field(n).to_pylist() for n in ("answer", "p_true"))
-        found: list[float | None] = []
+        here: list[list[float | None]] = [[], []]
         for size in pc.list_value_length(batch["samples"]).to_pylist():
-            own = slice(len(found), len(found) + size)
-            found += training_targets(answers[own], confidences[own], target)
+            own = slice(len(here[0]), len(here[0]) + size)
+            for values, kind in zip(here, ("ssc", target), strict=True):
+                values += training_targets(answers[own], confidences[own], kind)
             sizes.append(size)
         empty = pc.list_value_length(batch["response_ids"].flatten()).to_numpy() == 0
-        targets.append(np.where(empty, np.nan, np.array(found, dtype=np.float64)))
-    everything = np.concatenate(targets)
+        found.append(np.where(empty, np.nan, np.array(here, dtype=np.float64)))
+    ssc, targets = np.concatenate(found, axis=1)
     rank, sets = (np.unique(one, return_inverse=True)[1] for one in (queries, datasets))
     by_query = np.argsort(np.repeat(rank, sizes), kind="stable")
-    numbers = by_query[~np.isnan(everything[by_query])]
-    return numbers, everything[numbers], np.repeat(sets, sizes)[numbers]
+    numbers = by_query[~np.isnan(ssc[by_query])]
+    return numbers, ssc[numbers], targets[numbers], np.repeat(sets, sizes)[numbers]
 
 
 def responses(label: Location, numbers: np.ndarray) -> pa.Table:

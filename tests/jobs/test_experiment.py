@@ -284,9 +284,29 @@ def test_what_a_curve_never_reaches_costs_without_end():
     assert cost.to_reach(sc, sc, 0.75, once) == [15.0]
     assert cost.to_reach(low, sc, 0.9, once) == [math.inf]
     assert cost.to_reach(low, sc, 0.5, once) == [6.0]
-    assert cost.repaid_after(100.0, 30.0) == 4
-    assert cost.repaid_after(100.0, -1.0) == math.inf
-    assert cost.repaid_after(100.0, math.inf) == 0
+
+
+def test_an_experiment_leaves_what_latest_json_says_of_the_run(config, capsys):
+    """Its config asks other queries than the run's did; all of its steps are done already."""
+    root = Location.of(config.root)
+    root.make_dir()
+    run = dict.fromkeys(("queries", "held_out", "train"), "the run's")
+    (root / "latest.json").write_json(run | {"experiment_cost": "an older one"})
+    overrides = [f"root={root.path}", "data.calibration=[{name: capitals, split: calibration}]"]
+    planned = dag.plan(cost.steps(load(QUICKSTART, overrides)), config.root)
+    for one in planned:
+        (one.location / MANIFEST).write_json({})
+        (one.location / reading.READING).write_text("read")
+    assert experiment.main(["cost", "--config", QUICKSTART, *with_sets(overrides)]) == 0
+    assert "read" in capsys.readouterr().out
+    latest = (root / "latest.json").read_json()
+    own = {one.step.name: one.location.uri for one in planned}
+    assert latest == own | run
+    assert latest["held_out"] != own["held_out"]
+
+
+def with_sets(overrides):
+    return [part for one in overrides for part in ("--set", one)]
 
 
 def test_stops_are_counted_with_their_answers():

@@ -69,18 +69,26 @@ def test_a_variants_steps_are_its_own_and_share_what_they_can(tmp_path):
     assert made["adapter_eta_0.5_2"].spec["train"]["seed"] == 2
     assert made["adapter_samples_4_0"].inputs == ("label_samples_4",)
     assert made["label_samples_4"].inputs == ("label",)
-    assert "label_samples_16" not in made  # the config's own
-    assert "adapter_samples_32_0" not in made  # no labels can be made of fewer
+    assert "label_eta_0.5" not in made  # the config's own
     assert made["scores_base"].inputs == ("responses",)
     assert list(made)[-1] == "experiment_sweeps"
     assert list(made["experiment_sweeps"].inputs) == [n for n in made if n.startswith("scores_")]
     more = {one.name: one for one in ablation.steps(config)}
-    assert more["label_fixed_temperature"].inputs == ("queries",)
-    assert more["adapter_fixed_temperature_1"].inputs == ("label_fixed_temperature",)
     both = [prints(list(steps.values()), tmp_path) for steps in (made, more)]
     shared = set(both[0]) & set(both[1])
     assert {"adapter_as_configured_0", "scores_as_configured_2", "label"} <= shared
+    assert "adapter_no_generation_loss_1" in shared  # omega of 0 is the sweep's, too
     assert all(both[0][name] == both[1][name] for name in shared)
+
+
+def test_a_variant_that_changes_nothing_is_left_out():
+    names = {one.name for one in ablation.steps(load(STUDY, ["examples.draw=even"]))}
+    assert "adapter_draw_even_0" not in names
+    assert {"adapter_as_configured_0", "adapter_draw_weighted_0"} <= names
+    assert "adapter_draw_even_0" in {one.name for one in ablation.steps(load(STUDY))}
+    own = load(STUDY, ["examples.eta=0.5", "train.omega=0"])
+    names = {one.name for one in sweeps.steps(own)}
+    assert not names & {"adapter_eta_0.5_0", "adapter_no_generation_loss_0"}
 
 
 def test_more_samples_than_there_are_labels_of_are_refused():
@@ -93,7 +101,7 @@ def test_mse_is_smooth_l1_with_beta_one_and_half_the_omega():
     draws = torch.Generator().manual_seed(0)
     c, target, entropy = (torch.rand(1000, generator=draws) for _ in range(3))
     config = load(STUDY)
-    (mse,) = [one for one in ablation.of(config) if one.name == "mse"]
+    (mse,) = [one for one in ablation.variants(config) if one.name == "mse"]
     beta, omega, norm = (float(one.partition("=")[2]) for one in mse.overrides)
     assert norm == config.train.max_grad_norm / 2  # so that half the loss is clipped alike
     own = smooth_l1_loss(c, target, beta=beta) + omega * entropy.mean()
@@ -107,7 +115,7 @@ def test_first_samples_are_labeled_anew():
         for a, c in zip("aabc", (0.2, 0.4, 0.6, 1), strict=True)
     ]
     row = {"query_id": "q", "samples": samples, "response_ids": [[1], [2], [3], [4]]}
-    kept = variants.first(row, 3)
+    kept = variants.first_samples(row, 3)
     wanted = soft_self_consistency(["a", "a", "b"], [0.2, 0.4, 0.6])
     assert [one["target"] for one in kept["samples"]] == wanted == pytest.approx([0.5, 0.5, 0.5])
     assert kept["response_ids"] == [[1], [2], [3]]
@@ -153,9 +161,9 @@ def test_a_table_has_means_over_runs_and_says_what_is_better():
     apart = compared.differences("title", found, STATISTICS, weights, "guesses")
     brier = [np.mean([((c - r) ** 2).mean() for c, r in runs]) for runs in (guesses, knows)]
     assert compared.column(apart, "Brier")["knows"].value == pytest.approx(brier[1] - brier[0])
-    assert compared.told(apart, "Brier") == "Brier, less guesses: knows better."
-    assert compared.told(apart, "AUROC", True) == "AUROC, less guesses: knows better."
-    assert compared.told(apart, "AUROC") == "AUROC, less guesses: knows worse."
+    assert compared.sentence(apart, "Brier") == "Brier, less guesses: knows better."
+    assert compared.sentence(apart, "AUROC", True) == "AUROC, less guesses: knows better."
+    assert compared.sentence(apart, "AUROC") == "AUROC, less guesses: knows worse."
 
 
 def test_scores_are_those_of_each_response_alone(tiny):
@@ -185,7 +193,7 @@ def test_an_experiment_goes_on_where_it_was_cut_and_reads_the_same(tiny, tmp_pat
     monkeypatch.setattr(label, "run", partial(label.run, make_engine=labeling.engine))
     config = config_of(tiny, tmp_path)
     steps = trained.steps(
-        "cut", config, [trained.FIRST, Variant("fewer", ["sampling.num_samples=2"])]
+        "cut", config, [trained.AS_CONFIGURED, Variant("fewer", ["sampling.num_samples=2"])]
     )
     said = []
     planned = dag.plan(steps, config.root)

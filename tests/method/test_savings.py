@@ -1,10 +1,12 @@
 """Both curves at one accuracy, by hand and against resamples written out."""
 
+import math
+
 import numpy as np
 import pytest
 
 from pipelines.method.metrics import each_once, resample
-from pipelines.method.savings import SLACK, Curve, at_equal_accuracy, spent_to_reach
+from pipelines.method.savings import SLACK, Curve, at_equal_accuracy, repaid_after, spent_to_reach
 
 
 @pytest.mark.parametrize(
@@ -95,3 +97,10 @@ def test_both_curves_are_of_the_same_resampled_queries():
             each_once(20),
         )
         assert found.saved[number] == pytest.approx(alone.saved[0])
+
+
+def test_what_was_spent_is_repaid_by_savings():
+    assert repaid_after(100.0, 30.0) == 4
+    assert repaid_after(100.0, -1.0) == math.inf
+    assert repaid_after(100.0, 0.0) == math.inf
+    assert repaid_after(100.0, math.inf) == 0

@@ -86,6 +86,15 @@ def test_latest_names_what_is_done_of_a_run_that_goes_on(tmp_path):
     assert {name: uri.rpartition("/")[2][0] for name, uri in latest.items()} == {"a": "a", "b": "b"}
 
 
+def test_latest_goes_on_naming_what_it_is_to_keep(tmp_path):
+    root = str(tmp_path)
+    before = run(root, steps([])[:2])
+    after = dag.run(dag.plan(steps([], spec=2)[:3], root), root, str, keep=("a", "b", "c"))
+    latest = json.loads((tmp_path / "latest.json").read_text())
+    assert after["b"] != before["b"]
+    assert latest == {"a": before["a"].uri, "b": before["b"].uri, "c": after["c"].uri}
+
+
 @pytest.mark.parametrize("value", [{1, 2}, object(), float("nan"), {1: "x"}, b"bytes"])
 def test_what_has_no_canonical_form_raises(value):
     with pytest.raises(TypeError, match="spec"):

@@ -57,10 +57,36 @@ SECOND = query("b", ("z", 0.5, [8]))
 def test_parsed_and_nonempty_responses_are_candidates_in_order_of_their_query(
     target, expected, tmp_path
 ):
-    numbers, targets, sets = candidates(artifact(tmp_path / "label", [SECOND], [FIRST]), target)
+    label = artifact(tmp_path / "label", [SECOND], [FIRST])
+    numbers, ssc, targets, sets = candidates(label, target)
     assert numbers.tolist() == [1, 2, 0]
+    assert ssc == pytest.approx([0.8, 0.2, 1])
     assert targets == pytest.approx(expected)
     assert sets.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize(("draw", "loss"), [("natural", "own"), ("even", "joint")])
+def test_another_target_changes_the_targets_alone(draw, loss, tiny, tmp_path):
+    """The same responses, with the same losses: by P(True) or votes others would be above eta."""
+    draws = np.random.default_rng(0)
+    rows = [
+        query(f"{i:03}", *((str(draws.integers(2)), draws.uniform(), [i, j]) for j in range(4)))
+        for i in range(50)
+    ]
+    rows.append(query("zero", ("x", 0.0, [5]), ("y", 0.0, [6])))  # with votes, but without SSC
+    label = artifact(tmp_path / "label", rows)
+    found = {}
+    for target in ("ssc", "vote", "p_true"):
+        out = Location.of(str(tmp_path / target))
+        out.make_dir()
+        config = config_of(tiny, total=60, target=target, draw=draw, loss=loss)
+        run(config, {"label": label}, out)
+        found[target] = pq.read_table(tmp_path / target / "examples.parquet")
+    others = [name for name in EXAMPLES.names if name != "target"]
+    assert {"generation" if loss == "own" else "both"} < set(found["ssc"]["task"].to_pylist())
+    for target in ("vote", "p_true"):
+        assert found[target].select(others).equals(found["ssc"].select(others))
+        assert not found[target]["target"].equals(found["ssc"]["target"])
 
 
 def test_a_response_is_found_by_its_number(tmp_path):

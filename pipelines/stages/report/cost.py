@@ -17,7 +17,7 @@ import numpy as np
 from pipelines.method import metrics
 from pipelines.method.metrics import Array
 from pipelines.method.policies import POLICIES
-from pipelines.method.savings import Curve, at_equal_accuracy
+from pipelines.method.savings import Curve, at_equal_accuracy, repaid_after
 from pipelines.stages.report.replays import SC, STOPPING, Replays
 from pipelines.stages.report.responses import COMPUTED
 from pipelines.storage.schemas import MODELS
@@ -81,4 +81,5 @@ def _break_even(spent: float | None, sc: Curve, policy: Curve, weights: Array) -
 
 
 def _queries(spent: float | None, saved: float) -> int | None:
-    return int(np.ceil(spent / saved)) if spent is not None and saved > 0 else None
+    after = np.inf if spent is None else repaid_after(spent, saved)
+    return int(after) if np.isfinite(after) else None
