@@ -139,12 +139,9 @@ class VLLMEngine:
         return draw
 
     async def read(
-        self,
-        prompt_ids: Sequence[int],
-        response_ids: Sequence[int],
-        adapter: LoRARequest | None = None,
+        self, prompt_ids: Sequence[int], response_ids: Sequence[int]
     ) -> LogProbabilities:
-        return await read(self._llm, prompt_ids, response_ids, adapter)
+        return await read(self._llm, prompt_ids, response_ids)
 
     def adapted(self, name: str) -> "AdaptedEngine":
         return AdaptedEngine(self, self._adapters[name])
@@ -180,11 +177,6 @@ class AdaptedEngine:
     ) -> VLLMDraw:
         adapter = self._adapter
         return await self._engine.draw(prompt_ids, key, drawing, spent, heard, live, adapter)
-
-    async def read(
-        self, prompt_ids: Sequence[int], response_ids: Sequence[int]
-    ) -> LogProbabilities:
-        return await self._engine.read(prompt_ids, response_ids, self._adapter)
 
     def shutdown(self) -> None:
         self._engine.shutdown()

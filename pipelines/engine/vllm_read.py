@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 from vllm import SamplingParams
 from vllm.inputs import tokens_input
-from vllm.lora.request import LoRARequest
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from pipelines.engine.vllm_draw import next_output
@@ -17,10 +16,7 @@ from pipelines.method.token_confidences import TOP, LogProbabilities
 
 
 async def read(
-    llm: AsyncLLM,
-    prompt_ids: Sequence[int],
-    response_ids: Sequence[int],
-    adapter: LoRARequest | None = None,
+    llm: AsyncLLM, prompt_ids: Sequence[int], response_ids: Sequence[int]
 ) -> LogProbabilities:
     """One forward over prompt and response: where a request asks for them, vLLM computes all of its
     prompt, cached or not. It samples a token after it, too, which is left.
@@ -31,9 +27,7 @@ async def read(
     params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=TOP, detokenize=False)
     whole = [*prompt_ids, *response_ids]
     request = uuid.uuid4().hex
-    output = await next_output(
-        llm.generate(tokens_input(whole), params, request, lora_request=adapter)
-    )
+    output = await next_output(llm.generate(tokens_input(whole), params, request))
     assert output.prompt_logprobs, "the engine returned no log-probabilities"
     tokens, top = [], []
     places = output.prompt_logprobs[len(prompt_ids) :]

@@ -18,7 +18,7 @@ from ray import serve
 from pipelines.config import Config
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.metrics import EngineMetrics
-from pipelines.engine.protocol import Counters, Drawing, ReadingEngine
+from pipelines.engine.protocol import Counters, Drawing, Engine
 from pipelines.engine.read_again import with_token_confidences
 from pipelines.engine.sampling import QuerySampler, label_query, sample_room
 from pipelines.running.board import Board
@@ -47,7 +47,7 @@ class Answerer:
         self._post = self._leaving.enter_context(
             board.posting(self._engine.count) if board else nullcontext()
         )
-        self._models: dict[str, ReadingEngine] = {served.name: self._engine}
+        self._models: dict[str, Engine] = {served.name: self._engine}
         self._models |= {name: self._engine.adapted(name) for name in served.adapters}
         self._metrics = EngineMetrics("serve")
         self._mass = MassCheck()
@@ -69,7 +69,7 @@ class Answerer:
             )
             if self._served.reads:
                 size = config.evaluate.group_size
-                labeled = await with_token_confidences(engine, labeled, size, self._room)
+                labeled = await with_token_confidences(self._engine, labeled, size, self._room)
         self._done(config.evaluate.num_samples, labeled["counters"])
         self._engine.count.kept += config.evaluate.num_samples
         if self._post:

@@ -107,6 +107,12 @@ def test_one_line_that_names_the_key(write, override, says):
     assert says in problem(write(GOOD), override)
 
 
+def test_confidences_of_tokens_want_a_merged_model(write):
+    lora = write(GOOD | {"engine": {"adapter": "lora"}})
+    said = problem(lora, "evaluate.confidences=[tail_entropy]")
+    assert "evaluate.confidences: needs engine.adapter: merged" in said
+
+
 def test_answers_are_drawn_as_the_paper_evaluates_unless_a_config_says_otherwise(write):
     """Evaluation and the service, at plain T = 1.0; what is trained on is drawn by EDT."""
     answering = load(write(GOOD), ["sampling.max_tokens=77"]).answering
