@@ -81,11 +81,14 @@ def in_forward(
 ) -> int:
     """Bytes of logits and activations. hidden, inner: widths of the model and of its MLP; size: of
     a number. reads: as in `need`."""
-    rows = engine.max_num_seqs
-    if reads:  # logits of each token of what is read
-        rows = max(rows, min(engine.max_num_batched_tokens, engine.max_model_len))
-    logits = _COPIES * 4 * rows * vocab
+    logits = _COPIES * 4 * _logits_rows(engine, reads) * vocab
     return logits + engine.max_num_batched_tokens * (4 * hidden + 2 * inner) * size
+
+
+def _logits_rows(engine: EngineConfig, reads: bool) -> int:
+    """Tokens of a forward that get logits: each sequence's last one, or all of what is read."""
+    read = min(engine.max_num_batched_tokens, engine.max_model_len) if reads else 0
+    return max(engine.max_num_seqs, read)
 
 
 def reserve(
@@ -93,13 +96,15 @@ def reserve(
     engine: EngineConfig,
     free: Callable[[], int] = memory.free,
     patience: float = 15.0,
+    reads: bool = False,
 ) -> None:
     """Sets memory aside for the engine that this process is about to start; ValueError where there
     is too little.
 
     Engines of a node start together, of several runs too, and take their memory by and by: so each
     leaves a note of what it takes, and counts what the others' notes say and they have not taken.
-    patience: seconds to wait for memory that what ended just now has not given back yet.
+    patience: seconds to wait for memory that what ended just now has not given back yet. reads: as
+    in `need`.
     """
     place = Path(tempfile.gettempdir(), f"selfcal-engines-{os.getuid()}")
     place.mkdir(exist_ok=True)
@@ -115,17 +120,21 @@ def reserve(
                 (place / f"{own.pid} {began(own.pid)} {wanted.total}").touch()
                 return
         if time.monotonic() >= deadline:
-            raise ValueError(refusal(wanted, engine, spare, len(others)))
+            raise ValueError(refusal(wanted, engine, spare, len(others), reads))
         time.sleep(1)
 
 
-def refusal(wanted: Need, engine: EngineConfig, spare: int, others: int) -> str:
+def refusal(
+    wanted: Need, engine: EngineConfig, spare: int, others: int, reads: bool = False
+) -> str:
     """A line: what the engine takes, what is there, and the keys that change it."""
     keys = []
     if engine.kv_cache_gib is not None and engine.kv_cache_gib > 1:
         keys.append(f"engine.kv_cache_gib ({engine.kv_cache_gib})")
     if wanted.logits > wanted.total / 10:
-        keys.append(f"engine.max_num_seqs ({engine.max_num_seqs})")
+        sequences = _logits_rows(engine, reads) == engine.max_num_seqs
+        key = "max_num_seqs" if sequences else "max_num_batched_tokens"
+        keys.append(f"engine.{key} ({getattr(engine, key)})")
     if engine.most > 1:
         name = "max_count" if engine.max_count else "count"
         keys.append(f"engine.{name} ({engine.most})")

@@ -113,7 +113,7 @@ class VLLMEngine:
         if current_platform.is_cpu():
             lora = adapter_arguments(adapter_dirs)
             rows = lora["max_loras"] * lora["max_lora_rank"] if lora else 0
-            reserve(need(model_dir, config.engine, rows, reads), config.engine)
+            reserve(need(model_dir, config.engine, rows, reads), config.engine, reads=reads)
         return cls(
             str(model_dir),
             config.engine,

@@ -36,4 +36,5 @@ async def read(
         by_id = {one: entry.logprob for one, entry in place.items()}
         tokens.append(by_id[token])
         top.append(sorted(by_id.values())[-TOP:])  # the token is there, likely or not
+    assert np.isfinite(top).all()
     return LogProbabilities(np.array(tokens), np.array(top))

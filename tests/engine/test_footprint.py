@@ -170,6 +170,14 @@ def test_the_advice_is_of_keys_that_change_it(engine, wanted, says):
     assert says in refusal(wanted, EngineConfig(**engine), 3 * GIB, others=0)
 
 
+def test_the_advice_to_who_reads_responses_again_is_of_what_gives_their_logits_room():
+    """A forward has logits of each token that is read, of up to a prompt and its response."""
+    for batched, key in ((512, "max_num_batched_tokens (512)"), (128, "max_num_seqs (256)")):
+        engine = EngineConfig(kv_cache_gib=1, max_num_batched_tokens=batched)
+        said = refusal(NEED, engine, 3 * GIB, others=0, reads=True)
+        assert f"lower engine.{key}" in said
+
+
 RESERVING = """
 import sys
 from pipelines.config import EngineConfig

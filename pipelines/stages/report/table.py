@@ -32,7 +32,7 @@ def print_table(report: Location) -> None:
     for one in results["signatures"]:
         print(f"Watch out, {one['name']}. {one['says']} {one['advice']}")
     Console(width=_WIDTH).print(_responses(results))
-    if results["sources"]:
+    if results.get("sources"):  # a report of before has none
         Console(width=_WIDER).print(_sources(results))
 
 
