@@ -16,6 +16,7 @@ from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import LOADERS, Row
@@ -30,6 +31,7 @@ from pipelines.storage.text import short
 
 ROLES = ("train", "calibration", "eval")  # a role is a key of the config's data
 ID_DIGITS = 12  # hex, of a query_id; any two of a million are one by a chance of 0.2%
+_COPIED = 10  # questions at least that make a copy: a few are alike by chance
 _SHOWN = 3  # refused rows of an entry whose reasons are kept
 
 
@@ -76,12 +78,19 @@ class Found:
             self.reasons.append(str(reason))
 
 
-class _Seen(NamedTuple):
-    """The questions of an entry, word for word and nearly."""
+@dataclass
+class _Seen:
+    """The questions of an entry, word for word and nearly. offered: under a limit all that it could
+    have taken, word for word."""
 
     entry: Entry
-    exactly: Hashes
-    nearly: Hashes
+    exactly: Hashes = field(default_factory=Hashes)
+    nearly: Hashes = field(default_factory=Hashes)
+    offered: Hashes = field(default_factory=Hashes)
+
+    def whole(self) -> NDArray[np.uint64]:
+        """Those that it could take, word for word, in order."""
+        return np.union1d(self.exactly.sorted(), self.offered.sorted())
 
 
 class Reading:
@@ -108,16 +117,13 @@ class Reading:
             raise ValueError(f"{entry.key}.path: {name} is built in, and reads no file")
         found = self.found[entry.key] = Found()
         refused = found.refuse if published or not self._strict else fail
-        seen = _Seen(entry, Hashes(), Hashes())
+        seen = _Seen(entry)
         others = [other for other in self._seen if other.entry.role != entry.role]
         self._seen.append(seen)
-        copied: Counter[str] = Counter()  # by entries of this set
-        for row in self._left(entry, refused):
+        for row in self._left(seen, refused):
             asked = _asked(row.question, row.system)
             same, alike = exact(asked), near(asked.removesuffix(ENDINGS[row.kind]))
-            having = [other.entry for other in others if same in other.exactly]
-            copied.update(one.key for one in having if one.config.name == name)
-            found.exactly.update({one.role for one in having})
+            found.exactly.update({other.entry.role for other in others if same in other.exactly})
             found.shared.update({other.entry.role for other in others if alike in other.nearly})
             seen.exactly.add(same)
             seen.nearly.add(alike)
@@ -129,39 +135,38 @@ class Reading:
             raise ValueError(f"{entry.key}: {name} ({entry.config.split}) has no rows{why}")
         self._check_ids(entry)
         if published:
-            self._check_copies(entry, copied)
+            self._check_copies(seen)
 
-    def _left(self, entry: Entry, refused: Refused) -> Iterator[Row]:
+    def _left(self, seen: _Seen, refused: Refused) -> Iterator[Row]:
         """The rows of an entry that count: as many as its limit says of those that were not there
         before. What is one's own has none of these, and picks its rows before it reads them."""
-        config = entry.config
-        with _of(entry):
-            self._check_files(entry)
+        config = seen.entry.config
+        with _of(seen.entry):
+            self._check_files(seen.entry)
         if config.name in SETS:
-            return picked(partial(self._once, entry), config.limit, self._seed, refused)
-        return itertools.islice(self._once(entry, refused), config.limit)
+            return picked(partial(self._once, seen), config.limit, self._seed, refused)
+        return itertools.islice(self._once(seen, refused), config.limit)
 
-    def _once(self, entry: Entry, refused: Refused) -> Iterator[Row]:
+    def _once(self, seen: _Seen, refused: Refused) -> Iterator[Row]:
         """An entry's rows, each question once: a reading anew counts anew."""
-        found, within = self.found[entry.key], Hashes()
-        picks = entry.config.limit is not None  # so that not all of them come to be seen
+        entry = seen.entry
+        found, seen.offered = self.found[entry.key], Hashes()
+        limited = entry.config.limit is not None  # so that not all of them come to be taken
         found.twice = 0
         for row in _loaded(entry, self._seed, refused):
             one = exact(asked := _asked(row.question, row.system))
-            if self._is_there(entry, asked, one) or one in within:
+            if self._is_there(entry, asked, one) or one in seen.offered:
                 found.twice += 1
                 continue
-            if picks:
-                within.add(one)
+            if limited:
+                seen.offered.add(one)
             yield row
 
     def _is_there(self, entry: Entry, asked: str, one: int) -> bool:
         """Whether a question is to be left out; ValueError where it must not be there again. one:
         its hash."""
         published = entry.config.name in SETS
-        for other, exactly, _ in self._seen:
-            if one not in exactly:
-                continue
+        for other in (seen.entry for seen in self._seen if one in seen.exactly):
             if published and (other.role == "train") != (entry.role == "train"):
                 continue  # in another stage
             if published or not self._strict:
@@ -210,17 +215,21 @@ class Reading:
             "made of their hashes; leave one of them out"
         )
 
-    def _check_copies(self, entry: Entry, copied: Counter[str]) -> None:
-        """ValueError where more than half of the questions of another role's entry are here too, or
-        the other way: other files of one set share few."""
-        mine = self.found[entry.key].rows
-        for other in (seen.entry for seen in self._seen):
-            count, others = copied[other.key], self.found[other.key].rows
-            if 2 * count > min(mine, others):
+    def _check_copies(self, seen: _Seen) -> None:
+        """ValueError where more than half of the questions of another role's file are in this one's
+        too, or the other way: other files of one set share few. Limits do not count, for of a copy
+        two limits may take other questions, and both have met."""
+        entry, mine = seen.entry, seen.whole()
+        for other in self._seen:
+            if other.entry.role == entry.role or other.entry.config.name != entry.config.name:
+                continue
+            others = other.whole()
+            count = len(np.intersect1d(mine, others, assume_unique=True))
+            if count >= _COPIED and 2 * count > min(len(mine), len(others)):
                 raise ValueError(
-                    f"{entry.key}: {count:,} of its {mine:,} questions are among the {others:,} of "
-                    f"{other.where}, word for word, as in a copy; a query must have one role, so "
-                    "name another file or split"
+                    f"{entry.key}: {count:,} of the {len(mine):,} questions of its file are among "
+                    f"the {len(others):,} of {other.entry.where}, word for word, as in a copy; a "
+                    "query must have one role, so name another file or split"
                 )
 
 

@@ -119,16 +119,30 @@ def test_a_copy_of_a_published_sets_file_is_known_by_its_rows(tmp_path, monkeypa
         huggingface_hub, "hf_hub_download", lambda *_, **__: str(tmp_path / "hub.jsonl")
     )
     hub = {"name": "gsm8k", "split": "test"}
-    copy = gsm8k(tmp_path / "copy.csv", "test") | {"limit": 9}
-    line = problem(lambda: found(config(**{few: [copy], many: [hub]})))
-    first, second = ("9", "40")[:: 1 if few == "eval" else -1]
-    assert line == (
-        f"data.eval.0: 9 of its {first} questions are among the {second} of data.train.0 (gsm8k, "
-        "test), word for word, as in a copy; a query must have one role, so name another file or "
-        "split"
-    )
+    copy = gsm8k(tmp_path / "copy.csv", "test")
+    for here, there in ((None, None), (9, None), (9, 9)):  # a limit is not of the file
+        made = {few: [copy | {"limit": here}], many: [hub | {"limit": there}]}
+        assert problem(lambda made=made: found(config(**made))) == (
+            "data.eval.0: 40 of the 40 questions of its file are among the 40 of data.train.0 "
+            "(gsm8k, test), word for word, as in a copy; a query must have one role, so name "
+            "another file or split"
+        )
     _, told = found(config(**{few: [gsm8k(tmp_path / "other.jsonl", "test")], many: [hub]}))
     assert told["data.eval.0"].exactly == {"train": 5}
+
+
+@pytest.mark.parametrize("shared", [9, 10])
+def test_ten_questions_at_least_make_a_copy(tmp_path, shared):
+    """Fewer are counted alone, as a single one that two files share."""
+    asked = [f"Which {n}?" for n in range(40)]
+    (tmp_path / "train.jsonl").write_text(solved(*asked))
+    (tmp_path / "test.jsonl").write_text(solved(*asked[:shared]))
+    train, test = (gsm8k(tmp_path / f"{name}.jsonl", "test") for name in ("train", "test"))
+    made = config(train=[train], eval=[test])
+    if shared == 10:
+        assert "10 of the 10 questions of its file" in problem(lambda: found(made))
+    else:
+        assert found(made)[1]["data.eval.0"].exactly == {"train": 9}
 
 
 def test_a_copy_of_a_published_set_as_ones_own_is_told(tmp_path):
