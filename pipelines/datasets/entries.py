@@ -1,14 +1,13 @@
 """The rows of a config's data entries, one after the other, and what is told of them.
 
-A row that is wrong, and a question that is there twice, are refused where the data are one's own or
-built in, for these can be mended. Of a published set they are left out and counted; but a question
-of two files, trained on and tested, is kept as its publisher has it, and counted. One file under
-two roles is refused, and so is a copy of it.
+A row that is wrong, a question that is there twice, and two of one query_id are refused where the
+data are one's own or built in, for these can be mended. Of a published set they are left out and
+counted; but a question of two files, trained on and tested, is kept as its publisher has it, and
+counted. One file under two roles is refused, and so is a copy of it.
 """
 
 import hashlib
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +20,8 @@ from numpy.typing import NDArray
 from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import LOADERS, Row
 from pipelines.datasets.base import picked
-from pipelines.datasets.duplicates import Hashes, exact, near
+from pipelines.datasets.duplicates import ID_BITS, Hashes, exact, near
+from pipelines.datasets.found import Found
 from pipelines.datasets.published import SETS
 from pipelines.datasets.published.base import CARVED, ENDINGS
 from pipelines.datasets.records import Refused, fail
@@ -30,9 +30,7 @@ from pipelines.method.formulas import parses
 from pipelines.storage.text import short
 
 ROLES = ("train", "calibration", "eval")  # a role is a key of the config's data
-ID_DIGITS = 12  # hex, of a query_id; any two of a million are one by a chance of 0.2%
 _COPIED = 10  # questions at least that make a copy: a few are alike by chance
-_SHOWN = 3  # refused rows of an entry whose reasons are kept
 
 
 class Entry(NamedTuple):
@@ -45,37 +43,6 @@ class Entry(NamedTuple):
     @property
     def where(self) -> str:
         return f"{self.key} ({self.config.title}, {self.config.split})"
-
-
-@dataclass
-class Found:
-    """What an entry has beside the rows that are taken, and how many these are.
-
-    refused: rows that are wrong, the first ones with their reasons; twice: those whose question is
-    there before; shared: those whose question an earlier role has, word for word or nearly, by
-    that role; exactly: of these, those that it has word for word.
-    """
-
-    rows: int = 0
-    refused: int = 0
-    reasons: list[str] = field(default_factory=list)
-    twice: int = 0
-    shared: Counter[str] = field(default_factory=Counter)
-    exactly: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def overlaps(self) -> list[str]:
-        """`shared`, a line a role."""
-        return [
-            f"{count:,} of {self.rows:,} questions are in data.{role} too, {self.exactly[role]:,} "
-            "word for word, others but for case, spaces, punctuation and the order of operands"
-            for role, count in self.shared.items()
-        ]
-
-    def refuse(self, reason: object) -> None:
-        self.refused += 1
-        if len(self.reasons) < _SHOWN:
-            self.reasons.append(str(reason))
 
 
 @dataclass
@@ -133,9 +100,10 @@ class Reading:
             why = f"; all {found.twice} were there before" if found.twice else ""
             why = f"; {found.refused} are refused: {found.reasons[0]}" if found.refused else why
             raise ValueError(f"{entry.key}: {name} ({entry.config.split}) has no rows{why}")
-        self._check_ids(entry)
         if published:
             self._check_copies(seen)
+        else:
+            self._check_ids(entry)
 
     def _left(self, seen: _Seen, refused: Refused) -> Iterator[Row]:
         """The rows of an entry that count: as many as its limit says of those that were not there
@@ -155,7 +123,8 @@ class Reading:
         found.twice = 0
         for row in _loaded(entry, self._seed, refused):
             one = exact(asked := _asked(row.question, row.system))
-            if self._is_there(entry, asked, one) or one in seen.offered:
+            again = self._is_there(entry, asked, one) or one in seen.offered
+            if again or self._has_id(seen, one):
                 found.twice += 1
                 continue
             if limited:
@@ -176,6 +145,14 @@ class Reading:
                 "a query must have one role and one row"
             )
         return False
+
+    def _has_id(self, seen: _Seen, one: int) -> bool:
+        """Whether a published set's question has the query_id of another one."""
+        config = seen.entry.config
+        if config.name not in SETS:
+            return False
+        there = [each.exactly for each in self._seen if each.entry.config.title == config.title]
+        return any(each.has_id(one) and one not in each for each in (seen.offered, *there))
 
     def _check_files(self, entry: Entry) -> None:
         """ValueError where another role has the rows of a published set's file."""
@@ -199,10 +176,10 @@ class Reading:
         title = entry.config.title
         alike = [seen for seen in self._seen if seen.entry.config.title == title]
         ids = reduce(np.union1d, [seen.exactly.sorted() for seen in alike])
-        ids >>= np.uint64(64 - 4 * ID_DIGITS)
+        ids >>= np.uint64(64 - ID_BITS)
         if not len(same := ids[1:][ids[1:] == ids[:-1]]):
             return
-        shared = f"{title}-{int(same[0]):0{ID_DIGITS}x}"
+        shared = f"{title}-{int(same[0]):0{ID_BITS // 4}x}"
         asked = {
             text: None
             for seen in alike
@@ -282,9 +259,9 @@ def is_read(row: dict[str, Any]) -> bool:
 
 
 def query_id(dataset: str, asked: str) -> str:
-    """Stable: the data set's name and ID_DIGITS of the hash of what is asked. Unique, for two that
-    are one are refused."""
-    return f"{dataset}-{hashlib.sha256(asked.encode()).hexdigest()[:ID_DIGITS]}"
+    """Stable: the data set's name and ID_BITS of the hash of what is asked. Unique, for of
+    two that are one the later is refused or left out."""
+    return f"{dataset}-{hashlib.sha256(asked.encode()).hexdigest()[: ID_BITS // 4]}"
 
 
 def _asked(question: str, system: str | None) -> str:

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
-from pipelines.datasets.entries import ROLES, Entry, Found, Reading, entries, is_read, read
+from pipelines.datasets.entries import ROLES, Entry, Reading, entries, is_read, read
+from pipelines.datasets.found import Found
 from pipelines.datasets.published import SETS
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import Result

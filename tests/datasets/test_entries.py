@@ -250,6 +250,24 @@ def test_two_questions_of_one_id_are_refused(tmp_path, apart):
         assert problem(lambda: found(config(train=[a], eval=[b | {"label": "other"}]))) is None
 
 
+@pytest.mark.parametrize("limit", [None, 8, 9])
+@pytest.mark.parametrize("apart", [False, True])
+def test_of_two_of_one_id_in_a_published_set_the_later_is_left_out(tmp_path, limit, apart):
+    """They cannot be mended there. Of these, as gsm8k asks them, the hashes begin alike."""
+    one, other = (f"What is {n} + 1?" for n in (500_764, 21_528_499))
+    more = [f"Which {n}?" for n in range(8)]
+    (tmp_path / "a.jsonl").write_text(solved(*([] if apart else [one]), *more, other))
+    (tmp_path / "b.jsonl").write_text(solved(one, "Who?"))
+    train = gsm8k(tmp_path / "b.jsonl", "test") if apart else {"name": "capitals"}
+    made = config(train=[train], eval=[gsm8k(tmp_path / "a.jsonl", "test") | {"limit": limit}])
+    rows, told = found(made)
+    kept = 8 if apart else 9
+    assert (told["data.eval.0"].rows, told["data.eval.0"].twice) == (min(limit or kept, kept), 1)
+    assert not any(row["question"].startswith(other) for row in rows["data.eval.0"])
+    ids = [row["query_id"] for each in rows.values() for row in each]
+    assert len(set(ids)) == len(ids)
+
+
 def test_a_system_prompt_makes_another_query(tmp_path):
     file = tmp_path / "own.jsonl"
     file.write_text(lines(row("q", passage="one"), row("q", passage="two")))
