@@ -47,7 +47,13 @@ def config(tiny, tmp_path_factory):
             ],
         },
         "examples": {"total": 60, "bin_width": 0.25, "generation_ratio": 0.2},
-        "evaluate": {"num_samples": 4, "live_queries": 4, "bootstrap": 50},
+        "evaluate": {
+            "num_samples": 4,
+            "live_queries": 4,
+            "bootstrap": 50,
+            "confidences": ["mean_logprob", "tail_entropy", "lowest_group"],
+            "group_size": 5,
+        },
         "serve": {"port": free_port()},
     }
     settings["engine"] |= {"kv_cache_gib": 1, "max_num_seqs": 4}  # labels last a while
@@ -194,6 +200,37 @@ def test_the_export_loads_in_transformers_as_adapter_and_merged(finished, tiny):
         merged = AutoModelForCausalLM.from_pretrained(export / "model", dtype=torch.float32)
         torch.testing.assert_close(merged(ids).logits, adapted, rtol=1e-3, atol=1e-3)
     assert not torch.allclose(before, adapted)  # vLLM ran the merged one in evaluate
+
+
+def test_confidences_are_those_of_the_recorded_responses(finished, tiny):
+    """By full forwards of transformers: of each model's own, at a temperature of 1."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    sources = {"base": tiny, "calibrated": artifact(finished[0], "export") / "model"}
+    for name, source in sources.items():
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+        (file,) = artifact(finished[0], "evaluate").glob(f"{name}-*.parquet")
+        lengths = []
+        for row in pq.read_table(file).to_pylist():
+            for sample, ids in zip(row["samples"], row["response_ids"], strict=True):
+                found = [sample[key] for key in ("mean_logprob", "tail_entropy", "lowest_group")]
+                if not ids:
+                    assert found == [None] * 3
+                    continue
+                with torch.no_grad():
+                    logits = model(torch.tensor([row["prompt_ids"] + ids])).logits[0].double()
+                logs = logits[len(row["prompt_ids"]) - 1 : -1].log_softmax(-1)
+                top = logs.topk(20).values
+                groups = top.mean(1).neg().unfold(0, min(5, len(ids)), 1)
+                expected = [
+                    float(logs.gather(1, torch.tensor(ids)[:, None]).mean()),
+                    float(torch.distributions.Categorical(logits=top[-5:]).entropy().mean()),
+                    float(groups.mean(1).min()),
+                ]
+                assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
+                lengths.append(len(ids))
+        assert min(lengths) < 5 < max(lengths)
 
 
 def modified(root):

@@ -33,6 +33,7 @@ from pipelines.config.values import (
 from pipelines.method.answers import Kind
 from pipelines.method.policies import POLICIES
 from pipelines.method.template import PLAIN, RESERVED, Chat
+from pipelines.method.token_confidences import SOURCES
 from pipelines.storage.text import short
 
 
@@ -232,6 +233,9 @@ class EvaluateConfig(Section):
     policies: Distinct[Text] = (
         "best_of_n", "self_consistency", "sc_conf", "early_stopping", "asc", "asc_conf", "esc",
     )  # fmt: skip
+    # beside P(True), for policies to be replayed with: mean_logprob, tail_entropy, lowest_group
+    confidences: Different[Text] = ()
+    group_size: Count = 2048  # tokens of lowest_group's groups, and of tail_entropy's tail
     # of confidences and shares; by default quantiles of the calibration queries', and a few shares
     thresholds: Distinct[Unit] | None = None
     windows: Distinct[Count] = (2, 3, 4, 5, 8)  # esc's thresholds, to choose from
@@ -246,6 +250,14 @@ class EvaluateConfig(Section):
             if name not in POLICIES:
                 raise ValueError(f"{short(name)!r} is no policy{nearest(name, POLICIES)}")
         return policies
+
+    @field_validator("confidences")
+    @classmethod
+    def _sources(cls, confidences: tuple[str, ...]) -> tuple[str, ...]:
+        for name in confidences:
+            if name not in SOURCES:
+                raise ValueError(f"{short(name)!r} is no such source{nearest(name, SOURCES)}")
+        return confidences
 
 
 class TrackingConfig(Section):

@@ -60,6 +60,9 @@ class Config(Section):
             )
         if self.serve.adapters and self.engine.adapter != "lora":
             raise ValueError("serve.adapters: needs engine.adapter: lora")
+        if self.evaluate.confidences and self.engine.adapter == "lora":
+            # Asked for a prompt's log-probabilities, vLLM's LoRA on CPUs ends the engine.
+            raise ValueError("evaluate.confidences: needs engine.adapter: merged")
         if taken := {"base", "calibrated"} & set(self.serve.adapters):
             raise ValueError(f"serve.adapters: {min(taken)} is this run's own; choose another name")
         parts, gpus = self.engine.tensor_parallel_size, self.engine.gpus

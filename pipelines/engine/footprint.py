@@ -45,10 +45,11 @@ class Need:
         return sum(astuple(self))
 
 
-def need(model_dir: Path, engine: EngineConfig, lora_rows: int = 0) -> Need:
+def need(model_dir: Path, engine: EngineConfig, lora_rows: int = 0, reads: bool = False) -> Need:
     """Of an engine on CPUs, from the headers of its weights and the model's config.json.
 
-    lora_rows: of vLLM's LoRA, the ranks of all slots together.
+    lora_rows: of vLLM's LoRA, the ranks of all slots together. reads: whether it reads responses
+    again (vllm_read.py).
     """
     settings = read_settings(model_dir, "config.json", str(model_dir))
     if isinstance(text := settings.get("text_config"), dict):
@@ -71,15 +72,23 @@ def need(model_dir: Path, engine: EngineConfig, lora_rows: int = 0) -> Need:
         kv_cache = max(0, int(parts * (share - _PART) - weights - adapters))
     hidden = _size(settings, "hidden_size")
     inner = _size(settings, "intermediate_size") or 4 * hidden
-    step = in_forward(engine, hidden, inner, _size(settings, "vocab_size"), size)
+    step = in_forward(engine, hidden, inner, _size(settings, "vocab_size"), size, reads)
     return Need(weights, kv_cache, step, processes, adapters)
 
 
-def in_forward(engine: EngineConfig, hidden: int, inner: int, vocab: int, size: int) -> int:
+def in_forward(
+    engine: EngineConfig, hidden: int, inner: int, vocab: int, size: int, reads: bool = False
+) -> int:
     """Bytes of logits and activations. hidden, inner: widths of the model and of its MLP; size: of
-    a number."""
-    logits = _COPIES * 4 * engine.max_num_seqs * vocab
+    a number. reads: as in `need`."""
+    logits = _COPIES * 4 * _logits_rows(engine, reads) * vocab
     return logits + engine.max_num_batched_tokens * (4 * hidden + 2 * inner) * size
+
+
+def _logits_rows(engine: EngineConfig, reads: bool) -> int:
+    """Tokens of a forward that get logits: each sequence's last one, or all of what is read."""
+    read = min(engine.max_num_batched_tokens, engine.max_model_len) if reads else 0
+    return max(engine.max_num_seqs, read)
 
 
 def reserve(
@@ -87,13 +96,15 @@ def reserve(
     engine: EngineConfig,
     free: Callable[[], int] = memory.free,
     patience: float = 15.0,
+    reads: bool = False,
 ) -> None:
     """Sets memory aside for the engine that this process is about to start; ValueError where there
     is too little.
 
     Engines of a node start together, of several runs too, and take their memory by and by: so each
     leaves a note of what it takes, and counts what the others' notes say and they have not taken.
-    patience: seconds to wait for memory that what ended just now has not given back yet.
+    patience: seconds to wait for memory that what ended just now has not given back yet. reads: as
+    in `need`.
     """
     place = Path(tempfile.gettempdir(), f"selfcal-engines-{os.getuid()}")
     place.mkdir(exist_ok=True)
@@ -109,17 +120,21 @@ def reserve(
                 (place / f"{own.pid} {began(own.pid)} {wanted.total}").touch()
                 return
         if time.monotonic() >= deadline:
-            raise ValueError(refusal(wanted, engine, spare, len(others)))
+            raise ValueError(refusal(wanted, engine, spare, len(others), reads))
         time.sleep(1)
 
 
-def refusal(wanted: Need, engine: EngineConfig, spare: int, others: int) -> str:
+def refusal(
+    wanted: Need, engine: EngineConfig, spare: int, others: int, reads: bool = False
+) -> str:
     """A line: what the engine takes, what is there, and the keys that change it."""
     keys = []
     if engine.kv_cache_gib is not None and engine.kv_cache_gib > 1:
         keys.append(f"engine.kv_cache_gib ({engine.kv_cache_gib})")
     if wanted.logits > wanted.total / 10:
-        keys.append(f"engine.max_num_seqs ({engine.max_num_seqs})")
+        sequences = _logits_rows(engine, reads) == engine.max_num_seqs
+        key = "max_num_seqs" if sequences else "max_num_batched_tokens"
+        keys.append(f"engine.{key} ({getattr(engine, key)})")
     if engine.most > 1:
         name = "max_count" if engine.max_count else "count"
         keys.append(f"engine.{name} ({engine.most})")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pipelines.config import DrawConfig
+from pipelines.method.token_confidences import LogProbabilities
 from pipelines.running.progress import Count
 
 
@@ -139,4 +140,14 @@ class Engine(Protocol):
 
     def shutdown(self) -> None:
         """Ends the engine; it takes no more requests."""
+        ...
+
+
+class ReadingEngine(Engine, Protocol):
+    """An engine that also tells how likely it finds a response that it is given."""
+
+    async def read(
+        self, prompt_ids: Sequence[int], response_ids: Sequence[int]
+    ) -> LogProbabilities:
+        """Of a response of one token or more, by a forward over prompt and response."""
         ...

@@ -168,12 +168,16 @@ class VLLMDraw:
         return self._llm.generate(asked, params, uuid.uuid4().hex, lora_request=self._adapter)
 
     async def _next(self) -> RequestOutput:
-        try:
-            return await anext(self._outputs)
-        except EngineDeadError:
-            # Nothing in this process can revive the engine's. Leaving makes Ray start another
-            # actor and hand it the rows that this one held.
-            os._exit(1)
+        return await next_output(self._outputs)
+
+
+async def next_output(outputs: AsyncGenerator[RequestOutput, None]) -> RequestOutput:
+    try:
+        return await anext(outputs)
+    except EngineDeadError:
+        # Nothing in this process can revive the engine's. Leaving makes Ray start another actor
+        # and hand it the rows that this one held.
+        os._exit(1)
 
 
 def _part(ids: Sequence[int], params: SamplingParams) -> StreamingInput:

@@ -8,6 +8,9 @@ isotonic on its predictions for other queries, as Zollo et al. 2026 (arXiv 2604.
 self-consistency. Their features are an embedding of the response; these (FEATURES) are recorded
 anyway and cost nothing. Agreement is none of them: who knows it has drawn all samples.
 
+Of another source of confidence, which is no probability (token_confidences.py), Platt's map makes
+one: it is linear in the source itself, where for P(True) it is in the logit.
+
 A map is fitted on responses [responses] and takes responses of any shape.
 """
 
@@ -20,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipelines.method.metrics import Array
 
+P_TRUE = "p_true"  # what Seen.confidence is called beside other sources
 # Logits of P(True), logarithms of p(Yes) + p(No), of the tokens of response and prompt, and whether
 # the response was cut at max_tokens.
 FEATURES = ("confidence", "mass", "tokens", "prompt_tokens", "cut")
@@ -33,6 +37,7 @@ class Seen(NamedTuple):
 
     confidence: Array  # [...]: P(True)
     features: Array  # [..., FEATURES]
+    sources: Mapping[str, Array] = {}  # [...] each: other confidences, the larger the surer
 
     @staticmethod
     def of(
@@ -54,7 +59,11 @@ class Seen(NamedTuple):
         return Seen(c, np.stack(columns, axis=-1))
 
     def at(self, responses: NDArray[np.bool_]) -> "Seen":
-        return Seen(self.confidence[responses], self.features[responses])
+        return Seen(
+            self.confidence[responses],
+            self.features[responses],
+            {name: values[responses] for name, values in self.sources.items()},
+        )
 
 
 class Map(NamedTuple):
@@ -90,10 +99,13 @@ def platt(confidence: Array, target: Array) -> tuple[float, float]:
     Labels are drawn in from 0 and 1 as Platt does, where a label counts as that much of a positive
     and the rest of a negative: all equal ones have a finite map, too.
     """
+    return _line(logit(confidence), target)
+
+
+def _line(x: Array, target: Array) -> tuple[float, float]:
     positive = float(target.sum())
     most = (positive + 1) / (positive + 2)
     least = 1 / (len(target) - positive + 2)
-    x = logit(confidence)
     slope, offset = _logistic(
         np.stack([x, np.ones_like(x)], axis=1), least + target * (most - least)
     )
@@ -149,17 +161,23 @@ class Ridge:
         return found
 
 
+def of_source(name: str, seen: Seen, target: Array) -> Map:
+    """Platt's map of P_TRUE or of one of Seen.sources. target: labels in [0, 1]."""
+
+    def x(of: Seen) -> Array:
+        return logit(of.confidence) if name == P_TRUE else of.sources[name]
+
+    slope, offset = _line(x(seen), target)
+    return Map(lambda new: sigmoid(slope * x(new) + offset), {"slope": slope, "offset": offset})
+
+
 def _temperature(seen: Seen, target: Array, query: NDArray[np.int64]) -> Map:
     t = temperature(seen.confidence, target)
     return Map(lambda new: sigmoid(logit(new.confidence) / t), {"temperature": t})
 
 
 def _platt(seen: Seen, target: Array, query: NDArray[np.int64]) -> Map:
-    slope, offset = platt(seen.confidence, target)
-    return Map(
-        lambda new: sigmoid(slope * logit(new.confidence) + offset),
-        {"slope": slope, "offset": offset},
-    )
+    return of_source(P_TRUE, seen, target)
 
 
 def _isotonic(seen: Seen, target: Array, query: NDArray[np.int64]) -> Map:

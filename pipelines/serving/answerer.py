@@ -19,6 +19,7 @@ from pipelines.config import Config
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.metrics import EngineMetrics
 from pipelines.engine.protocol import Counters, Drawing, Engine
+from pipelines.engine.read_again import with_token_confidences
 from pipelines.engine.sampling import QuerySampler, label_query, sample_room
 from pipelines.running.board import Board
 from pipelines.serving.adaptive import Tell, decide
@@ -41,7 +42,7 @@ class Answerer:
 
         from pipelines.engine.vllm_engine import VLLMEngine
 
-        self._engine = VLLMEngine.of(config, served.source, served.adapters)
+        self._engine = VLLMEngine.of(config, served.source, served.adapters, served.reads)
         self._leaving.callback(self._engine.shutdown)
         self._post = self._leaving.enter_context(
             board.posting(self._engine.count) if board else nullcontext()
@@ -53,7 +54,8 @@ class Answerer:
         self._room = sample_room(config.engine.max_num_seqs)
 
     async def collect(self, row: dict[str, Any], model: str | None = None) -> dict[str, Any]:
-        """A row of the queries artifact -> the row of a responses file (schemas.LABELS)."""
+        """A row of the queries artifact -> the row of a responses file (schemas.LABELS, or
+        RESPONSES where it reads them again)."""
         engine = self._models[model or self._served.default]
         config = self._config
         with self._metrics.query():
@@ -65,6 +67,9 @@ class Answerer:
                 config.evaluate.num_samples,
                 self._room,
             )
+            if self._served.reads:
+                size = config.evaluate.group_size
+                labeled = await with_token_confidences(self._engine, labeled, size, self._room)
         self._done(config.evaluate.num_samples, labeled["counters"])
         self._engine.count.kept += config.evaluate.num_samples
         if self._post:

@@ -4,8 +4,9 @@ Each model's replicas answer every calibration and test query N times, once; all
 replayed from those responses (stage report). Some test queries are then answered live over
 HTTP, and each live answer must agree with the replay of the samples that it used.
 
-The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS) and `live.json`; of
-a further training run, the calibrated model's alone.
+The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS, or RESPONSES where
+evaluate.confidences names any) and `live.json`; of a further training run, the calibrated model's
+alone.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import math
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ from pipelines.running.board import Board
 from pipelines.running.dag import Result
 from pipelines.running.progress import Count, Progress
 from pipelines.storage.location import Location
-from pipelines.storage.schemas import LABELS, LIVE_FILE, MODELS
+from pipelines.storage.schemas import LABELS, LIVE_FILE, MODELS, RESPONSES
 
 LIVE_POLICIES = ("early_stopping", "asc")  # one needs confidences, and the other is not given any
 _ROWS_A_FILE = 64  # the rows of files that stand are not answered again by a rerun
@@ -37,7 +39,9 @@ VERSION = 2  # the base model has answered
 
 
 def spec(config: Config, models: Sequence[str] = MODELS) -> dict[str, Any]:
-    return {
+    # Whichever it names, all are recorded: naming others makes another report alone.
+    recorded = {"group_size": config.evaluate.group_size} if config.evaluate.confidences else {}
+    return recorded | {
         "models": list(models),
         "seed": config.seed,
         "model": config.model.source,
@@ -86,6 +90,7 @@ def run(
         with Board.open() as board:
             digests = [keys.digest(key)]
             route = f"/{served.name}"  # beside what a Serve that ran before has
+            served = replace(served, reads=bool(config.evaluate.confidences))
             _, handle = deploy(config, served, served.name, route, digests, board)
             drawn = Count()
             try:
@@ -103,7 +108,7 @@ def run(
     spent = costs(out, models)
     for line in noise(spent):
         print(line, flush=True)
-    return Result(len(models) * len(rows), str(LABELS), {"live": live, **spent})
+    return Result(len(models) * len(rows), str(_schema(config)), {"live": live, **spent})
 
 
 def live_thresholds(policy: str, rows: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -118,10 +123,10 @@ def live_thresholds(policy: str, rows: Sequence[Mapping[str, Any]]) -> list[floa
     return [float(threshold) for threshold in np.quantile(c, (0.5, 0.9, 1.0))]
 
 
-def write_rows(rows: list[dict[str, Any]], file: Location) -> None:
+def write_rows(rows: list[dict[str, Any]], file: Location, schema: pa.Schema = LABELS) -> None:
     """Writes a Parquet file whole: readers and reruns see it complete or not at all."""
     part = file.path + ".part"
-    table = pa.Table.from_pylist(rows, schema=LABELS)
+    table = pa.Table.from_pylist(rows, schema=schema)
     pq.write_table(table, part, filesystem=file.filesystem)
     file.filesystem.move(part, file.path)
 
@@ -193,8 +198,12 @@ async def _collect(
             drawn.done += samples
             drawn.tokens += finished[-1]["counters"]["generated_tokens"]
             if len(finished) == _ROWS_A_FILE or count == len(left):
-                write_rows(finished, _file(out, name, files))
+                write_rows(finished, _file(out, name, files), _schema(config))
                 finished, files = [], files + 1
+
+
+def _schema(config: Config) -> pa.Schema:
+    return RESPONSES if config.evaluate.confidences else LABELS
 
 
 def _file(out: Location, name: str, number: int) -> Location:

@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 
+from pipelines.method.token_confidences import SOURCES
+
 QUERIES = pa.schema(
     [
         ("query_id", pa.string()),  # unique; a hash of data set and question
@@ -52,6 +54,16 @@ LABELS = pa.schema(
         ("response_ids", pa.list_(pa.list_(pa.int32()))),  # one list a sample, no end token
         ("counters", COUNTERS),
     ]
+)
+
+# Of evaluate, where evaluate.confidences names any: all of them (method/token_confidences.py) with
+# each sample; null of a response without a token.
+RESPONSES = LABELS.set(
+    LABELS.get_field_index("samples"),
+    pa.field(
+        "samples",
+        pa.list_(pa.struct([*SAMPLE, *(pa.field(name, pa.float32()) for name in SOURCES)])),
+    ),
 )
 
 EXAMPLES = pa.schema(

@@ -71,6 +71,8 @@ def test_overrides_are_yaml(write):
         ("sampling.num_samples=many", "sampling.num_samples: Input should be a valid integer"),
         ("confidence.kind=no", "confidence.kind: "),
         ("evaluate.policies=[ascc]", "'ascc' is no policy; did you mean asc?"),
+        ("evaluate.confidences=[tail_entrpy]", "no such source; did you mean tail_entropy?"),
+        ("evaluate.confidences=[lowest_group, lowest_group]", "'lowest_group' is there twice"),
         ("sampling.max_tokens=5000", "config: sampling.max_tokens (5000) leaves no room for a pro"),
         ("evaluate.sampling.max_tokens=5000", "config: evaluate.sampling.max_tokens (5000) leaves"),
         ("evaluate.sampling.num_samples=8", "evaluate.sampling.num_samples is not a key"),
@@ -103,6 +105,12 @@ def test_overrides_are_yaml(write):
 )
 def test_one_line_that_names_the_key(write, override, says):
     assert says in problem(write(GOOD), override)
+
+
+def test_confidences_of_tokens_want_a_merged_model(write):
+    lora = write(GOOD | {"engine": {"adapter": "lora"}})
+    said = problem(lora, "evaluate.confidences=[tail_entropy]")
+    assert "evaluate.confidences: needs engine.adapter: merged" in said
 
 
 def test_answers_are_drawn_as_the_paper_evaluates_unless_a_config_says_otherwise(write):

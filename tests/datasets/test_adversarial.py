@@ -51,6 +51,9 @@ def phrasings(row):
             f"({answer}) {text}",
             f"{answer}. {text}",
             f"{answer}) {text}",
+            f"Option {answer}",
+            f"Option {answer}: {text}",
+            f"Choice {answer}",
         ]
         yield f"Option {answer} is correct."
     elif answer in ("yes", "no"):
@@ -63,6 +66,10 @@ def phrasings(row):
             f"{said}, because of that.",
         )
         yield f"{said}: {follows}."
+        yield f"{said} - {follows}."
+        yield f"Therefore, {answer}."
+        yield f"{said}, the premises do not say otherwise."
+        yield f"{said}. The conclusion is{' not' * (answer == 'no')} valid."
         yield f"{said}.\n\nThe premises tell of others."
     elif kind == "text":
         stated += [answer.capitalize(), f'"{answer}"']

@@ -1,7 +1,8 @@
 """Extraction and equality of answers: what models and people write, by public reports.
 
 data/answers.jsonl has a case a line: what is checked, the input, what it should be, and the report
-it is after (repository and number, or file). Where a reading can be argued, `note` says why.
+it is after (repository and number, or file; or a review of our own). Where a reading can be
+argued, `note` says why.
 data/misreadings.jsonl has what is denied, doubted, listed or said by the way, and the readings that
 are allowed of it: mostly none.
 """
@@ -174,7 +175,8 @@ HOSTILE = st.sampled_from(
         "½", "-", "(", "<think>", "</think>", "#### ", "A ", "(A) ", "A.", "**", "'", " is ",
         "not ", "the ", "is the answer ", "wait, it is ", "so C ", "St. ", ".", ", a",
         "\nQuestion: ", "答案是", "% ", "million ", "USA (", "cannot be ", "option ", "I choose ",
-        "x = ", "é", "क",
+        "x = ", "é", "क", "Option A: ", "\nOption B", "2 out of 3 ", "probability is ",
+        "So, ", "No. ", "conclusion is not ",
     ]
 )  # fmt: skip
 

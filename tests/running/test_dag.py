@@ -162,10 +162,28 @@ FROM_LABEL = ["label", "examples", "train", "export", "evaluate", "report"]
         ("sampling.temperature=0.7", FROM_LABEL),
         ("evaluate.thresholds=[0.5]", ["report"]),
         ("evaluate.orders=50", ["report"]),
+        ("evaluate.confidences=[mean_logprob]", ["evaluate", "report"]),
+        ("evaluate.confidences=[]", []),  # what it is by default
+        ("evaluate.group_size=8", []),  # where no confidence is named
     ],
 )
 def test_what_each_key_reruns(changed, override, stages):
     assert changed(override) == stages
+
+
+def test_other_confidences_are_another_report(tmp_path):
+    """All are recorded, whichever are named; but groups of another size are other confidences."""
+
+    def prints(names, size):
+        evaluate = {"confidences": names, "group_size": size}
+        config = Config.model_validate({"root": "r", **CONFIG, "evaluate": evaluate})
+        planned = dag.plan(pipeline.steps(config), str(tmp_path))
+        return {one.step.name: one.fingerprint for one in planned}
+
+    first = prints(["mean_logprob"], 8)
+    other, longer = prints(["lowest_group", "mean_logprob"], 8), prints(["mean_logprob"], 9)
+    assert [name for name in first if first[name] != other[name]] == ["report"]
+    assert [name for name in first if first[name] != longer[name]] == ["evaluate", "report"]
 
 
 def test_a_seed_is_a_training_run_of_its_own():

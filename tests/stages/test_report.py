@@ -30,7 +30,14 @@ from pipelines.stages.report.replays import Replays
 from pipelines.stages.report.responses import Responses
 from pipelines.stages.report.table import print_table
 from pipelines.storage.location import MANIFEST, Location
-from pipelines.storage.schemas import CALIBRATION_FILE, LABELS, LIVE_FILE, LOSSES_FILE, METRICS_FILE
+from pipelines.storage.schemas import (
+    CALIBRATION_FILE,
+    LABELS,
+    LIVE_FILE,
+    LOSSES_FILE,
+    METRICS_FILE,
+    RESPONSES,
+)
 
 CONFIG = Config.model_validate(
     {
@@ -553,6 +560,48 @@ def test_the_page_and_the_table_open_with_the_same_answers(written, results, cap
         assert one["says"] in printed
         assert one["says"] in page
     assert "…" not in printed  # nothing is cut off
+
+
+def test_confidence_sources_are_told_where_they_are_asked_for(tmp_path, inputs, written, capsys):
+    """The rest of the report stays as it is."""
+    evaluate, out = (Location.of(str(tmp_path / name)) for name in ("evaluate", "report"))
+    evaluate.make_dir()
+    out.make_dir()
+    for name in (MANIFEST, LIVE_FILE):
+        (evaluate / name).write_json((inputs["evaluate"] / name).read_json())
+    for model in ("base", "calibrated"):
+        rows = inputs["evaluate"].read_table(f"{model}-").to_pylist()
+        for each in rows:  # the entropy tells right from wrong wholly
+            for one in each["samples"]:
+                right = one["answer"] == each["reference"]
+                one |= {"mean_logprob": -1.0, "tail_entropy": 1.0 - right, "lowest_group": 9.0}
+        table = pa.Table.from_pylist(rows, schema=RESPONSES)
+        pq.write_table(table, f"{evaluate.path}/{model}-00000.parquet")
+    wanted = {"confidences": ("lowest_group", "tail_entropy"), "group_size": 64}
+    config = CONFIG.model_copy(update={"evaluate": CONFIG.evaluate.model_copy(update=wanted)})
+    report.run(config, inputs | {"evaluate": evaluate}, out)
+    results, before = ((place / METRICS_FILE).read_json() for place in (out, written))
+    assert before["sources"] == {}
+    assert results | {"sources": {}} == before
+    of = results["sources"]["datasets"]["in_domain"]["calibrated"]
+    assert set(of) == {"p_true", "lowest_group", "tail_entropy"}
+    assert (of["lowest_group"]["auroc"], of["tail_entropy"]["auroc"]) == (0.5, 1)
+    assert of["p_true"]["auroc"] == results["datasets"]["in_domain"]["calibrated"]["auroc"]
+    assert of["tail_entropy"]["samples_saved"]["early_stopping"]["saved"] > 0
+    print_table(out)
+    printed, page = capsys.readouterr().out, (out / "index.html").read_text()
+    assert "Confidence sources on the same responses, in domain" in printed
+    assert re.search(r"tail entropy +1.000 \[1.00, 1.00\] +1.000", printed)
+    assert "…" not in printed
+    assert page.count("calibrated, tail entropy<td>1.000<") == 2
+    listed = re.findall(r"<td>(?:base|calibrated), ([^<]*)<", page)
+    assert listed == ["P(True)", "tail entropy", "lowest group"] * 4  # models and groups
+    assert "over 64 tokens in a row" in page
+    assert "Confidence sources" not in (written / "index.html").read_text()
+    del before["sources"]  # as of reports of before
+    (out / METRICS_FILE).write_json(before)
+    print_table(out)
+    assert "Confidence sources" not in capsys.readouterr().out
 
 
 def test_the_policy_without_confidences_is_the_cheapest_on_calibration_queries(written, results):

@@ -8,8 +8,8 @@ is not read.
 
 A response is read in three steps: its thoughts are left out, what it states is found
 (statements.py), and the last statement that can be read as the kind is the answer. Where it states
-nothing, a number is the last one, an option the one letter that stands alone, a text what a
-sentence names, a formula the last that is marked as one.
+nothing, a number is the last one, an option the one letter that stands alone, a text the yes or no
+that it begins with, else what a sentence names, a formula the last that is marked as one.
 """
 
 from collections.abc import Sequence
@@ -57,6 +57,9 @@ def _read(text: str, kind: Kind, cut: bool, choices: Sequence[str] | None) -> st
         found = sorted([*found, *option.chosen(text)])
     elif kind == "number":
         found = [*number.bare(text), *found]
+    elif kind == "text" and (decided := phrase.decided(text)):
+        rest = [one for one in found if one.exact or not phrase.judges(one.text)]
+        found = [statements.Statement(0, decided), *rest]
     for one in reversed(found):
         if one.denied:
             continue
@@ -116,7 +119,8 @@ def _stated(one: statements.Statement, kind: Kind, choices: Sequence[str] | None
         return option.stated(one.text, choices)
     if kind == "math":
         return formula.stated(one.text, exact=one.exact)
-    return phrase.stated(one.text, exact=one.exact)
+    said = phrase.stated(one.text, exact=one.exact)
+    return said or (None if one.exact else phrase.decided(one.text))  # "no, for it does not say"
 
 
 def _is_one(text: str, kind: Kind) -> bool:

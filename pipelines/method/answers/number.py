@@ -34,6 +34,19 @@ _BOUND = re.compile(
     r"quarter of)\s*[$€£]?\Z",
     re.IGNORECASE,
 )
+# "2 out of 3" is a count or a share: the share where it is called one, and else no number where
+# it is all that is said. "He got 9 out of 12" is a count.
+_SHARE = re.compile(
+    r"(?<![\d.,])(?P<part>\d{1,9})\s(?:out\sof|over)\s(?P<all>\d{1,9})"
+    r"(?:(?P<called>\s(?:chance|probability|likelihood)\b)|[\s*_.)]*(?:\Z|(?P<more>[,;=≈])))"
+)
+_CALLED_SHARE = re.compile(
+    r"\b(?:probability|chance|likelihood|fraction|proportion)\b"
+    r"(?:(?:(?!\sis\s)[^,;.\n]){0,80}\s(?:is|was|be|of))?"
+    r"[\s*_(]+\Z",
+    re.IGNORECASE,
+)
+_ALL_THAT_IS_SAID = re.compile(r"(?:\A|[=:→]|\b(?:is|are|was|be|get|gives|equals|of))[\s*_(]*\Z")
 _TAIL = 600  # characters in which the last sentence with a number is looked for
 _CHECK = re.compile(
     r"(?:^|(?<=\n)|(?<=[.!]\s))[*_#\s]{0,6}(?:to\s+|let me\s+|let's\s+|we can\s+)?(?:double[- ])?"
@@ -51,6 +64,7 @@ _BESIDE = re.compile(
 # "between 10 and 12", "3 hours and 20 minutes", "3 or 4"
 _SIDE_BY_SIDE = re.compile(
     r"(?:\s+[^\W\d_]+){0,2}\s+(?:and|or|to|in|und|y|et|bis)\s+(?:[^\W\d]\w{0,3}\s*=\s*)?|\s*:\s*"
+    r"|\s+(?:of|over)\s+"
 )
 # "x = 3 or x = 4"
 _SEVERAL = re.compile(r"=[^=]{0,40}(?:,|;|\bor\b|\band\b)\s*[^\W\d]\w{0,3}\s*=")
@@ -72,6 +86,8 @@ def stated(text: str, *, exact: bool, comma: bool) -> str | None:
     if _LISTED.match(text, len(sentence)):
         return None
     sentence = sentence.strip("*_ ")
+    if share := _share(sentence):
+        return share.value
     if (value := whole(sentence, comma=comma)) is not None:
         return value
     found = list(numbers(sentence, alone=False, comma=comma))
@@ -143,6 +159,8 @@ def _conclusion(sentence: str) -> str | None:
     if "(" in sentence or "[" in sentence:
         outside = _BRACKETS.sub(" ", sentence)
         sentence = outside if _DIGIT.search(outside) else sentence
+    if share := _share(sentence):
+        return share.value
     if (beside := _BESIDE.search(sentence)) and _DIGIT.search(sentence, 0, beside.start()):
         sentence = sentence[: beside.start()]
     found = list(numbers(sentence, alone=False))
@@ -154,6 +172,22 @@ def _conclusion(sentence: str) -> str | None:
         if _SIDE_BY_SIDE.fullmatch(between) or (between.strip(" ") == "-" and _ascends(other, one)):
             return None
     return found[-1].value
+
+
+def _share(sentence: str) -> Found | None:
+    """A share that a sentence ends with or calls one; its value is None where it may be a count."""
+    *_, match = [None, *_SHARE.finditer(sentence)]
+    if match is None:
+        return None
+    before = sentence[: match.start()]
+    if match["called"] or _CALLED_SHARE.search(before):
+        most = int(match["part"]) <= int(match["all"])
+        value = whole(f"{match['part']}/{match['all']}") if most else None
+    elif not match["more"] and _ALL_THAT_IS_SAID.search(before):
+        value = None
+    else:
+        return None
+    return Found(match.start(), match.end(), value)
 
 
 def _ascends(other: Found, one: Found) -> bool:

@@ -91,6 +91,22 @@ _ALONE = re.compile(
     r"|[*_\"'`$]{0,3}(?:[.:)](?=\s|\*|$)|[。、．：]|[ \t]*$))",
     re.MULTILINE,
 )
+# "Option B", "**Choice B**: zinc", at the beginning of a line.
+_CALLED_SO = re.compile(
+    r"^[\s*_#\"'`>-]{0,6}(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer|[Ll]etter) (?=[A-R])"
+    r"|(?:Option|Choice|Letter) )(?P<letter>[A-Ra-r])[*_\"'`]{0,3}"
+    r"(?P<rest>[ \t]*$|(?:[.:)](?=\s|\*|$)|\s(?:[—–(-]|because\s|since\s))[^\n]*)",
+    re.MULTILINE,
+)
+# "Option B: this is wrong"
+_JUDGED = re.compile(
+    r"[\W_]*(?:(?:it|this|that|which)\s)?(?:(?:is|was|seems|does|would be)\s)?"
+    r"(?:\w{0,9}n['’]t|no|not|never|cannot|too|wrong|incorrect|false)\b",
+    re.IGNORECASE,
+)
+_ANOTHER = re.compile(
+    r"(?:\b(?:[Oo]ption|[Cc]hoice|or|and)\s|/\s?)\(?[B-R](?![\w'’])|[Oo]ption A\b"
+)
 _LABEL = re.compile(
     r"[\W_]{0,9}(?:option|choice|answer)?[\W_]{0,9}([A-Za-z]|[1-9])[\W_]{0,9}", re.IGNORECASE
 )
@@ -136,6 +152,27 @@ def alone(text: str, choices: Sequence[str] | None) -> str | None:
     *_, line = text.splitlines() or [""]
     if (match := _ALONE.match(line)) and not line[match.end() :].strip():
         return _allowed(match["letter"], choices)
+    called, other = _called(text, line, choices), _uncalled(text, line, choices)
+    return (called or other) if None in (called, other) or called == other else None
+
+
+def _called(text: str, last: str, choices: Sequence[str] | None) -> str | None:
+    """The one letter that lines begin with after "option", where it is the first or last line."""
+    found = list(_CALLED_SO.finditer(text))
+    if len({match["letter"].upper() for match in found}) != 1:
+        return None  # none, or the options, gone through
+    match = found[-1]
+    if text[: found[0].start()].strip() and match[0].strip() != last.strip():
+        return None
+    if _ANOTHER.search(match["rest"]):
+        return None
+    letter = stated(match[0].strip(), choices)
+    judged = _JUDGED.match(match["rest"]) and by_text(match["rest"], choices) != letter
+    return None if judged else letter
+
+
+def _uncalled(text: str, line: str, choices: Sequence[str] | None) -> str | None:
+    """The letter of a text by its one label, or by the choice that it names."""
     places = {m["letter"].upper(): m.start() for m in _ALONE.finditer(text)}
     places = places or {m["letter"]: m.start() for m in _INLINE.finditer(text)}
     if places:  # several are the list of the options, gone through

@@ -43,7 +43,21 @@ _DONE_BY = re.compile(
     r"titled) +|(?:[^\W\d_]+ed|born|built|held) (?:on|in) (?=\d|January|February|March|April|May|"
     r"June|July|August|September|October|November|December)"
 )
-_YES_OR_NO = re.compile(r"[*_\"']{0,3}(yes|no|true|false)\b[*_\"']{0,3}[,.;:!—-]", re.IGNORECASE)
+# "So, no": no part of what follows. A title, as "So What", has no comma there.
+_CONNECTIVES = "(?:so|thus|hence|therefore)"
+_CONNECTIVE = re.compile(
+    rf"\A[*_\"']{{0,3}}{_CONNECTIVES}(?:,\s+|\s+(?=(?:yes|no)\b[\W_]*\Z))", re.IGNORECASE
+)
+_YES_OR_NO = re.compile(
+    rf"[*_\"']{{0,3}}(?:{_CONNECTIVES},?\s+)?[*_\"']{{0,3}}(yes|no|true|false)\b"
+    r"[*_\"']{0,3}(?:[ \t]*(?:[,.;:!—–\n]|\Z)|[ \t]*-\s)",
+    re.IGNORECASE,
+)
+# What the conclusion is, rather than an answer: "No. The conclusion is not valid."
+_JUDGEMENT = re.compile(
+    r"\W{0,3}(?:not|(?:in)?valid|(?:un)?sound|(?:un)?supported|(?:in)?correct|wrong|"
+    r"(?:un)?justified|(?:un)?warranted)\b"
+)
 _THEN = re.compile(r"(?<=\w)\s+in\s+\d{3,4}\Z|\s+(?:who|that)\s.*|\s+and\s+\w+ed\b.*")
 _PRONOUN = re.compile(r"\b(?:it|this|that)\Z", re.IGNORECASE)
 _AND = re.compile(r",?\s(?:and|while|but)\s(?=(?:its|the|it)\s)")
@@ -92,6 +106,17 @@ def stated(text: str, *, exact: bool) -> str | None:
     return _phrase(_complement(sentence, whatever=True) or sentence)
 
 
+def decided(text: str) -> str | None:
+    """The yes or no, true or false, that a text begins with, set off from what follows."""
+    match = _YES_OR_NO.match(plain(text[:100]))
+    return match[1].lower() if match else None
+
+
+def judges(text: str) -> bool:
+    """Whether a statement judges the conclusion, and so is no answer beside a yes or a no."""
+    return _JUDGEMENT.match(text) is not None
+
+
 def finished(text: str) -> str:
     """A text that was cut, up to the last sentence or clause that has its end."""
     ends = [match.end() for match in _CLAUSE_END.finditer(text)]
@@ -103,8 +128,6 @@ def named(text: str) -> str | None:
     text = _expanded(plain(text))
     if refuses(text):
         return None
-    if decided := _YES_OR_NO.match(text):
-        return decided[1].lower()
     first = None
     for sentence in _sentences(text):
         leads_in = _LEAD_IN.match(sentence) or sentence[-1:] in (":", "：")
@@ -122,7 +145,7 @@ def _sentences(text: str) -> Iterator[str]:
     start = 0
     for end in [*_stops(text), len(text)]:
         if sentence := text[start:end].strip().rstrip(".。!！?？;；"):
-            yield sentence
+            yield _CONNECTIVE.sub("", sentence)
         start = end
 
 

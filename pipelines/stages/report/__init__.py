@@ -15,7 +15,7 @@ from typing import Any
 from pipelines.config import Config
 from pipelines.method.policies import EarlyStopping
 from pipelines.running.dag import Result
-from pipelines.stages.report import recalibrated
+from pipelines.stages.report import confidence_sources, recalibrated
 from pipelines.stages.report.cost import cost
 from pipelines.stages.report.figures import figures, groups
 from pipelines.stages.report.health import health
@@ -39,9 +39,12 @@ VERSION = 6  # the headline's policies are chosen on calibration queries alone
 
 
 def spec(config: Config) -> dict[str, Any]:
+    decided = {"sampling", "group_size"}  # by evaluate
+    if not config.evaluate.confidences:  # without this key a report is what it was before it
+        decided.add("confidences")
     return {
         "seed": config.seed,
-        "evaluate": config.evaluate.model_dump(mode="json", exclude={"sampling"}),
+        "evaluate": config.evaluate.model_dump(mode="json", exclude=decided),
         "train_sets": sorted({entry.title for entry in config.data.train}),
     }
 
@@ -62,6 +65,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     maps = recalibrated.recalibrate(config, replays[BASE], inputs["label"])
     results = figures(config, replays, repeats) | {
         "recalibrated": recalibrated.figures(config, replays, maps),
+        "sources": confidence_sources.figures(config, replays),
         "health": health(config, replays),
         "promises": {model: promises(one, sets) for model, one in replays.items()},
         "cost": cost(manifests, replays, first, evaluate.bootstrap, config.seed),

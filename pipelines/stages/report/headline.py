@@ -19,6 +19,12 @@ RECALIBRATED = {  # in sentences; in tables it is "base + " and the map's name
     "isotonic": "isotonic regression",
     "ridge": "ridge regression",
 }
+SOURCE_NAMES = {
+    "p_true": "P(True)",
+    "mean_logprob": "mean log-probability",
+    "tail_entropy": "tail entropy",
+    "lowest_group": "lowest group",
+}
 # What recalibration does, by the side that the calibrated model's difference to it is on.
 _AGAINST_LORA = {
     0: "does as well in {} (intervals hold 0)",

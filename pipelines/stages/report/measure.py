@@ -37,7 +37,7 @@ def measure(recorded: Recorded, weights: Array) -> Measured:
     """Per-response figures; one without an answer is wrong. weights: [resamples, queries]."""
     confidence, correct = recorded.confidence, recorded.correct.astype(np.float64)
     once = metrics.each_once(len(confidence))
-    figures = {name: _known(metric(confidence, correct, once)) for name, metric in METRICS.items()}
+    figures = {name: known(metric(confidence, correct, once)) for name, metric in METRICS.items()}
     resampled = {name: metric(confidence, correct, weights) for name, metric in METRICS.items()}
     ci95 = {name: metrics.interval(values) for name, values in resampled.items()}
     errors = {name: error(confidence, correct, weights) for name, error in ERRORS.items()}
@@ -97,5 +97,6 @@ def points(curve: Curve, threshold: float | None, chosen: bool, weights: Array) 
     ]
 
 
-def _known(figure: Array) -> float | None:
+def known(figure: Array) -> float | None:
+    """One figure; None where it is undefined."""
     return None if np.isnan(figure[0]) else float(figure[0])

@@ -18,6 +18,7 @@ from pipelines.stages.report import curves
 from pipelines.stages.report.headline import (
     NAMES,
     RECALIBRATED,
+    SOURCE_NAMES,
     answers,
     changed_by,
     headings,
@@ -75,6 +76,7 @@ def render(
                 "saved": results["samples_saved"][title],
                 "fallback": results["fallback"][title],
                 "runs": _over_runs(results["training_runs"][title]),
+                "sources": results["sources"]["datasets"][title] if results["sources"] else {},
             }
             for title, heading in headings(results).items()
             for models in [results["datasets"][title]]
@@ -112,6 +114,7 @@ def render(
         cost=results["cost"],
         promises=results["promises"]["calibrated"],
         kinds=KINDS,
+        source_names=SOURCE_NAMES,
         seeds=list(results["training_runs"][results["groups"][0]]),
         live=results["live"],
         config=config,

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from pipelines.config import Config
 from pipelines.method import metrics
 from pipelines.method.metrics import Array
-from pipelines.method.policies import POLICIES
 from pipelines.method.recalibration import FITS, Seen
 from pipelines.method.savings import Curve, at_equal_accuracy
 from pipelines.stages.report.figures import groups, saved
 from pipelines.stages.report.measure import as_json, differences, measure
-from pipelines.stages.report.replays import SC, Replays
+from pipelines.stages.report.replays import SC, Replays, with_confidence
 from pipelines.storage.location import MANIFEST, Location
 from pipelines.storage.schemas import CALIBRATED
 
@@ -46,10 +45,7 @@ def recalibrate(config: Config, base: Replays, label: Location) -> Recalibrated:
     if facts["queries"] < 2:
         return Recalibrated({}, facts | {"maps": {}}, None)
     maps = {name: fit(seen, target, query) for name, fit in FITS.items()}
-    # A policy that needs no confidences does the same under all maps.
-    wanted = [name for name in config.evaluate.policies if POLICIES[name].needs_confidence]
-    own = config.evaluate.model_copy(update={"policies": tuple(wanted)})
-    config = config.model_copy(update={"evaluate": own})
+    config = with_confidence(config)
     replays = {name: base.recalibrated(config, one) for name, one in maps.items()}
     told = {name: one.facts for name, one in maps.items()}
     brier = {name: _brier(one) for name, one in replays.items() if one.calibration}

@@ -131,6 +131,13 @@ class Replays:
         return Curve(replayed.right[queries], spent[queries])
 
 
+def with_confidence(config: Config) -> Config:
+    """With the policies alone that need confidences: others do the same whatever these are."""
+    wanted = [name for name in config.evaluate.policies if POLICIES[name].needs_confidence]
+    own = config.evaluate.model_copy(update={"policies": tuple(wanted)})
+    return config.model_copy(update={"evaluate": own})
+
+
 Pair = tuple[str, float | None]  # a policy and its threshold
 
 

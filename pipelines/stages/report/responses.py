@@ -1,8 +1,9 @@
 """One model's recorded responses as arrays: what the rest of the report computes with."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from pipelines.method.answers import is_correct
 from pipelines.method.metrics import Array
 from pipelines.method.recalibration import FEATURES, Map, Seen
 from pipelines.method.replay import Recorded
+from pipelines.method.token_confidences import SOURCES
 
 COLUMNS = [
     "query_id", "dataset", "role", "kind", "reference", "prompt_ids", "samples", "counters",
@@ -48,7 +50,7 @@ class Responses:
 
     @staticmethod
     def of(rows: Sequence[Mapping[str, Any]]) -> "Responses":
-        """From rows of schemas.LABELS, each with as many samples."""
+        """From rows of schemas.LABELS or RESPONSES, each with as many samples."""
         return Responses(
             _recorded(rows),
             _prices(rows),
@@ -94,13 +96,26 @@ def _seen(rows: Sequence[Mapping[str, Any]]) -> Seen:
         return np.array([[take(one) for one in row["samples"]] for row in rows], dtype=np.float64)
 
     prompt = [[len(row["prompt_ids"])] * len(row["samples"]) for row in rows]
-    return Seen.of(
+    seen = Seen.of(
         column(lambda one: one["p_true"]),
         column(lambda one: one["mass"]),
         column(lambda one: one["num_tokens"]),
         prompt,
         column(lambda one: one["finish_reason"] == "length"),
     )
+    recorded = [name for name in SOURCES if all(name in one for one in _samples(rows))]
+    sources = {name: SOURCES[name].surer * column(itemgetter(name)) for name in recorded}
+    return seen._replace(sources={name: _known(values) for name, values in sources.items()})
+
+
+def _samples(rows: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    return (one for row in rows for one in row["samples"])
+
+
+def _known(values: Array) -> Array:
+    """A response without a token, of which nothing is known, is as unsure as the least sure one."""
+    known = values[~np.isnan(values)]
+    return np.where(np.isnan(values), known.min() if known.size else 0.0, values)
 
 
 def _prices(rows: Sequence[Mapping[str, Any]]) -> Prices:
