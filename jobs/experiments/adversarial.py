@@ -255,17 +255,31 @@ def _said(
         here, there = wrong[model, policy, where], wrong.get((model, policy, usual))
         if where != ADVERSARIAL or not isinstance(here, Cell) or not isinstance(there, Cell):
             continue
-        if here.value is not None and there.value is not None:
-            parts.append(f"{policy}, {model}: {here.value:.0%} ({there.value:.0%} {usual})")
+        if here.value is not None:
+            beside = "too few stops" if there.value is None else f"{there.value:.0%}"
+            parts.append(f"{policy}, {model}: {here.value:.0%} ({beside} {usual})")
     said = f"Of stops on adversarial questions so many are wrong: {'; '.join(parts)}."
-    held = [
-        (one, one.value, float(str(limit).rstrip("%")) / 100)
+    if not parts:
+        said = f"On adversarial questions no policy stops in {FEW} queries or more."
+    return f"{said} {_said_of_promises(promised)}"
+
+
+def _said_of_promises(promised: Sequence[Sequence[Value]]) -> str:
+    made = [
+        (one, float(str(limit).rstrip("%")) / 100)
         for _, _, limit, *_, one in promised
-        if isinstance(one, Cell) and one.value is not None
+        if isinstance(one, Cell)
     ]
-    over = [one for one, value, limit in held if value > limit]
-    sure = [one for one, _, limit in held if one.ci95 and one.ci95[0] > limit]
+    if not made:
+        return "No limit can be promised."
+    seen = [(one, one.value, limit) for one, limit in made if one.value is not None]
+    few = f"fewer than {FEW} queries with stops"
+    if not seen:
+        return f"Of {len(made)} promised limits none is seen there: {few}."
+    over = [one for one, value, limit in seen if value > limit]
+    sure = [one for one, _, limit in seen if one.ci95 and one.ci95[0] > limit]
+    unseen = f" ({len(made) - len(seen)} more are not seen: {few})" if len(seen) < len(made) else ""
     return (
-        f"{said} Of {len(held)} promised limits {len(over)} are passed there, "
-        f"{len(sure)} by the whole interval: a promise is for queries like the calibration queries."
+        f"Of {len(seen)} promised limits {len(over)} are passed there, {len(sure)} by the whole "
+        f"interval{unseen}: a promise is for queries like the calibration queries."
     )

@@ -83,7 +83,7 @@ class Choices:
 
     def _may_count(self, label: str) -> bool:
         """Whether a number is none of the labels, and may count the choices from 0 or from 1."""
-        known = any(one.isdecimal() for one in self._own) or self._within[:1] == ["1"]
+        known = any(one.isdecimal() for one in self._own) or self._within[:1] in (["0"], ["1"])
         return label.isdecimal() and int(label[:3]) <= len(self.texts) and not known
 
 

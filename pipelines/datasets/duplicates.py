@@ -7,7 +7,8 @@ import unicodedata
 import numpy as np
 from numpy.typing import NDArray
 
-_MERGED = 1 << 16  # hashes that wait in a set of Python's before they are merged
+ID_BITS = 48  # of a hash, in a query_id; any two of a million are one by a chance of 0.2%
+_MERGED = 1 << 15  # hashes that wait in a set of Python's before they are merged
 # What is left out where it is no part of a number, no factorial and no minus.
 _POINTS = re.compile(r"[.,](?!\d)|(?<!\d)!|(?<=[^\W\d_])[-‐](?=[^\W\d_])")
 _SIGNS = frozenset("!%&#@*/·()[]{}")  # of punctuation, what counts; of symbols all do
@@ -26,12 +27,15 @@ class Hashes:
     def __init__(self) -> None:
         self._merged: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._new: set[int] = set()
+        self._ids: set[int] = set()  # of the new
 
     def add(self, one: int) -> None:
         self._new.add(one)
+        self._ids.add(_id(one))
         if len(self._new) == _MERGED:
             self._merged = self.sorted()
             self._new.clear()
+            self._ids.clear()
 
     def sorted(self) -> NDArray[np.uint64]:
         """All of them, each once."""
@@ -39,10 +43,22 @@ class Hashes:
         return np.union1d(self._merged, new)
 
     def __contains__(self, one: int) -> bool:
-        if one in self._new:
-            return True
+        return one in self._new or self._from(one) == one
+
+    def has_id(self, one: int) -> bool:
+        """Whether the first ID_BITS are those of a hash in it."""
+        first = _id(one) << (64 - ID_BITS)
+        after = self._from(first)
+        return _id(one) in self._ids or (after is not None and _id(after) == _id(one))
+
+    def _from(self, one: int) -> int | None:
+        """The first of the merged that is no less; None where all are."""
         at = int(np.searchsorted(self._merged, np.uint64(one)))
-        return at < len(self._merged) and int(self._merged[at]) == one
+        return int(self._merged[at]) if at < len(self._merged) else None
+
+
+def _id(one: int) -> int:
+    return one >> (64 - ID_BITS)
 
 
 class _Characters(dict[int, str]):

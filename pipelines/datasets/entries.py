@@ -1,14 +1,13 @@
 """The rows of a config's data entries, one after the other, and what is told of them.
 
-A row that is wrong, and a question that is there twice, are refused where the data are one's own or
-built in, for these can be mended. Of a published set they are left out and counted; but a question
-of two files, trained on and tested, is kept as its publisher has it, and counted. One file under
-two roles is refused, and so is a copy of it.
+A row that is wrong, a question that is there twice, and two of one query_id are refused where the
+data are one's own or built in, for these can be mended. Of a published set they are left out and
+counted; but a question of two files, trained on and tested, is kept as its publisher has it, and
+counted. One file under two roles is refused, and so is a copy of it.
 """
 
 import hashlib
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,11 +15,13 @@ from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import LOADERS, Row
 from pipelines.datasets.base import picked
-from pipelines.datasets.duplicates import Hashes, exact, near
+from pipelines.datasets.duplicates import ID_BITS, Hashes, exact, near
+from pipelines.datasets.found import Found
 from pipelines.datasets.published import SETS
 from pipelines.datasets.published.base import CARVED, ENDINGS
 from pipelines.datasets.records import Refused, fail
@@ -29,8 +30,7 @@ from pipelines.method.formulas import parses
 from pipelines.storage.text import short
 
 ROLES = ("train", "calibration", "eval")  # a role is a key of the config's data
-ID_DIGITS = 12  # hex, of a query_id; any two of a million are one by a chance of 0.2%
-_SHOWN = 3  # refused rows of an entry whose reasons are kept
+_COPIED = 10  # questions at least that make a copy: a few are alike by chance
 
 
 class Entry(NamedTuple):
@@ -46,42 +46,18 @@ class Entry(NamedTuple):
 
 
 @dataclass
-class Found:
-    """What an entry has beside the rows that are taken, and how many these are.
-
-    refused: rows that are wrong, the first ones with their reasons; twice: those whose question is
-    there before; shared: those whose question an earlier role has, word for word or nearly, by
-    that role; exactly: of these, those that it has word for word.
-    """
-
-    rows: int = 0
-    refused: int = 0
-    reasons: list[str] = field(default_factory=list)
-    twice: int = 0
-    shared: Counter[str] = field(default_factory=Counter)
-    exactly: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def overlaps(self) -> list[str]:
-        """`shared`, a line a role."""
-        return [
-            f"{count:,} of {self.rows:,} questions are in data.{role} too, {self.exactly[role]:,} "
-            "word for word, others but for case, spaces, punctuation and the order of operands"
-            for role, count in self.shared.items()
-        ]
-
-    def refuse(self, reason: object) -> None:
-        self.refused += 1
-        if len(self.reasons) < _SHOWN:
-            self.reasons.append(str(reason))
-
-
-class _Seen(NamedTuple):
-    """The questions of an entry, word for word and nearly."""
+class _Seen:
+    """The questions of an entry, word for word and nearly. offered: under a limit all that it could
+    have taken, word for word."""
 
     entry: Entry
-    exactly: Hashes
-    nearly: Hashes
+    exactly: Hashes = field(default_factory=Hashes)
+    nearly: Hashes = field(default_factory=Hashes)
+    offered: Hashes = field(default_factory=Hashes)
+
+    def whole(self) -> NDArray[np.uint64]:
+        """Those that it could take, word for word, in order."""
+        return np.union1d(self.exactly.sorted(), self.offered.sorted())
 
 
 class Reading:
@@ -108,16 +84,13 @@ class Reading:
             raise ValueError(f"{entry.key}.path: {name} is built in, and reads no file")
         found = self.found[entry.key] = Found()
         refused = found.refuse if published or not self._strict else fail
-        seen = _Seen(entry, Hashes(), Hashes())
+        seen = _Seen(entry)
         others = [other for other in self._seen if other.entry.role != entry.role]
         self._seen.append(seen)
-        copied: Counter[str] = Counter()  # by entries of this set
-        for row in self._left(entry, refused):
+        for row in self._left(seen, refused):
             asked = _asked(row.question, row.system)
             same, alike = exact(asked), near(asked.removesuffix(ENDINGS[row.kind]))
-            having = [other.entry for other in others if same in other.exactly]
-            copied.update(one.key for one in having if one.config.name == name)
-            found.exactly.update({one.role for one in having})
+            found.exactly.update({other.entry.role for other in others if same in other.exactly})
             found.shared.update({other.entry.role for other in others if alike in other.nearly})
             seen.exactly.add(same)
             seen.nearly.add(alike)
@@ -127,41 +100,42 @@ class Reading:
             why = f"; all {found.twice} were there before" if found.twice else ""
             why = f"; {found.refused} are refused: {found.reasons[0]}" if found.refused else why
             raise ValueError(f"{entry.key}: {name} ({entry.config.split}) has no rows{why}")
-        self._check_ids(entry)
         if published:
-            self._check_copies(entry, copied)
+            self._check_copies(seen)
+        else:
+            self._check_ids(entry)
 
-    def _left(self, entry: Entry, refused: Refused) -> Iterator[Row]:
+    def _left(self, seen: _Seen, refused: Refused) -> Iterator[Row]:
         """The rows of an entry that count: as many as its limit says of those that were not there
         before. What is one's own has none of these, and picks its rows before it reads them."""
-        config = entry.config
-        with _of(entry):
-            self._check_files(entry)
+        config = seen.entry.config
+        with _of(seen.entry):
+            self._check_files(seen.entry)
         if config.name in SETS:
-            return picked(partial(self._once, entry), config.limit, self._seed, refused)
-        return itertools.islice(self._once(entry, refused), config.limit)
+            return picked(partial(self._once, seen), config.limit, self._seed, refused)
+        return itertools.islice(self._once(seen, refused), config.limit)
 
-    def _once(self, entry: Entry, refused: Refused) -> Iterator[Row]:
+    def _once(self, seen: _Seen, refused: Refused) -> Iterator[Row]:
         """An entry's rows, each question once: a reading anew counts anew."""
-        found, within = self.found[entry.key], Hashes()
-        picks = entry.config.limit is not None  # so that not all of them come to be seen
+        entry = seen.entry
+        found, seen.offered = self.found[entry.key], Hashes()
+        limited = entry.config.limit is not None  # so that not all of them come to be taken
         found.twice = 0
         for row in _loaded(entry, self._seed, refused):
             one = exact(asked := _asked(row.question, row.system))
-            if self._is_there(entry, asked, one) or one in within:
+            again = self._is_there(entry, asked, one) or one in seen.offered
+            if again or self._has_id(seen, one):
                 found.twice += 1
                 continue
-            if picks:
-                within.add(one)
+            if limited:
+                seen.offered.add(one)
             yield row
 
     def _is_there(self, entry: Entry, asked: str, one: int) -> bool:
         """Whether a question is to be left out; ValueError where it must not be there again. one:
         its hash."""
         published = entry.config.name in SETS
-        for other, exactly, _ in self._seen:
-            if one not in exactly:
-                continue
+        for other in (seen.entry for seen in self._seen if one in seen.exactly):
             if published and (other.role == "train") != (entry.role == "train"):
                 continue  # in another stage
             if published or not self._strict:
@@ -171,6 +145,14 @@ class Reading:
                 "a query must have one role and one row"
             )
         return False
+
+    def _has_id(self, seen: _Seen, one: int) -> bool:
+        """Whether a published set's question has the query_id of another one."""
+        config = seen.entry.config
+        if config.name not in SETS:
+            return False
+        there = [each.exactly for each in self._seen if each.entry.config.title == config.title]
+        return any(each.has_id(one) and one not in each for each in (seen.offered, *there))
 
     def _check_files(self, entry: Entry) -> None:
         """ValueError where another role has the rows of a published set's file."""
@@ -194,10 +176,10 @@ class Reading:
         title = entry.config.title
         alike = [seen for seen in self._seen if seen.entry.config.title == title]
         ids = reduce(np.union1d, [seen.exactly.sorted() for seen in alike])
-        ids >>= np.uint64(64 - 4 * ID_DIGITS)
+        ids >>= np.uint64(64 - ID_BITS)
         if not len(same := ids[1:][ids[1:] == ids[:-1]]):
             return
-        shared = f"{title}-{int(same[0]):0{ID_DIGITS}x}"
+        shared = f"{title}-{int(same[0]):0{ID_BITS // 4}x}"
         asked = {
             text: None
             for seen in alike
@@ -210,17 +192,21 @@ class Reading:
             "made of their hashes; leave one of them out"
         )
 
-    def _check_copies(self, entry: Entry, copied: Counter[str]) -> None:
-        """ValueError where more than half of the questions of another role's entry are here too, or
-        the other way: other files of one set share few."""
-        mine = self.found[entry.key].rows
-        for other in (seen.entry for seen in self._seen):
-            count, others = copied[other.key], self.found[other.key].rows
-            if 2 * count > min(mine, others):
+    def _check_copies(self, seen: _Seen) -> None:
+        """ValueError where more than half of the questions of another role's file are in this one's
+        too, or the other way: other files of one set share few. Limits do not count, for of a copy
+        two limits may take other questions, and both have met."""
+        entry, mine = seen.entry, seen.whole()
+        for other in self._seen:
+            if other.entry.role == entry.role or other.entry.config.name != entry.config.name:
+                continue
+            others = other.whole()
+            count = len(np.intersect1d(mine, others, assume_unique=True))
+            if count >= _COPIED and 2 * count > min(len(mine), len(others)):
                 raise ValueError(
-                    f"{entry.key}: {count:,} of its {mine:,} questions are among the {others:,} of "
-                    f"{other.where}, word for word, as in a copy; a query must have one role, so "
-                    "name another file or split"
+                    f"{entry.key}: {count:,} of the {len(mine):,} questions of its file are among "
+                    f"the {len(others):,} of {other.entry.where}, word for word, as in a copy; a "
+                    "query must have one role, so name another file or split"
                 )
 
 
@@ -273,9 +259,9 @@ def is_read(row: dict[str, Any]) -> bool:
 
 
 def query_id(dataset: str, asked: str) -> str:
-    """Stable: the data set's name and ID_DIGITS of the hash of what is asked. Unique, for two that
-    are one are refused."""
-    return f"{dataset}-{hashlib.sha256(asked.encode()).hexdigest()[:ID_DIGITS]}"
+    """Stable: the data set's name and ID_BITS of the hash of what is asked. Unique, for of
+    two that are one the later is refused or left out."""
+    return f"{dataset}-{hashlib.sha256(asked.encode()).hexdigest()[: ID_BITS // 4]}"
 
 
 def _asked(question: str, system: str | None) -> str:

@@ -99,9 +99,19 @@ def _last(pattern: re.Pattern[str], text: str, *, digits: bool = False) -> Found
     ends.append(len(text) - len(rest) + len(rest.split("\n", maxsplit=1)[0]))
     texts = [text[match.end() : end] for match, end in zip(last, ends, strict=True)]
     lines = tuple(" ".join(one.split()) for one in texts)
+    if pattern is not _AT_A_LINE:
+        lines = _apart(lines)
     if len(lines) > len(LETTERS) or not all(lines):
         return None
     return Found(lines, tuple(match["label"] for match in last), ends[-1])
+
+
+def _apart(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Choices of one line without the commas, or semicolons, that stand between all of them."""
+    *before, last = texts
+    if {text[-1:] for text in before} in ({","}, {";"}):
+        return (*(text[:-1].rstrip() for text in before), last)
+    return texts
 
 
 def _nth(index: int, like: str) -> str:

@@ -9,7 +9,8 @@ from statistics import median
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.datasets.entries import Entry, Found, Reading, entries, is_read
+from pipelines.datasets.entries import Entry, Reading, entries, is_read
+from pipelines.datasets.found import Found
 from pipelines.datasets.published import SETS
 from pipelines.method.answers import canonical
 from pipelines.method.answers.option import LETTERS

@@ -1,5 +1,6 @@
 """The values of a row's fields as text."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,7 @@ from pipelines.storage.text import flaw, short
 
 _MOST_FIELDS = 20  # that a message names
 _MOST_DIGITS = 5_000
+_SEPARATOR = re.compile("[;\t]")  # of cells, which in CSV are commas
 
 
 def field(record: Record, name: str) -> Any:
@@ -16,8 +18,11 @@ def field(record: Record, name: str) -> Any:
     if name not in fields:
         there = [" ".join(str(one).split()) for one in fields]
         more = ", ..." if len(there) > _MOST_FIELDS else ""
+        within = any(name in (part.strip() for part in _SEPARATOR.split(one)) for one in fields)
+        why = ": its cells are not separated by commas" if within else ""
         raise ValueError(
             f"{place}: there is no field {name!r} (fields: {', '.join(there[:_MOST_FIELDS])}{more})"
+            f"{why}"
         )
     if fields[name] is None:
         raise ValueError(f"{place}: field {name!r} is null")

@@ -10,6 +10,7 @@ queries it moves as much or more.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,13 @@ class Candidate:
     threshold: float
     accuracy: float
     avg_samples: float
+
+
+class Chosen(NamedTuple):
+    """as_accurate: whether it is as accurate as SC on the calibration queries (choose)."""
+
+    threshold: float
+    as_accurate: bool
 
 
 def candidates(name: str, recorded: Recorded, windows: Sequence[int]) -> list[float]:
@@ -58,7 +66,7 @@ def measured(thresholds: Sequence[float], replayed: Sequence[Replayed]) -> list[
     ]
 
 
-def choose(thresholds: Sequence[float], replayed: Sequence[Replayed], sc: Replayed) -> float:
+def choose(thresholds: Sequence[float], replayed: Sequence[Replayed], sc: Replayed) -> Chosen:
     """The threshold with the fewest samples of those that are as accurate as SC; where none is, the
     most accurate.
 
@@ -70,7 +78,8 @@ def choose(thresholds: Sequence[float], replayed: Sequence[Replayed], sc: Replay
     samples = np.array([one.samples[:, -1].mean() for one in replayed])
     good = worse.mean(1) <= np.minimum(_standard_error(worse), MOST_WORSE) + 1e-12
     order = np.lexsort([-np.array(thresholds), samples, np.where(good, 0.0, worse.mean(1)), ~good])
-    return thresholds[int(order[0])]
+    first = int(order[0])
+    return Chosen(thresholds[first], bool(good[first]))
 
 
 def _standard_error(values: Array) -> Array:

@@ -73,3 +73,7 @@ def test_a_set_of_hashes_holds_what_was_added_and_no_more():
     known = set(some)
     for one in (*some[::100], *others[::100], 0, 2**64 - 1):
         assert (one in hashes) == (one in known)
+    ids = {one >> 16 for one in some}
+    for one in (*some[::100], *others[::100], 0, 2**64 - 1):
+        for other in (one, one ^ 1, one ^ 0xFFFF, one ^ 0x10000):
+            assert hashes.has_id(other) == (other >> 16 in ids)

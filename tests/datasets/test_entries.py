@@ -119,16 +119,30 @@ def test_a_copy_of_a_published_sets_file_is_known_by_its_rows(tmp_path, monkeypa
         huggingface_hub, "hf_hub_download", lambda *_, **__: str(tmp_path / "hub.jsonl")
     )
     hub = {"name": "gsm8k", "split": "test"}
-    copy = gsm8k(tmp_path / "copy.csv", "test") | {"limit": 9}
-    line = problem(lambda: found(config(**{few: [copy], many: [hub]})))
-    first, second = ("9", "40")[:: 1 if few == "eval" else -1]
-    assert line == (
-        f"data.eval.0: 9 of its {first} questions are among the {second} of data.train.0 (gsm8k, "
-        "test), word for word, as in a copy; a query must have one role, so name another file or "
-        "split"
-    )
+    copy = gsm8k(tmp_path / "copy.csv", "test")
+    for here, there in ((None, None), (9, None), (9, 9)):  # a limit is not of the file
+        made = {few: [copy | {"limit": here}], many: [hub | {"limit": there}]}
+        assert problem(lambda made=made: found(config(**made))) == (
+            "data.eval.0: 40 of the 40 questions of its file are among the 40 of data.train.0 "
+            "(gsm8k, test), word for word, as in a copy; a query must have one role, so name "
+            "another file or split"
+        )
     _, told = found(config(**{few: [gsm8k(tmp_path / "other.jsonl", "test")], many: [hub]}))
     assert told["data.eval.0"].exactly == {"train": 5}
+
+
+@pytest.mark.parametrize("shared", [9, 10])
+def test_ten_questions_at_least_make_a_copy(tmp_path, shared):
+    """Fewer are counted alone, as a single one that two files share."""
+    asked = [f"Which {n}?" for n in range(40)]
+    (tmp_path / "train.jsonl").write_text(solved(*asked))
+    (tmp_path / "test.jsonl").write_text(solved(*asked[:shared]))
+    train, test = (gsm8k(tmp_path / f"{name}.jsonl", "test") for name in ("train", "test"))
+    made = config(train=[train], eval=[test])
+    if shared == 10:
+        assert "10 of the 10 questions of its file" in problem(lambda: found(made))
+    else:
+        assert found(made)[1]["data.eval.0"].exactly == {"train": 9}
 
 
 def test_a_copy_of_a_published_set_as_ones_own_is_told(tmp_path):
@@ -234,6 +248,24 @@ def test_two_questions_of_one_id_are_refused(tmp_path, apart):
     )
     if apart:
         assert problem(lambda: found(config(train=[a], eval=[b | {"label": "other"}]))) is None
+
+
+@pytest.mark.parametrize("limit", [None, 8, 9])
+@pytest.mark.parametrize("apart", [False, True])
+def test_of_two_of_one_id_in_a_published_set_the_later_is_left_out(tmp_path, limit, apart):
+    """They cannot be mended there. Of these, as gsm8k asks them, the hashes begin alike."""
+    one, other = (f"What is {n} + 1?" for n in (500_764, 21_528_499))
+    more = [f"Which {n}?" for n in range(8)]
+    (tmp_path / "a.jsonl").write_text(solved(*([] if apart else [one]), *more, other))
+    (tmp_path / "b.jsonl").write_text(solved(one, "Who?"))
+    train = gsm8k(tmp_path / "b.jsonl", "test") if apart else {"name": "capitals"}
+    made = config(train=[train], eval=[gsm8k(tmp_path / "a.jsonl", "test") | {"limit": limit}])
+    rows, told = found(made)
+    kept = 8 if apart else 9
+    assert (told["data.eval.0"].rows, told["data.eval.0"].twice) == (min(limit or kept, kept), 1)
+    assert not any(row["question"].startswith(other) for row in rows["data.eval.0"])
+    ids = [row["query_id"] for each in rows.values() for row in each]
+    assert len(set(ids)) == len(ids)
 
 
 def test_a_system_prompt_makes_another_query(tmp_path):

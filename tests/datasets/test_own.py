@@ -121,6 +121,8 @@ CASES = [
     ("f.jsonl", lines(row(answer=2, choices=["1: 2", "2: 3"])), CHOICES,
      [(asked(choices="1: 2|2: 3"), "B", ["1: 2", "2: 3"])]),
     ("f.jsonl", lines(row(answer=1, choices=["0) one", "1) two"])), CHOICES,
+     [(asked(choices="0) one|1) two"), "B", ["0) one", "1) two"])]),
+    ("f.jsonl", lines(row(answer=1, choices=["3) one", "4) two"])), CHOICES,
      "row 1: answer '1' may count the choices from 0 or from 1; write a letter"),
     ("f.jsonl", lines(row(answer="B", choices=["A) and so on", "B) only two"])), CHOICES,
      [(asked(choices="and so on|only two"), "B", ["and so on", "only two"])]),

@@ -34,6 +34,8 @@ CASES = [
     ("f.csv", "question,answer\nq\0,a\n", {}, "row 1 .*: field 'question' holds NUL"),
     ("f.jsonl", '{"question": "q", "answer": "a\tb"}', {}, "row 1: not JSON .Invalid control"),
     ("f.jsonl", lines(row()), {"question": "ask"}, "no field 'ask'"),
+    ("f.csv", "question;answer,note\nq;a,b\n", {},
+     "no field 'question' .*: its cells are not separated by commas"),
     # numbers
     ("f.jsonl", lines(row(answer=42)), NUMBER, [("q", "42")]),
     ("f.jsonl", '{"question": "q", "answer": 1e-07}', NUMBER, [("q", "0.0000001")]),

@@ -419,6 +419,31 @@ def test_of_a_few_stops_no_share_is_told(config, artifacts):
     assert table.title.endswith(f"; –: fewer than {adversarial.FEW} queries with stops")
 
 
+@pytest.mark.parametrize("models", [("base",), MODELS])
+def test_the_paragraph_tells_of_policies_that_hardly_stop(config, artifacts, models):
+    """Of promises those alone are counted of which stops tell something there."""
+    config = vary(config, ["evaluate.policies=[early_stopping]"])
+    answered = artifacts["evaluate"].read_table("calibrated-").to_pylist()
+    write(artifacts["evaluate"], "base", answered)  # so that a limit of it can be promised
+    place = artifacts["evaluate_adversarial"]
+    for model in models:
+        rows = place.read_table(f"{model}-").to_pylist()
+        for row in rows:
+            for sample in row["samples"]:
+                sample["p_true"] = 0.0
+        write(place, model, rows)
+    made = adversarial.read(config, artifacts)
+    promised = [row[-1].value for row in made.tables[3].rows if isinstance(row[-1], Cell)]
+    seen = [one for one in promised if one is not None]
+    assert len(seen) < len(promised)
+    if models == MODELS:
+        assert "On adversarial questions no policy stops in 10 queries or more." in made.paragraph
+        assert f"Of {len(promised)} promised limits none is seen there: " in made.paragraph
+    else:
+        assert f"Of {len(seen)} promised limits " in made.paragraph
+        assert f" ({len(promised) - len(seen)} more are not seen: fewer" in made.paragraph
+
+
 def test_questions_shift_and_keep_their_answers():
     rows = [
         {

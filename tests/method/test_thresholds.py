@@ -18,20 +18,20 @@ SC = replayed([1, 1, 1, 0], 16)
 
 
 @pytest.mark.parametrize(
-    ("policies", "chosen"),
+    ("policies", "chosen", "as_accurate"),
     [
-        ({0.2: ([1, 1, 1, 0], 4), 0.6: ([1, 1, 1, 1], 9)}, 0.2),  # as good as SC, and cheaper
-        ({0.2: ([1, 1, 0.97, 0], 2), 0.6: ([1, 1, 1, 0], 9)}, 0.2),  # .0075 worse, as the error is
-        ({0.2: ([1, 1, 0.9, 0], 2), 0.6: ([1, 1, 1, 0], 9)}, 0.6),  # .025 worse, as the error is
-        ({0.2: ([0.995] * 3 + [0], 2), 0.6: ([1, 1, 1, 0], 9)}, 0.6),  # .00375, and it is .00125
-        ({0.2: ([0, 0, 0, 0], 2), 0.6: ([0, 0, 0, 1], 9)}, 0.6),  # none is as good: the best
-        ({0.2: ([0, 0, 0, 0], 2), 0.6: ([0, 0, 0, 0], 1)}, 0.6),  # nor better: the cheaper
-        ({0.2: ([1, 1, 1, 0], 4), 0.6: ([1, 1, 1, 0], 4)}, 0.6),  # equal in all: the larger
+        ({0.2: ([1, 1, 1, 0], 4), 0.6: ([1, 1, 1, 1], 9)}, 0.2, True),  # as good as SC, and cheaper
+        ({0.2: ([1, 1, 0.97, 0], 2), 0.6: ([1, 1, 1, 0], 9)}, 0.2, True),  # .0075 worse: the error
+        ({0.2: ([1, 1, 0.9, 0], 2), 0.6: ([1, 1, 1, 0], 9)}, 0.6, True),  # .025 worse: the error
+        ({0.2: ([0.995] * 3 + [0], 2), 0.6: ([1, 1, 1, 0], 9)}, 0.6, True),  # .00375 for .00125
+        ({0.2: ([0, 0, 0, 0], 2), 0.6: ([0, 0, 0, 1], 9)}, 0.6, False),  # none is as good: the best
+        ({0.2: ([0, 0, 0, 0], 2), 0.6: ([0, 0, 0, 0], 1)}, 0.6, False),  # nor better: the cheaper
+        ({0.2: ([1, 1, 1, 0], 4), 0.6: ([1, 1, 1, 0], 4)}, 0.6, True),  # equal in all: the larger
     ],
 )
-def test_by_hand(policies, chosen):
+def test_by_hand(policies, chosen, as_accurate):
     found = [replayed(*one) for one in policies.values()]
-    assert choose(list(policies), found, SC) == chosen
+    assert choose(list(policies), found, SC) == (chosen, as_accurate)
 
 
 def simulated(queries, seed):
@@ -75,7 +75,8 @@ def test_the_choice_costs_less_than_the_most_accurate_and_little_accuracy():
     for _ in range(300):
         drawn = rng.integers(0, 100, 100)
         again = [Replayed(*(column[drawn] for column in each)) for each in found]
-        ours.append(seen[choose(thresholds, again, Replayed(*(column[drawn] for column in sc)))])
+        chosen, _ = choose(thresholds, again, Replayed(*(column[drawn] for column in sc)))
+        ours.append(seen[chosen])
         options = measured(thresholds, again)
         most = max(options, key=lambda each: (each.accuracy, -each.avg_samples))
         best.append(seen[most.threshold])

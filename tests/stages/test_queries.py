@@ -11,7 +11,8 @@ from processes import ROOT
 from tokenizing import byte_level, template, write
 
 from pipelines.config import Config
-from pipelines.datasets.entries import Found, query_id
+from pipelines.datasets.entries import query_id
+from pipelines.datasets.found import Found
 from pipelines.datasets.published import SETS
 from pipelines.method.answers import canonical, is_correct
 from pipelines.method.prompts import Prompts

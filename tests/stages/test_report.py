@@ -554,7 +554,7 @@ def test_the_page_and_the_table_open_with_the_same_answers(written, results, cap
         assert one.told in page
     assert told[0].verdict == "yes"
     assert told[0].told.startswith("Early stopping on the calibrated model saves ")
-    assert "Without confidences and calibration, asc saves " in told[0].told
+    assert "Without confidences and fine-tuning, asc saves " in told[0].told
     assert told[2].told.startswith("Calibrated less base, paired: AUROC +")
     for one in results["signatures"]:
         assert one["says"] in printed
@@ -611,15 +611,41 @@ def test_the_policy_without_confidences_is_the_cheapest_on_calibration_queries(w
     base = changed["samples_saved"][title]["base"]
     asc = (written / CALIBRATION_FILE).read_json()["model"]["base"]["asc"]
     curve = {one["threshold"]: one["avg_samples"] for one in asc["curve"]}
-    assert base["asc"]["calibration_samples"] == curve[asc["threshold"]]
+    at = base["asc"]["calibration"]
+    assert at["samples"] == curve[asc["threshold"]]
     better = {"saved": base["asc"]["saved"] + 0.1}
     for more, cheaper in ((1, "asc"), (-1, "esc")):
-        samples = {"calibration_samples": base["asc"]["calibration_samples"] + more}
-        base["esc"] = base["asc"] | better | samples
-        assert f"Without confidences and calibration, {cheaper} " in answers(changed)[0].told
+        base["asc"]["calibration"] = at | {"as_accurate": True}
+        cost = {"calibration": base["asc"]["calibration"] | {"samples": at["samples"] + more}}
+        base["esc"] = base["asc"] | better | cost
+        assert f"Without confidences and fine-tuning, {cheaper} " in answers(changed)[0].told
     for one in base.values():
-        one["calibration_samples"] = None  # without such queries
+        one["calibration"] = None  # without such queries
     assert "Without confidences" not in answers(changed)[0].told
+
+
+@pytest.mark.parametrize(
+    ("good", "told"),
+    [
+        (("asc",), "asc saves 40% [30%, 50%] on the base model."),
+        (("asc", "esc"), "esc saves 60% [50%, 70%] on the base model."),
+        ((), "asc saves 40% [30%, 50%] on the base model, up to accuracy 0.370; self-consistency "
+         "reaches 0.400."),
+    ],
+)  # fmt: skip
+def test_a_cheap_policy_that_is_less_accurate_is_no_rival(results, good, told):
+    """good: as accurate as SC on the calibration queries; where none is, the most accurate."""
+    changed = deepcopy(results)
+    found = {
+        "asc": (0.37, 0.4, [0.3, 0.5], {"samples": 8.0, "accuracy": 0.38}),
+        "esc": (0.30, 0.6, [0.5, 0.7], {"samples": 4.0, "accuracy": 0.29}),
+    }
+    changed["samples_saved"][results["groups"][0]]["base"] = {
+        name: {"accuracy": accuracy, "sc_accuracy": 0.4, "saved": saved, "ci95": ci95}
+        | {"calibration": at | {"as_accurate": name in good}}
+        for name, (accuracy, saved, ci95, at) in found.items()
+    }
+    assert answers(changed)[0].told.endswith(f" Without confidences and fine-tuning, {told}")
 
 
 @pytest.mark.parametrize(

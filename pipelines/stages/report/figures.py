@@ -8,7 +8,7 @@ from pipelines.method import metrics
 from pipelines.method.metrics import Array
 from pipelines.method.savings import EqualAccuracy, at_equal_accuracy
 from pipelines.stages.report.measure import as_json, differences, measure, points
-from pipelines.stages.report.replays import SC, STOPPING, Queries, Replays
+from pipelines.stages.report.replays import SC, STOPPING, Choice, Queries, Replays
 from pipelines.storage.schemas import BASE, CALIBRATED, MODELS
 
 IN_DOMAIN, OUT_OF_DOMAIN = "in_domain", "out_of_domain"
@@ -86,13 +86,23 @@ def _policies(replays: Replays, queries: Queries, weights: Array) -> dict[str, A
 
 
 def samples_saved(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:
-    """What each policy saves against SC on the same model, at one accuracy. calibration_samples:
-    what its threshold takes on the queries that it was chosen on."""
+    """What each policy saves against SC on the same model, at one accuracy. calibration: its
+    threshold on the queries that it was chosen on; null without such queries."""
     return {
-        name: {"threshold": choice.threshold, "calibration_samples": choice.samples}
+        name: {"threshold": choice.threshold, "calibration": _calibrated(choice)}
         | saved(replays, name, queries, weights)
         for name, choice in replays.chosen.items()
         if name != SC and replays.final(name) is not None
+    }
+
+
+def _calibrated(choice: Choice) -> dict[str, Any] | None:
+    if (one := choice.calibrated) is None:
+        return None
+    return {
+        "samples": one.avg_samples,
+        "accuracy": one.accuracy,
+        "as_accurate": choice.as_accurate,  # as SC there
     }
 
 

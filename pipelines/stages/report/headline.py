@@ -96,22 +96,31 @@ def _samples(results: Mapping[str, Any]) -> Iterator[Answer]:
 
 
 def _without(results: Mapping[str, Any]) -> str:
-    """What a policy that needs no confidences saves, uncalibrated: the one of the fewest samples on
-    the calibration queries, for the best of these would be told better than it is."""
+    """What a policy that needs no confidences saves on the base model: of those that are as
+    accurate as SC on the calibration queries the one of the fewest samples there, and where none is
+    the most accurate. Chosen on the test queries it would be told better than it is."""
     base = results["samples_saved"][results["groups"][0]]["base"]
-    free = [
-        (one["calibration_samples"], name)
+    free = {
+        name: one["calibration"]
         for name, one in base.items()
-        if not POLICIES[name].needs_confidence and one["calibration_samples"] is not None
-    ]
+        if not POLICIES[name].needs_confidence and one["calibration"]
+    }
     if not free:
         return ""
-    _, name = min(free)
+    as_accurate = [(at["samples"], name) for name, at in free.items() if at["as_accurate"]]
+    others = [(-at["accuracy"], at["samples"], name) for name, at in free.items()]
+    *_, name = min(as_accurate or others)
     one = base[name]
-    return (
-        f" Without confidences and calibration, {named(name)} saves {percent(one['saved'])} "
-        f"{percents(one['ci95'])} on the base model."
+    told = (
+        f" Without confidences and fine-tuning, {named(name)} saves {percent(one['saved'])} "
+        f"{percents(one['ci95'])} on the base model"
     )
+    if not as_accurate:
+        told += (
+            f", up to accuracy {one['accuracy']:.3f}; self-consistency reaches "
+            f"{one['sc_accuracy']:.3f}"
+        )
+    return f"{told}."
 
 
 def _tokens(results: Mapping[str, Any]) -> Iterator[Answer]:

@@ -29,17 +29,18 @@ Queries = NDArray[np.intp]  # places of test queries
 @dataclass(frozen=True)
 class Choice:
     """A policy's thresholds on the calibration queries. threshold: the chosen one; None where there
-    are no such queries, and for a policy without one. fitted: its parameters beside."""
+    are no such queries, and for a policy without one. as_accurate: whether it is as accurate there
+    as SC; where none is, it is the most accurate. fitted: the policy's parameters beside."""
 
     threshold: float | None = None
     curve: Sequence[thresholds.Candidate] = ()
     fitted: Mapping[str, float] = field(default_factory=dict)
+    as_accurate: bool = False
 
     @property
-    def samples(self) -> float | None:
-        """Mean samples of the calibration queries at the chosen threshold; None without one."""
-        at = {one.threshold: one.avg_samples for one in self.curve}
-        return None if self.threshold is None else at[self.threshold]
+    def calibrated(self) -> thresholds.Candidate | None:
+        """The chosen threshold on the calibration queries; None without one."""
+        return next((one for one in self.curve if one.threshold == self.threshold), None)
 
 
 @dataclass(frozen=True)
@@ -166,11 +167,12 @@ def _choose(config: Config, recorded: Recorded) -> dict[str, Choice]:
     for name, several in wanted.items():
         known = [one for one in several if one is not None]
         replayed = [each[name, one] for one in known]
-        chosen[name] = Choice(
-            thresholds.choose(known, replayed, each[SC, None]) if known else None,
-            thresholds.measured(known, replayed),
-            fits[name],
-        )
+        if not known:
+            chosen[name] = Choice(fitted=fits[name])
+            continue
+        threshold, as_accurate = thresholds.choose(known, replayed, each[SC, None])
+        curve = thresholds.measured(known, replayed)
+        chosen[name] = Choice(threshold, curve, fits[name], as_accurate)
     return chosen
 
 
