@@ -18,8 +18,7 @@ check: install lint
 	$(BIN)/python -m pytest -q -m "not process"
 
 test: install lint
-	# Most of it waits for processes to start; files that take minutes come first (tests/conftest.py).
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile # most of it waits for processes to start
 
 lint: install
 	$(BIN)/ruff check .

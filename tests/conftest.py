@@ -83,8 +83,7 @@ NEED_A_MODEL = {"smollm", "tiny", "ray_cluster"}  # or Ray
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make check` leaves out what is marked `process`; a machine without a GPU, `gpu`. Files that
-    take minutes begin first: else one would be left to the end, with nothing beside it."""
+    """`make check` leaves out what is marked `process`; a machine without a GPU, `gpu`."""
     import torch
 
     for item in items:
@@ -92,12 +91,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("process")
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="torch finds no GPU on this machine"))
-    longest: dict[Path, tuple[float, bool]] = {}
-    for item in items:
-        limit = item.get_closest_marker("timeout")
-        own = (limit.args[0] if limit else 0, item.get_closest_marker("process") is not None)
-        longest[item.path] = max(own, longest.get(item.path, own))
-    items.sort(key=lambda item: longest[item.path], reverse=True)
 
 
 def family_tokenizer(family: str, smollm: Path) -> Any:

@@ -12,7 +12,7 @@ from hosts import hosts
 from labeling import Allowed, command, rows
 from object_store import plain_environment
 from ports import free_port
-from processes import amid, descendants, kill, printed_until, started
+from processes import amid, descendants, interrupt, kill, printed_until, started
 from transformers import AutoModelForCausalLM
 from waiting import once
 
@@ -140,8 +140,7 @@ def test_an_engine_that_fits_nowhere_is_said_and_starts_nowhere(cluster, tmp_pat
         assert "engine.count: 1 of 1 CPU and 8 GPU each are asked for, and 0 fit" in said
         once(lambda: cluster.groups)
         assert cluster.groups == [[]]
-        run.send_signal(signal.SIGINT)
-        rest, _ = run.communicate(timeout=300)
+        rest = interrupt(run)
     assert run.returncode == 130, said + rest
     assert not labels(tmp_path)
     once(lambda: not cluster.groups)

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,6 +55,19 @@ def kill(process: psutil.Process) -> None:
     """At once; one that has just ended is left alone."""
     with suppress(psutil.NoSuchProcess):
         process.kill()
+
+
+def interrupt(process: subprocess.Popen[str], seconds: float = 300) -> str:
+    """As Ctrl-C does, and again where nothing comes of it: Python drops a KeyboardInterrupt that
+    meets a callback of the garbage collector. Returns what is printed until it has ended."""
+    deadline = time.monotonic() + seconds
+    while True:
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.communicate(timeout=60)[0]
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > deadline:
+                raise
 
 
 def kill_with_children(process: subprocess.Popen[Any]) -> None:

@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import signal
 from contextlib import suppress
 
 import psutil
@@ -12,7 +11,7 @@ from hosts import RAY, hosts
 from labeling import Allowed, command, rows
 from object_store import BUCKET, SECRET, client, names, object_store, plain_environment
 from ports import free_port
-from processes import amid, descendants, printed_until, started
+from processes import amid, descendants, interrupt, printed_until, started
 from ray.job_submission import JobSubmissionClient
 from waiting import once
 
@@ -217,7 +216,6 @@ def test_an_engine_that_fits_no_host_is_said_and_starts_nowhere(cluster, tmp_pat
         assert "engine.count: 2 of 1 CPU and 2 GPU each are asked for, and 0 fit" in said
         assert "the nodes have" in said
         assert said.count("4 CPU and 1 GPU") == len(cluster.workers) >= 2
-        waiting.send_signal(signal.SIGINT)
-        rest, _ = waiting.communicate(timeout=300)
+        rest = interrupt(waiting)
     assert waiting.returncode == 130, said + rest
     assert not list(tmp_path.glob("label-*/*.parquet"))

@@ -143,7 +143,7 @@ def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
     """
     root = f"s3://{BUCKET}/killed"
     allowed = Allowed(tmp_path)
-    allowed.samples(24)
+    allowed.samples(80)
     logs = [tmp_path / f"drawn{number}" for number in range(3)]  # of each run
     kept, stood = set(), []
 
