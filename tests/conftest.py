@@ -5,10 +5,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from labeling import Allowed
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("any_machine", deadline=None)
@@ -43,6 +46,21 @@ def smollm() -> Path:
     from pipelines.storage.models import fetch
 
     return fetch("builtin:smollm2-135m")
+
+
+@pytest.fixture(scope="module")
+def pace(tmp_path_factory: pytest.TempPathFactory) -> "Allowed":
+    """How far the runs of a file's cluster come."""
+    from labeling import Allowed
+
+    return Allowed(tmp_path_factory.mktemp("pace"))
+
+
+@pytest.fixture
+def allowed(pace: "Allowed") -> Iterator["Allowed"]:
+    """The pace, in a test that sets it: from its end on all may be answered again."""
+    yield pace
+    pace.all()
 
 
 @pytest.fixture(scope="session")

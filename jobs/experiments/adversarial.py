@@ -28,6 +28,7 @@ from pipelines.method.policies import POLICIES, Policy
 from pipelines.method.replay import Recorded, as_recorded, orders_of
 from pipelines.running.dag import Step
 from pipelines.stages import queries
+from pipelines.stages.report.headline import FEW
 from pipelines.stages.report.replays import SC
 from pipelines.stages.report.responses import Responses
 from pipelines.storage.location import Location
@@ -41,7 +42,6 @@ STOPPING = ("early_stopping", "asc_conf", "asc", "esc")
 LIMITS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # of wrong stops; each a promise of its own
 # SmolLM2-135M is cut here as often as it is in domain at the quickstart's 32: a third of the time.
 MAX_TOKENS = 96
-FEW = 10  # queries in which a policy stops, below which no share of its stops is told
 _ORDERS = 32  # of a query's samples
 
 

@@ -3,6 +3,7 @@
 Field comments are the config reference (jobs/configs/README.md lists the same keys).
 """
 
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -226,6 +227,13 @@ class TrainConfig(Section):
         return self.max_workers or self.workers
 
 
+def _each_of(known: Collection[str], names: tuple[str, ...], what: str) -> tuple[str, ...]:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{short(name)!r} is no {what}{nearest(name, known)}")
+    return names
+
+
 class EvaluateConfig(Section):
     num_samples: Count = 16  # N responses a test query, and the largest budget
     sampling: EvaluateSamplingConfig = EvaluateSamplingConfig()
@@ -246,18 +254,12 @@ class EvaluateConfig(Section):
     @field_validator("policies")
     @classmethod
     def _known(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
-        for name in policies:
-            if name not in POLICIES:
-                raise ValueError(f"{short(name)!r} is no policy{nearest(name, POLICIES)}")
-        return policies
+        return _each_of(POLICIES, policies, "policy")
 
     @field_validator("confidences")
     @classmethod
     def _sources(cls, confidences: tuple[str, ...]) -> tuple[str, ...]:
-        for name in confidences:
-            if name not in SOURCES:
-                raise ValueError(f"{short(name)!r} is no such source{nearest(name, SOURCES)}")
-        return confidences
+        return _each_of(SOURCES, confidences, "such source")
 
 
 class TrackingConfig(Section):

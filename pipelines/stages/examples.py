@@ -95,21 +95,23 @@ def candidates(label: Location, target: str) -> tuple[np.ndarray, ...]:
     queries: list[str] = []
     datasets: list[str] = []
     sizes: list[int] = []  # responses of each query
-    found: list[np.ndarray] = []  # [2, responses]: SSC and targets; NaN of no candidate
+    kinds = ("ssc",) if target == "ssc" else ("ssc", target)
+    found: list[np.ndarray] = []  # [kinds, responses]; NaN of no candidate
     for batch in label.batches(["query_id", "dataset", "samples", "response_ids"]):
         queries += batch["query_id"].to_pylist()
         datasets += batch["dataset"].to_pylist()
         samples = batch["samples"].flatten()
         answers, confidences = (samples.field(n).to_pylist() for n in ("answer", "p_true"))
-        here: list[list[float | None]] = [[], []]
+        here: list[list[float | None]] = [[] for _ in kinds]
         for size in pc.list_value_length(batch["samples"]).to_pylist():
             own = slice(len(here[0]), len(here[0]) + size)
-            for values, kind in zip(here, ("ssc", target), strict=True):
+            for values, kind in zip(here, kinds, strict=True):
                 values += training_targets(answers[own], confidences[own], kind)
             sizes.append(size)
         empty = pc.list_value_length(batch["response_ids"].flatten()).to_numpy() == 0
         found.append(np.where(empty, np.nan, np.array(here, dtype=np.float64)))
-    ssc, targets = np.concatenate(found, axis=1)
+    ssc, *other = np.concatenate(found, axis=1)
+    targets = other[0] if other else ssc
     rank, sets = (np.unique(one, return_inverse=True)[1] for one in (queries, datasets))
     by_query = np.argsort(np.repeat(rank, sizes), kind="stable")
     numbers = by_query[~np.isnan(ssc[by_query])]

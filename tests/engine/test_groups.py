@@ -9,7 +9,7 @@ import pytest
 import requests
 import torch
 from hosts import hosts
-from labeling import Allowed, command, rows
+from labeling import command, rows
 from object_store import plain_environment
 from ports import free_port
 from processes import amid, descendants, interrupt, kill, printed_until, started
@@ -21,17 +21,6 @@ from pipelines.method.prompts import Prompts
 pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
 TWO_PARTS = ["--set", "engine.tensor_parallel_size=2", "--set", "engine.gpus=1"]
 SMALL = ["--set", "data.train=[{name: capitals, limit: 24}]", "--set", "sampling.max_tokens=12"]
-
-
-@pytest.fixture(scope="module")
-def pace(tmp_path_factory):
-    return Allowed(tmp_path_factory.mktemp("pace"))
-
-
-@pytest.fixture
-def allowed(pace):
-    yield pace
-    pace.all()
 
 
 @pytest.fixture(scope="module")

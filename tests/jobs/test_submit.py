@@ -8,7 +8,7 @@ from contextlib import suppress
 import psutil
 import pytest
 from hosts import RAY, hosts
-from labeling import Allowed, command, rows
+from labeling import command, rows
 from object_store import BUCKET, SECRET, client, names, object_store, plain_environment
 from ports import free_port
 from processes import amid, descendants, interrupt, printed_until, started
@@ -36,17 +36,6 @@ CONFIG = [
 def store():
     with object_store() as (environment, _):
         yield environment
-
-
-@pytest.fixture(scope="module")
-def pace(tmp_path_factory):
-    return Allowed(tmp_path_factory.mktemp("pace"))
-
-
-@pytest.fixture
-def allowed(pace):
-    yield pace
-    pace.all()
 
 
 @pytest.fixture(scope="module")
