@@ -4,8 +4,8 @@ MSE needs no loss of its own: confidences and labels lie in [0, 1], where Smooth
 half the squared error everywhere; with omega halved too the whole loss is half of MSE's, and with
 gradients clipped at half the norm AdamW's steps are the same for both.
 
-A fixed temperature is not among them: EDT at a base temperature samples below it at every token, by
-how much no artifact says, so which fixed one would be its counterpart is not known.
+EDT is compared with two fixed temperatures, of which labels are sampled anew: T0, below which EDT
+samples at every token, and EDT's own where the entropy is one nat.
 """
 
 from jobs.experiments import trained
@@ -17,10 +17,13 @@ NO_GENERATION_LOSS = Variant("no_generation_loss", ["train.omega=0"])
 
 
 def variants(config: Config) -> list[Variant]:
+    drawn = config.sampling
+    one_nat = drawn.temperature * drawn.edt_base**drawn.edt_theta
     return [
         trained.AS_CONFIGURED,
         Variant("target_vote", ["examples.target=vote"]),
         Variant("target_p_true", ["examples.target=p_true"]),
+        *(_fixed(temperature) for temperature in (drawn.temperature, one_nat)),
         Variant(
             "mse",
             [
@@ -37,6 +40,11 @@ def variants(config: Config) -> list[Variant]:
             ["examples.loss=joint", "examples.draw=even", "examples.generation_ratio=0.7"],
         ),
     ]
+
+
+def _fixed(temperature: float) -> Variant:
+    drawn = ["sampling.method=fixed", f"sampling.temperature={temperature:.3g}"]
+    return Variant(f"fixed_temperature_{temperature:.3g}", drawn)
 
 
 def steps(config: Config) -> list[Step]:

@@ -11,14 +11,17 @@ from pipelines.running.dag import Step
 
 
 def variants(config: Config) -> list[Variant]:
-    rate, total = config.train.learning_rate, config.examples.total
-    fewer = max(1, config.sampling.num_samples // 4)  # the first of those that are labeled
+    rate, total, omega = config.train.learning_rate, config.examples.total, config.train.omega
+    most = config.sampling.num_samples
+    fewer = sorted({max(1, most // 4), max(1, most // 2)})  # the first of those that are labeled
     return [
         trained.AS_CONFIGURED,
         Variant("eta_0.5", ["examples.eta=0.5"]),
         ablation.NO_GENERATION_LOSS,  # omega = 0
-        Variant(f"samples_{fewer}", [f"sampling.num_samples={fewer}"]),
+        Variant(f"omega_{10 * omega:.3g}", [f"train.omega={10 * omega:.3g}"]),
+        *(Variant(f"samples_{number}", [f"sampling.num_samples={number}"]) for number in fewer),
         Variant("half_the_examples", [f"examples.total={total // 2}"]),
+        Variant("twice_the_examples", [f"examples.total={total * 2}"]),
         Variant("learning_rate_third", [f"train.learning_rate={rate / 3:.3g}"]),
         Variant("learning_rate_triple", [f"train.learning_rate={rate * 3:.3g}"]),
     ]

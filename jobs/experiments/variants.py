@@ -10,6 +10,7 @@ import itertools
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,16 +76,20 @@ def _responses(config: Config) -> Step:
 
 
 def _labels(config: Config, varied: Config, name: str) -> Step | None:
-    """A variant's own labels, of the first samples of the config's; None where they are these."""
+    """A variant's own labels; None where they are the config's.
+
+    Fewer samples are the first of the config's; what is drawn otherwise is sampled anew.
+    """
     if label.spec(varied) == label.spec(config):
         return None
-    samples = varied.sampling.num_samples
-    most = vary(varied, [f"sampling.num_samples={config.sampling.num_samples}"])
-    assert label.spec(most) == label.spec(config), "no variant samples anew"
-    if samples > config.sampling.num_samples:
+    samples, most = varied.sampling.num_samples, config.sampling.num_samples
+    if label.spec(vary(varied, [f"sampling.num_samples={most}"])) != label.spec(config):
+        run = partial(label.run, varied)
+        return Step(f"label_{name}", run, label.spec(varied), ("queries",), label.VERSION)
+    if samples > most:
         raise ValueError(
-            f"sampling.num_samples ({config.sampling.num_samples}): labels of {samples} samples "
-            "are asked for, and only fewer can be made of these"
+            f"sampling.num_samples ({most}): labels of {samples} samples are asked for, and only "
+            "fewer can be made of these"
         )
 
     def cut(inputs: Mapping[str, Location], out: Location) -> Result:

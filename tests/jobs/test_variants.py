@@ -68,7 +68,7 @@ def test_a_variants_steps_are_its_own_and_share_what_they_can(tmp_path):
     assert made["adapter_eta_0.5_2"].spec["examples"]["examples"]["eta"] == 0.5
     assert made["adapter_eta_0.5_2"].spec["train"]["seed"] == 2
     assert made["adapter_samples_4_0"].inputs == ("label_samples_4",)
-    assert made["label_samples_4"].inputs == ("label",)
+    assert made["label_samples_4"].inputs == made["label_samples_8"].inputs == ("label",)
     assert "label_eta_0.5" not in made  # the config's own
     assert made["scores_base"].inputs == ("responses",)
     assert list(made)[-1] == "experiment_sweeps"
@@ -78,6 +78,12 @@ def test_a_variants_steps_are_its_own_and_share_what_they_can(tmp_path):
     shared = set(both[0]) & set(both[1])
     assert {"adapter_as_configured_0", "scores_as_configured_2", "label"} <= shared
     assert "adapter_no_generation_loss_1" in shared  # omega of 0 is the sweep's, too
+    drawn = more["label_fixed_temperature_0.64"]  # anew, not of the config's labels
+    assert drawn.inputs == ("queries",)
+    assert (drawn.spec["sampling"]["method"], drawn.spec["sampling"]["temperature"]) == (
+        "fixed", 0.64,
+    )  # fmt: skip
+    assert more["adapter_fixed_temperature_0.64_1"].inputs == ("label_fixed_temperature_0.64",)
     assert all(both[0][name] == both[1][name] for name in shared)
 
 
@@ -193,7 +199,13 @@ def test_an_experiment_goes_on_where_it_was_cut_and_reads_the_same(tiny, tmp_pat
     monkeypatch.setattr(label, "run", partial(label.run, make_engine=labeling.engine))
     config = config_of(tiny, tmp_path)
     steps = trained.steps(
-        "cut", config, [trained.AS_CONFIGURED, Variant("fewer", ["sampling.num_samples=2"])]
+        "cut",
+        config,
+        [
+            trained.AS_CONFIGURED,
+            Variant("fewer", ["sampling.num_samples=2"]),
+            Variant("fixed", ["sampling.method=fixed", "sampling.temperature=0.3"]),
+        ],
     )
     said = []
     planned = dag.plan(steps, config.root)
@@ -202,7 +214,7 @@ def test_an_experiment_goes_on_where_it_was_cut_and_reads_the_same(tiny, tmp_pat
     assert [line for line in said if "running" in line] == [said[-2]]
     tables = (first / "tables.json").read_json()
     names = [row[""] for row in tables[0]["rows"]]
-    assert names == ["base", "as_configured", "fewer"]
+    assert names == ["base", "as_configured", "fewer", "fixed"]
     assert all(len(row["Brier"]["seeds"]) == 1 for row in tables[0]["rows"])
     files = ("tables.json", "reading.md", "picture.svg")
     before = {name: (first / name).read_text() for name in files}
