@@ -20,8 +20,8 @@ from jobs.experiments import (
     robustness,
     tau,
 )
-from jobs.experiments.adversarial import stops_of
 from jobs.experiments.reading import Cell, Reading, Table
+from jobs.experiments.stops import lost_by, stops_of
 from pipelines.config import load, vary
 from pipelines.datasets.adversarial import asked, questions
 from pipelines.method import calibration_error, metrics
@@ -330,10 +330,46 @@ def test_stops_are_counted_with_their_answers():
     assert votes.right.tolist() == [1, 1]
 
 
+def test_a_right_answer_is_lost_where_all_samples_have_it():
+    """The first query's one sure sample is wrong, where three of four are right; the second's is
+    right; the third is answered wrongly with all samples, so there is nothing to lose."""
+    some = Recorded(
+        np.array([[0, 1, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1]]),
+        np.array([[0.9, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.9], [0.9, 0.5, 0.5, 0.5]]),
+        np.array([[False, True, True, True]] * 2 + [[False, False, False, True]]),
+    )
+    lost = lost_by(POLICIES["early_stopping"].make(0.8), some, seed=0)
+    assert lost.tolist() == [1, 0, 0]
+    assert lost_by(POLICIES["early_stopping"].make(1.0), some, seed=0).tolist() == [0, 0, 0]
+
+
+def test_promises_on_lost_answers_are_seen_there_too(config, artifacts):
+    """As counted: the share of queries, over orders, of both groups."""
+    config = vary(config, ["evaluate.policies=[early_stopping, esc]"])
+    answered = artifacts["evaluate"].read_table("calibrated-").to_pylist()
+    more = responses("capitals", 100, "calibration", 0.6, 6)
+    write(artifacts["evaluate"], "calibrated", answered + more)
+    made = adversarial.read(config, artifacts)
+    lost = made.tables[4]
+    assert [heading for heading, _ in lost.columns] == [
+        "model", "policy", "promised at most", "threshold", "lost, in domain", "lost, adversarial",
+    ]  # fmt: skip
+    of_esc = [row for row in lost.rows if tuple(row[:2]) == ("calibrated", "esc")]
+    assert [row[2] for row in of_esc] == ["2%", "5%", "10%"]
+    rows = artifacts["evaluate_adversarial"].read_table("calibrated-").to_pylist()
+    misled = Responses.of(sorted(rows, key=lambda row: row["query_id"])).recorded
+    for _, _, limit, threshold, here, there in of_esc:
+        wanted = lost_by(POLICIES["esc"].make(float(threshold)), misled, config.seed)
+        assert there.value == pytest.approx(wanted.mean())
+        assert here.value <= float(limit.rstrip("%")) / 100
+    made_at_all = [row for row in lost.rows if row[3]]
+    assert f"Of {len(made_at_all)} promised limits on lost right answers " in made.paragraph
+
+
 def test_adversarial_questions_are_told_by_category_and_beside_others(config, artifacts):
     place = artifacts["evaluate_adversarial"]
     made = adversarial.read(config, artifacts)
-    _, overall, by_category, promised = made.tables
+    _, overall, by_category, promised, lost = made.tables
     for name in adversarial.STOPPING:
         assert all(f">{name}, {where}<" in made.picture for where in ("in domain", "adversarial"))
     policies = {(row[0], row[1].partition(" ")[0], row[2]) for row in overall.rows}
@@ -358,6 +394,9 @@ def test_adversarial_questions_are_told_by_category_and_beside_others(config, ar
             assert limit in {"5%", "10%", "20%", "30%", "40%", "50%"}
         else:
             assert limit == "nothing"
+    assert {row[:2] for row in map(tuple, lost.rows)} == {
+        row[:2] for row in map(tuple, promised.rows)
+    }
     each = [row[4].value for row in by_category.rows[:5]]
     assert of_all[4].value == pytest.approx(np.average(each, weights=counts))
 
@@ -438,9 +477,10 @@ def test_the_paragraph_tells_of_policies_that_hardly_stop(config, artifacts, mod
     assert len(seen) < len(promised)
     if models == MODELS:
         assert "On adversarial questions no policy stops in 10 queries or more." in made.paragraph
-        assert f"Of {len(promised)} promised limits none is seen there: " in made.paragraph
+        what = "promised limits on wrong stops"
+        assert f"Of {len(promised)} {what} none is seen there: " in made.paragraph
     else:
-        assert f"Of {len(seen)} promised limits " in made.paragraph
+        assert f"Of {len(seen)} promised limits on wrong stops " in made.paragraph
         assert f" ({len(promised) - len(seen)} more are not seen: fewer" in made.paragraph
 
 
