@@ -141,7 +141,8 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
             ),
             *promises,
         ],
-        f"{_said_of_responses(drawn)} {_said(overall, usual)} {promised.said(*promises)}",
+        f"{_said_of_responses(drawn)} {_said(overall, usual)} {promised.said(*promises)} "
+        f"{recorded.of_one_run(config)}",
         intervals([(f"{model}: wrong, of stops", _marks(overall, model)) for model in MODELS]),
     )
 

@@ -5,6 +5,9 @@ base model and each policy on the calibrated one are read where they first reach
 calibration has paid after as many queries as its tokens hold of the difference. A target is a share
 of what SC reaches at the full budget, on each resample of the queries its own. Where a curve never
 gets there it spends without end.
+
+Seconds are those in which queries were with an engine, and of training's steps: in all sessions of
+a stage that was resumed, and without starts.
 """
 
 from collections.abc import Mapping
@@ -27,6 +30,7 @@ from pipelines.storage.location import MANIFEST, Location
 from pipelines.storage.schemas import MODELS
 
 POLICIES_HERE = ("early_stopping", "asc_conf", "sc_conf")
+_VERSION = 2  # says that it is of one training run; seconds are those at work
 SHARES = (0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # of SC's accuracy; its last samples buy nothing
 
 
@@ -34,7 +38,8 @@ def steps(config: Config) -> list[Step]:
     recorded.check_calibration(config)
     made = pipeline.steps(config, "evaluate")
     inputs = ("label", "train", "evaluate")
-    return [*made, reading.step("cost", partial(read, config), recorded.spec(config), inputs)]
+    spec = recorded.spec(config)
+    return [*made, reading.step("cost", partial(read, config), spec, inputs, _VERSION)]
 
 
 def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
@@ -77,7 +82,7 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
     )  # fmt: skip
     return Reading(
         [table],
-        _said(rows, spent),
+        f"{_said(rows, spent)} {recorded.of_one_run(config)}",
         curves(
             [
                 Panel("To reach an accuracy", "share of SC's accuracy", "tokens a query", spending),
@@ -156,7 +161,7 @@ def _said(rows: list[list[Value]], spent: float) -> str:
 def _seconds(manifests: Mapping[str, Any], rate: float) -> dict[str, Any]:
     """Of what calibration took, and the rate at which inference computes."""
     return {
-        "label, seconds": manifests["label"]["seconds"],
-        "train, seconds": manifests["train"]["seconds"],
-        "computed tokens a second, in the evaluate stage": round(rate, 1),
+        "label, seconds with an engine": manifests["label"]["metrics"]["busy_seconds"],
+        "train, seconds of steps": manifests["train"]["metrics"]["busy_seconds"],
+        "computed tokens a second, while with an engine": round(rate, 1),
     }

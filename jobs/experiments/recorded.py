@@ -1,4 +1,7 @@
-"""Responses that the evaluate stage recorded, as experiments read them."""
+"""Responses that the evaluate stage recorded, as experiments read them: of the first training run.
+
+`calibration` alone reads those of `train.seeds` too.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,12 +35,21 @@ def resampled(config: Config, queries: Queries) -> metrics.Array:
     return metrics.resample(len(queries), config.evaluate.bootstrap, config.seed)
 
 
+def of_one_run(config: Config) -> str:
+    """What a paragraph says where no other training runs are read."""
+    return (
+        f"All of this is of one training run (seed {config.seed}): another seed's figures may lie "
+        "outside of these intervals."
+    )
+
+
 def tokens_a_second(evaluate: Location) -> float:
-    """That the evaluate stage computed, of both models."""
+    """That the evaluate stage computed, of both models, while queries were with an engine: in all
+    sessions of a stage that was resumed, and without the starts of engines and live requests."""
     manifest: Mapping[str, Any] = (evaluate / MANIFEST).read_json()
-    spent = manifest["metrics"]
-    tokens = sum(spent[model][key] for model in MODELS for key in COMPUTED if model in spent)
-    return float(tokens / manifest["seconds"])
+    spent = [manifest["metrics"][model] for model in MODELS]
+    tokens = sum(one[key] for one in spent for key in COMPUTED)
+    return float(tokens / sum(one["busy_seconds"] for one in spent))
 
 
 def check_calibration(config: Config) -> None:

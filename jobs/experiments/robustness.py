@@ -10,6 +10,7 @@ were answered. Data sets that are not built in have `format` and `domain` alone.
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,8 @@ _WORDS = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
 
 Asked = tuple[str, str]  # a question, and its reference
 Keys = tuple[tuple[str, str], ...]  # of an entry of data, with their values
-_VERSION = 2  # rows keep their system prompt and choices
+_VERSION = 2  # of the shifted rows: they keep their system prompt and choices
+_READING = 2  # says that it is of one training run
 
 
 def framed(question: str, reference: str) -> Asked | None:
@@ -66,6 +68,12 @@ SHIFTS: Mapping[str, Callable[[str, str], Asked | None]] = {
 
 
 def steps(config: Config) -> list[Step]:
+    """ValueError where no data set that is tested was trained on."""
+    if not _trained(config):
+        raise ValueError(
+            "config: no data set of data.eval is one of data.train, and it is their questions that "
+            "this experiment shifts; name one in both, or see `calibration`"
+        )
     held_out = Step(
         "held_out_shifted",
         partial(_hold_out, config),
@@ -82,6 +90,7 @@ def steps(config: Config) -> list[Step]:
             partial(read, config),
             recorded.spec(config),
             ("held_out_shifted", "evaluate", "evaluate_shifted"),
+            version=_READING,
         ),
     ]
 
@@ -168,4 +177,5 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
         for title, (step, datasets) in places.items()
         if datasets
     }
-    return calibration.by_group(config, found)
+    made = calibration.by_group(config, found)
+    return replace(made, paragraph=f"{made.paragraph}\n\n{recorded.of_one_run(config)}")

@@ -114,12 +114,14 @@ def artifacts(tmp_path):
     labeled[0]["samples"][0] |= {"answer": None, "target": None}
     write(places["label"], "labels", labeled)
     spent = {"generated_tokens": 1000, "prompt_tokens": 500, "scored_tokens": 250}
+    spent["busy_seconds"] = 0.5
     facts = {
         "label": spent,
-        "train": {"tokens": 2000, "steps": 1, "examples": 1},
+        "train": {"tokens": 2000, "steps": 1, "examples": 1, "busy_seconds": 1.5},
         "evaluate": dict.fromkeys(MODELS, spent),
     }
     for name, place in places.items():
+        # The seconds of its last session, with all that starts and waits.
         manifest = {"metrics": facts.get(name, {}), "seconds": 2.0, "rows": 40}
         (place / MANIFEST).write_json(manifest)
     return places
@@ -172,6 +174,18 @@ def test_a_reading_is_the_same_byte_for_byte(module, config, artifacts):
     texts = [json.dumps([table.as_json() for table in one.tables]) for one in (first, again)]
     assert texts[0] == texts[1]
     assert "<svg" in first.picture
+
+
+@pytest.mark.parametrize(
+    "module", [tau, cost, adversarial, robustness], ids=lambda one: one.__name__
+)
+def test_what_is_of_one_training_run_says_so(module, config, artifacts):
+    """Whatever train.seeds has: `calibration` alone reads the other runs."""
+    config = vary(config, ["train.seeds=[1, 2]", "seed=7"])
+    assert module.read(config, artifacts).paragraph.endswith(
+        "All of this is of one training run (seed 7): another seed's figures may lie outside of "
+        "these intervals."
+    )
 
 
 def test_calibration_is_told_by_group_and_model(config, artifacts):
@@ -234,9 +248,9 @@ def test_a_threshold_trades_samples_for_accuracy(config, artifacts):
         assert row[5].value == pytest.approx(20 - 8 / 7 + row[4].value * (8 / 7 + 10 + 4))
     frontier = sorted((row[5].value, row[2].value) for row in table.rows if row[7] == "yes")
     assert [accuracy for _, accuracy in frontier] == sorted(accuracy for _, accuracy in frontier)
-    assert made.seconds["computed tokens a second, in the evaluate stage"] == 1750.0
+    assert made.seconds["computed tokens a second, while with an engine"] == 3500.0
     seconds = made.seconds["seconds a query at that rate"]["calibrated"]
-    assert seconds["self_consistency"] == pytest.approx(table.rows[0][5].value / 1750, abs=1e-4)
+    assert seconds["self_consistency"] == pytest.approx(table.rows[0][5].value / 3500, abs=1e-4)
 
 
 def test_thresholds_that_are_named_are_those_that_calibration_queries_chose(config, artifacts):
@@ -273,7 +287,11 @@ def test_calibration_is_repaid_by_what_it_saves(config, artifacts):
         wanted = math.ceil(spent / saved.value) if saved.value > 0 else math.inf
         assert after.value == wanted
         assert after.ci95[0] <= after.ci95[1]
-    assert made.seconds["label, seconds"] == 2.0
+    assert made.seconds == {
+        "label, seconds with an engine": 0.5,
+        "train, seconds of steps": 1.5,
+        "computed tokens a second, while with an engine": 3500.0,
+    }
 
 
 def test_what_a_curve_never_reaches_costs_without_end():
@@ -577,6 +595,14 @@ def test_calibration_queries_are_asked_for_where_they_decide(name, capsys, tmp_p
     sets = ["--set", f"root={tmp_path}", "--set", "data.calibration=[]"]
     assert experiment.main([name, "--config", QUICKSTART, *sets]) == 2
     assert "data.calibration is empty; this experiment needs such" in capsys.readouterr().err
+
+
+def test_robustness_wants_a_set_that_is_trained_on_and_tested(capsys, tmp_path):
+    sets = ["--set", f"root={tmp_path}", "--set", "data.eval=[{name: elements, split: test}]"]
+    assert experiment.main(["robustness", "--config", QUICKSTART, *sets]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: config: no data set of data.eval is one of data.train, ")
+    assert said.count("\n") == 1
 
 
 def test_an_unknown_experiment_is_one_line(capsys, tmp_path):
