@@ -5,7 +5,10 @@ half the squared error everywhere; with omega halved too the whole loss is half 
 gradients clipped at half the norm AdamW's steps are the same for both.
 
 EDT is compared with two fixed temperatures, of which labels are sampled anew: T0, below which EDT
-samples at every token, and EDT's own where the entropy is one nat.
+samples at every token, and EDT's own where the entropy is one nat. A config whose temperature is
+fixed is compared with EDT of that T0. All variants are compared on responses that are drawn as the
+config's labels are, which favours the config's own way to draw: an adapter that learned from labels
+drawn otherwise is asked of responses unlike those.
 """
 
 from jobs.experiments import trained
@@ -17,13 +20,11 @@ NO_GENERATION_LOSS = Variant("no_generation_loss", ["train.omega=0"])
 
 
 def variants(config: Config) -> list[Variant]:
-    drawn = config.sampling
-    one_nat = drawn.temperature * drawn.edt_base**drawn.edt_theta
     return [
         trained.AS_CONFIGURED,
         Variant("target_vote", ["examples.target=vote"]),
         Variant("target_p_true", ["examples.target=p_true"]),
-        *(_fixed(temperature) for temperature in (drawn.temperature, one_nat)),
+        *_drawn_otherwise(config),
         Variant(
             "mse",
             [
@@ -42,9 +43,18 @@ def variants(config: Config) -> list[Variant]:
     ]
 
 
-def _fixed(temperature: float) -> Variant:
-    drawn = ["sampling.method=fixed", f"sampling.temperature={temperature:.3g}"]
-    return Variant(f"fixed_temperature_{temperature:.3g}", drawn)
+def _drawn_otherwise(config: Config) -> list[Variant]:
+    drawn = config.sampling
+    if drawn.method == "fixed":
+        return [Variant("edt", ["sampling.method=edt"])]
+    one_nat = drawn.temperature * drawn.edt_base**drawn.edt_theta
+    several = dict.fromkeys(f"{one:.3g}" for one in (drawn.temperature, one_nat))
+    return [
+        Variant(
+            f"fixed_temperature_{one}", ["sampling.method=fixed", f"sampling.temperature={one}"]
+        )
+        for one in several
+    ]
 
 
 def steps(config: Config) -> list[Step]:

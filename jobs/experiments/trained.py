@@ -1,4 +1,9 @@
-"""An experiment on variants that are trained: its last step, and its reading."""
+"""An experiment on variants that are trained: its last step, and its reading.
+
+It compares confidences in the base model's responses. What a variant does to the accuracy of the
+trained model's own answers, which is what the generation loss is for, is not measured: that takes
+new responses of each, and a variant's config as a run of its own tells it.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,7 +18,12 @@ from pipelines.running.dag import Step
 from pipelines.storage.location import Location
 
 AS_CONFIGURED = Variant("as_configured")  # what the others are compared with
-VERSION = 2  # intervals over seeds, and what is said corrected for many rows
+VERSION = 3  # says what is not compared
+OF_CONFIDENCES = (
+    "Compared are confidences in the base model's responses, drawn as the config's labels are. "
+    "What a variant does to the accuracy of the trained model's own answers, as the generation "
+    "loss may, is not measured here."
+)
 
 
 def steps(name: str, config: Config, several: Sequence[Variant]) -> list[Step]:
@@ -54,5 +64,5 @@ def read(config: Config, several: Sequence[Variant], inputs: Mapping[str, Locati
         apart,
     ]
     said = [compared.sentence(apart, name, name == "AUROC") for name in ("Brier", "AUROC", "ECE")]
-    paragraph = " ".join([*said, compared.NOTE])
+    paragraph = " ".join([*said, compared.NOTE, OF_CONFIDENCES])
     return Reading(tables, paragraph, intervals(compared.marks(apart, ("Brier", "AUROC", "ECE"))))

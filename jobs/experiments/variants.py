@@ -1,9 +1,10 @@
 """Variants of a config: each draws examples and trains an adapter, and is compared by confidences.
 
 The base model's responses to the calibration queries, sampled once, are scored with P(True) under
-each adapter: far cheaper than new responses of each, and confidences alone differ. The test queries
-have no part in it, so a setting may be chosen by it. Training runs as often as the config has seeds
-(`seed` and `train.seeds`).
+each adapter: far cheaper than new responses of each, and confidences alone differ. So nothing is
+told of the accuracy of a trained model's own answers, which the generation loss is for. The test
+queries have no part in it, so a setting may be chosen by it. Training runs as often as the config
+has seeds (`seed` and `train.seeds`).
 """
 
 import itertools

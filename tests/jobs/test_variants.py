@@ -97,6 +97,23 @@ def test_a_variant_that_changes_nothing_is_left_out():
     assert not names & {"adapter_eta_0.5_0", "adapter_no_generation_loss_0"}
 
 
+def test_a_fixed_temperature_is_compared_with_edt(tmp_path):
+    """And EDT with fixed temperatures, each once: with theta 0 it is a fixed one itself."""
+
+    def drawn(*overrides):
+        found = ablation.variants(load(STUDY, overrides))
+        return {one.name: one.overrides for one in found if "sampling" in str(one.overrides)}
+
+    fixed = ["sampling.method=fixed", "sampling.temperature=0.8333"]
+    assert drawn(*fixed) == {"edt": ["sampling.method=edt"]}
+    made = {one.name: one for one in ablation.steps(load(STUDY, fixed))}
+    assert made["label_edt"].spec["sampling"]["method"] == "edt"
+    assert made["label_edt"].spec["sampling"]["temperature"] == 0.8333
+    assert made["adapter_edt_0"].inputs == ("label_edt",)
+    assert list(drawn()) == ["fixed_temperature_0.8", "fixed_temperature_0.64"]
+    assert list(drawn("sampling.edt_theta=0")) == ["fixed_temperature_0.8"]
+
+
 def test_more_samples_than_there_are_labels_of_are_refused():
     with pytest.raises(ValueError, match=r"sampling.num_samples \(16\): labels of 32 samples"):
         trained.steps("x", load(STUDY), [Variant("more", ["sampling.num_samples=32"])])
@@ -218,6 +235,7 @@ def test_an_experiment_goes_on_where_it_was_cut_and_reads_the_same(tiny, tmp_pat
     assert all(len(row["Brier"]["seeds"]) == 1 for row in tables[0]["rows"])
     files = ("tables.json", "reading.md", "picture.svg")
     before = {name: (first / name).read_text() for name in files}
+    assert before["reading.md"].endswith(f"{compared.NOTE} {trained.OF_CONFIDENCES}\n")
     first.delete()
     again = dag.run(dag.plan(steps, config.root), config.root, said.append)["experiment_cut"]
     assert {name: (again / name).read_text() for name in files} == before
