@@ -17,7 +17,7 @@ def results():
         "queries": 20, "responses": 100, "unparsed": 5, "ece_debiased": 0.04,
         "ci95": {"ece_debiased": [0.01, 0.08]},
     }  # fmt: skip
-    titles = ["in_domain", "out_of_domain", "sums", "riddles"]
+    titles = ["in_domain", "out_of_domain", "sums", "riddles", "rhymes"]
     better = {"value": -0.05, "ci95": [-0.08, -0.02]}
     well = {
         "cut": {"base": 2, "calibrated": 2},
@@ -32,6 +32,11 @@ def results():
     }
     return {
         "groups": titles,
+        "members": {
+            "in_domain": ["sums"],
+            "out_of_domain": ["riddles", "rhymes"],
+            **{title: [title] for title in titles[2:]},
+        },
         "datasets": {t: {"base": {**model}, "calibrated": {**model}} for t in titles},
         "differences": {
             t: {"accuracy": NOTHING, "brier": better, "ece_debiased": NOTHING} for t in titles
@@ -77,6 +82,27 @@ def test_accuracy_falls_while_calibration_improves(accuracy, brier, holds):
         assert one.figures == {"accuracy": -0.05, "brier": -0.05}
 
 
+def test_what_data_sets_show_together_alone_is_told_of_their_group():
+    """Of few queries each, or with wide intervals each."""
+    surely = {"value": -0.06, "ci95": [-0.10, -0.02]}
+    found = results()
+    found["differences"]["out_of_domain"]["accuracy"] = surely
+    (one,) = signatures(found)
+    assert one.says.startswith("out of domain: the calibrated model answers worse, accuracy -0.060")
+    found["differences"]["rhymes"]["accuracy"] = surely
+    (one,) = signatures(found)  # told of the set, not once more of its group
+    assert one.says.startswith("rhymes: ")
+    found = results()
+    for title, queries in (("riddles", 6), ("rhymes", 6), ("out_of_domain", 12)):
+        of = found["health"]["datasets"][title]
+        of["consensus"] = {"queries": queries, "wrong": queries}
+        of["spread"] = {"base": 0.01, "calibrated": 0.6}
+        found["datasets"][title]["calibrated"]["queries"] = queries
+    assert [(one.name, one.says.partition(":")[0]) for one in signatures(found)] == [
+        ("consensus is wrong", "out of domain"), ("confidence collapsed", "out of domain"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("ece", "low", "holds"), [(0.12, 0.06, True), (0.12, 0.03, False), (0.09, 0.06, False)]
 )
@@ -118,11 +144,16 @@ def test_the_consensus_is_wrong(queries, wrong, holds):
 
 @pytest.mark.parametrize(("spread", "holds"), [(0.01, True), (0.03, False)])
 def test_confidence_collapsed(spread, holds):
+    """On a set of any domain, be others as sure in another way, and their spread together wide."""
     found = results()
-    found["health"]["datasets"]["in_domain"]["spread"] = {"base": 0.3, "calibrated": spread}
+    found["health"]["datasets"]["riddles"]["spread"] = {"base": 0.3, "calibrated": spread}
     assert names(found) == ["confidence collapsed"] * holds
     if holds:
-        assert "calibrated model" in signatures(found)[0].says
+        assert signatures(found)[0].says.startswith("riddles: nine in ten confidences of the calib")
+    both = {"base": 0.0, "calibrated": 0.6}
+    for title in ("riddles", "rhymes", "out_of_domain"):
+        found["health"]["datasets"][title]["spread"] = both
+    assert [one.says.partition(":")[0] for one in signatures(found)] == ["riddles", "rhymes"]
 
 
 @pytest.mark.parametrize(
@@ -172,10 +203,10 @@ def test_of_few_queries_no_figure_is_evidence(queries, holds):
             "early_stopping_less_best_of_n": [{"budget": 2, "value": -0.1, "ci95": [-0.2, -0.05]}],
         }
     evident = [
-        "accuracy falls", "accuracy falls", "ECE out of domain", "early stopping below best-of-N",
-        "confidence collapsed",
+        *["accuracy falls"] * 3, "ECE out of domain", "early stopping below best-of-N",
+        *["confidence collapsed"] * 3,
     ]  # fmt: skip
-    seen = ["unparsed or cut"] * 2
+    seen = ["unparsed or cut"] * 3
     after = ["SSC no better than P(True)"]
     assert names(found) == (evident + seen + after if holds else seen)
 

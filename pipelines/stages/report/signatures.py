@@ -7,12 +7,14 @@ a function, a line in RULES, its test.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pipelines.method.savings import SLACK
 from pipelines.stages.report.figures import IN_DOMAIN, OUT_OF_DOMAIN
 from pipelines.stages.report.headline import FEW, NAMES, change, named, percent
 from pipelines.stages.report.promises import KINDS
+from pipelines.storage.schemas import MODELS
 
 HIGH_ECE, SURELY = 0.10, 0.05  # of ECE out of domain: the figure, and its interval's lower end
 WRONG = 0.25  # of the queries whose samples agree
@@ -41,12 +43,11 @@ def signatures(results: Results) -> list[Signature]:
 
 def accuracy_falls(results: Results) -> Iterator[Signature]:
     """While the confidences get better."""
-    for title in _alone(results):
-        if not _enough(results, title):
-            continue
+
+    def of(title: str) -> Iterator[Signature]:
         changes = results["differences"][title]
         better = [key for key in ("brier", "ece_debiased") if _below_zero(changes[key])]
-        if _below_zero(changes["accuracy"]) and better:
+        if _below_zero(changes["accuracy"]) and better and _enough(results, title):
             told = ", ".join(f"{NAMES[key]} {change(changes[key])}" for key in better)
             yield Signature(
                 "accuracy falls",
@@ -56,6 +57,8 @@ def accuracy_falls(results: Results) -> Iterator[Signature]:
                 "Train less (train.learning_rate, examples.total), or on more and surer generation "
                 "examples (examples.generation_ratio, examples.eta, train.omega).",
             )
+
+    return _alone_or_together(results, of)
 
 
 def ece_out_of_domain(results: Results) -> Iterator[Signature]:
@@ -97,7 +100,8 @@ def stopping_below_best(results: Results) -> Iterator[Signature]:
 
 def consensus_wrong(results: Results) -> Iterator[Signature]:
     """Where samples agree, and are wrong together."""
-    for title in _alone(results):
+
+    def of(title: str) -> Iterator[Signature]:
         seen = results["health"]["datasets"][title]["consensus"]
         agreed, wrong = seen["queries"], seen["wrong"]
         if agreed >= FEW and wrong >= WRONG * agreed:
@@ -111,11 +115,14 @@ def consensus_wrong(results: Results) -> Iterator[Signature]:
                 "fault; else take a stronger model or leave such queries out.",
             )
 
+    return _alone_or_together(results, of)
+
 
 def confidence_collapsed(results: Results) -> Iterator[Signature]:
-    """Where all responses are as sure as each other."""
-    title = results["groups"][0]
-    for model, spread in results["health"]["datasets"][title]["spread"].items():
+    """Where all responses to a data set are as sure as each other, whatever other sets' are."""
+
+    def of(model: str, title: str) -> Iterator[Signature]:
+        spread = results["health"]["datasets"][title]["spread"][model]
         if spread <= COLLAPSED and _enough(results, title):
             yield Signature(
                 "confidence collapsed",
@@ -126,6 +133,9 @@ def confidence_collapsed(results: Results) -> Iterator[Signature]:
                 "and at confidence.question. A calibrated one has learned the mean: train longer "
                 "or at a higher train.learning_rate, and look at the spread of the labels.",
             )
+
+    for model in MODELS:
+        yield from _alone_or_together(results, partial(of, model))
 
 
 def unreadable(results: Results) -> Iterator[Signature]:
@@ -222,3 +232,16 @@ def _below_zero(difference: Mapping[str, Any]) -> bool:
 def _alone(results: Results) -> list[str]:
     """The data sets: their figures together would tell the same once more."""
     return [title for title in results["groups"] if title not in (IN_DOMAIN, OUT_OF_DOMAIN)]
+
+
+def _alone_or_together(
+    results: Results, of: Callable[[str], Iterator[Signature]]
+) -> Iterator[Signature]:
+    """Of each data set; and of a group where it tells of none of its own, for together they may
+    show what none of them shows alone."""
+    alone = {title: list(of(title)) for title in _alone(results)}
+    for title in results["groups"]:
+        if title in alone:
+            yield from alone[title]
+        elif not any(alone[one] for one in results["members"][title]):
+            yield from of(title)
