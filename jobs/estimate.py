@@ -6,6 +6,7 @@ bounds: each response as long as it may be.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import BUILT_IN, LOADERS
@@ -16,6 +17,7 @@ from pipelines.storage.location import MANIFEST
 from pipelines.storage.shape import Shape, shape_of
 
 _GIB = 2**30
+_LEAST_RATE = 1e-9  # tokens a second; fewer are no rate of anything
 _TURN = 32  # tokens of the confidence turn; of the families here it has fewer
 _ADAPTER = 20  # bytes a parameter: float32 weights, DeepSpeed's copy, gradient and two moments
 
@@ -111,10 +113,22 @@ def tokens(config: Config, queries: int, held_out: int) -> Tokens:
 
 @dataclass(frozen=True)
 class Rates:
-    """Tokens a second of an engine, and of a training worker; None where nobody says."""
+    """Tokens a second of an engine, and of a training worker; None where nobody says.
+
+    ValueError of one at which nothing ever ends, or all at once.
+    """
 
     engine: float | None = None
     training: float | None = None
+
+    def __post_init__(self) -> None:
+        named = {
+            "--tokens-per-second": self.engine,
+            "--train-tokens-per-second": self.training,
+        }
+        for name, rate in named.items():
+            if rate is not None and not _LEAST_RATE <= rate < inf:
+                raise ValueError(f"{name}: must be a number of tokens above 0, not {rate:g}")
 
 
 def lines(config: Config, planned: Sequence[Planned], rates: Rates) -> list[str]:

@@ -8,6 +8,7 @@ on standard error and exit status 2, before Ray or torch start.
 """
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 
 from jobs import cli, estimate
@@ -16,6 +17,8 @@ from jobs.estimate import Rates
 from jobs.steps import all_done, carry_out, tell_plan
 from pipelines.config import Config
 from pipelines.running import dag, tracking
+from pipelines.running.dag import Planned
+from pipelines.storage.errors import explain
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,19 +32,38 @@ def main(arguments: list[str] | None = None) -> int:
         "--train-tokens-per-second", type=float, metavar="N", help="of a training worker"
     )
     options = parser.parse_args(arguments)
-    rates = Rates(options.tokens_per_second, options.train_tokens_per_second)
-    return cli.run(options, lambda config: _run(config, options.until, options.plan, rates))
+
+    def job(config: Config) -> int:
+        if options.plan:
+            rates = Rates(options.tokens_per_second, options.train_tokens_per_second)
+            return _plan(config, options.until, rates)
+        return _run(config, options.until)
+
+    return cli.run(options, job)
 
 
-def _run(config: Config, until: str | None, plan_only: bool, rates: Rates) -> int:
+def _plan(config: Config, until: str | None, rates: Rates) -> int:
+    """The steps, and what they will take: that is told where the root cannot be read, too."""
+    from pipelines import pipeline
+
+    steps = pipeline.steps(config, until)
+    planned: Sequence[Planned] = ()  # then all queries are to be counted by the config
+    try:
+        planned = dag.plan(steps, config.root)
+        tell_plan(planned)
+    except Exception as error:
+        if (why := explain(error)) is None:
+            raise
+        say(f"steps: not known, for {config.root} cannot be read: {why}")
+    for line in estimate.lines(config, planned, rates):
+        say(line)
+    return 0
+
+
+def _run(config: Config, until: str | None) -> int:
     from pipelines import pipeline
 
     planned = dag.plan(pipeline.steps(config, until), config.root)
-    if plan_only:
-        tell_plan(planned)
-        for line in estimate.lines(config, planned, rates):
-            say(line)
-        return 0
     if all_done(planned):
         say("Nothing to do: every step was done before.")
     artifacts = carry_out(config, planned, partial(tracking.track, config))

@@ -1,9 +1,12 @@
 """What `--plan` tells of memory, tokens and hours, and the recipes, which must fit by it."""
 
+import os
 import re
 
 import pytest
+from object_store import plain_environment
 from processes import ROOT
+from s3fs import S3FileSystem
 
 from jobs import estimate
 from jobs.estimate import Rates, engine_memory, lines, tokens, training_memory
@@ -146,6 +149,46 @@ def test_what_is_not_known_is_said_until_the_queries_are_there(tmp_path):
     assert "(7,473 queries)" in lines(config, planned(config), Rates())[-1]
     told = lines(recipe("quickstart", tmp_path, "model.source=a/b"), steps, Rates())[0]
     assert told.startswith("memory: not known, for the config.json of a/b is not on this machine")
+
+
+@pytest.mark.parametrize("option", ["--tokens-per-second", "--train-tokens-per-second"])
+@pytest.mark.parametrize("rate", ["0", "-5", "nan", "inf", "1e-320"])
+def test_a_rate_at_which_no_hours_are_is_refused(tmp_path, capsys, option, rate):
+    from jobs import run
+
+    arguments = ["--config", str(CONFIGS / "quickstart.yaml"), "--set", f"root={tmp_path}"]
+    assert run.main([*arguments, "--plan", option, rate]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"error: {option}: must be a number of tokens above 0, not ")
+    assert said.err.count("\n") == 1
+
+
+@pytest.fixture
+def no_credentials(monkeypatch):
+    """For S3, whatever this machine and other tests have."""
+    for key in set(os.environ) - set(plain_environment()):
+        monkeypatch.delenv(key)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    S3FileSystem.clear_instance_cache()  # s3fs keeps what it opened
+    yield
+    S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.usefixtures("no_credentials")
+@pytest.mark.parametrize("name", ["llama3.1-8b", "qwen2.5-7b", "r1-distill-qwen-1.5b", "cluster"])
+def test_a_recipe_is_estimated_where_its_bucket_cannot_be_read(name, capsys):
+    """As shipped: the bucket that it names is nobody's."""
+    from jobs import run
+
+    assert run.main(["--config", str(CONFIGS / f"{name}.yaml"), "--plan"]) == 0
+    steps, *told = capsys.readouterr().out.splitlines()
+    assert steps.startswith("steps: not known, for s3://my-bucket/")
+    assert "there are no AWS credentials" in steps
+    assert told[0].startswith("memory, an estimate for ")
+    assert told[-1].startswith("tokens")
 
 
 def test_the_estimate_is_what_the_plan_prints(tmp_path, capsys):
