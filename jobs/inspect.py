@@ -65,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         options.config = options.data
         return cli.run(options, _look)
     try:
-        artifact = label_artifact(Location.of(options.uri))
+        place = Location.of(options.uri)
+        artifact = label_artifact(place)
         summary = Summary()
         for row in rows(artifact):
             summary.add(row)
@@ -73,6 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print_summary(summary, artifact)
+    if others := _unfinished(place, artifact):
+        names = ", ".join(others)
+        print(f"unfinished {names} beside it; name a directory to look into that one")
     for name, one in summary.signs.items():
         for line in one.warnings:
             print(f"warning    {name}: {line}")
@@ -120,6 +124,15 @@ def _begun(root: Location) -> list[Location]:
     if root.filesystem.get_file_info(root.path).type != FileType.Directory:
         return []
     return [root / name for name in root.names() if name.startswith("label-")]
+
+
+def _unfinished(root: Location, artifact: Location) -> list[str]:
+    """Names of a root's other label artifacts that are not done: of a config that was changed, and
+    is at work or was ended."""
+    begun = [] if root == artifact else _begun(root)
+    return [
+        one.name for one in begun if one.name != artifact.name and not (one / MANIFEST).exists()
+    ]
 
 
 def rows(artifact: Location) -> Iterator[dict[str, Any]]:

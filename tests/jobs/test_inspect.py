@@ -81,6 +81,22 @@ def test_of_several_that_were_begun_one_wants_to_be_named(root, capsys):
     )
 
 
+def test_an_unfinished_one_beside_the_newest_is_named(root, capsys):
+    """Of a config that was changed and is labeling; done ones are older, or another config's."""
+    newest = root / "label-12345678"
+    (newest / "_MANIFEST.json").write_text("{}")
+    for name in ("label-87654321", "label-00000000", "label_variant-1"):
+        (root / name).mkdir()
+    (root / "label-00000000" / "_MANIFEST.json").write_text("{}")
+    assert inspect.main([str(root)]) == 0
+    said = capsys.readouterr().out
+    assert "label-12345678, complete\n" in said
+    line = "unfinished label-87654321 beside it; name a directory to look into that one"
+    assert [one for one in said.splitlines() if one.startswith("unfinished")] == [line]
+    assert inspect.main([str(newest)]) == 0  # which was named
+    assert "\nunfinished" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("place", "says"),
     [
