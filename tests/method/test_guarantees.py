@@ -129,6 +129,11 @@ def simulated(queries, seed, step):
     return Recorded(answers, np.round(c / step) * step, correct & (answers >= 0))
 
 
+def never_stops(name):
+    """Sampling that nothing ends: a threshold that is never reached."""
+    return POLICIES[name].make(9.0 if POLICIES[name].threshold == "window" else np.inf)
+
+
 def test_trials_count_what_runs_come_to():
     one = simulated(50, seed=1, step=0.05)
     for name in ("early_stopping", "asc", "esc", "cges"):
@@ -144,9 +149,7 @@ def test_trials_count_what_runs_come_to():
             assert found.lost == np.sum(at_end & ~run.right)
             assert found.avg_samples == pytest.approx(run.samples.mean())
         for found in made.given_up:
-            # Sampling that nothing else ends: an error rate that is never reached.
-            never = {"window": 9.0}.get(family.threshold, np.inf)
-            (run,) = as_recorded([GivingUp(family.make(never), 2, found.below)], one)
+            (run,) = as_recorded([GivingUp(never_stops(name), 2, found.below)], one)
             assert found.lost == np.sum(at_end & ~run.right)
             assert found.avg_samples == pytest.approx(run.samples.mean())
     assert evidence([(0.5, family.make(0.5))], simulated(5, 2, 0.1)).given_up
@@ -182,14 +185,23 @@ def test_of_a_policy_that_is_known_by_its_tally_alone_nothing_is_shown():
 class Population:
     """Runs of so many queries that their shares are taken for the true ones."""
 
+    AFTER = 2  # of eight samples
+
     def __init__(self, name, step):
-        one = simulated(6000, seed=0, step=step)
-        self.thresholds = grid(name, WINDOWS)
-        self.runs = as_recorded([POLICIES[name].make(t) for t in self.thresholds], one)
+        self.name, self.all = name, simulated(6000, seed=0, step=step)
+        self.thresholds, self.below = grid(name, WINDOWS), [0.5, 1.0]
+        self.runs = self.run([POLICIES[name].make(t) for t in self.thresholds])
         self.stopped = np.array([run.stopped for run in self.runs])
         self.wrong = np.array([run.stopped & ~run.right for run in self.runs])
-        self.loses = np.array([run.right_after[-1] & ~run.right for run in self.runs])
+        self.loses = np.array([lost(run) for run in self.runs])
         self.samples = np.array([run.samples for run in self.runs])
+        never = never_stops(name)
+        given_up = self.run([GivingUp(never, self.AFTER, below) for below in self.below])
+        self.loses_given_up = np.array([lost(run) for run in given_up])
+        self.samples_given_up = np.array([run.samples for run in given_up])
+
+    def run(self, policies):
+        return as_recorded(policies, self.all)
 
     def drawn(self, queries, rng):
         """What as many calibration queries show."""
@@ -197,13 +209,33 @@ class Population:
         columns = (one[:, at].sum(1) for one in (self.stopped, self.wrong, self.loses))
         rows = zip(self.thresholds, *columns, self.samples[:, at].mean(1), strict=True)
         made = [Tried(t, *map(int, counts), float(used)) for t, *counts, used in rows]
-        return Evidence(queries, made, 0, [])
+        counts = zip(
+            self.below,
+            self.loses_given_up[:, at].sum(1).tolist(),
+            self.samples_given_up[:, at].mean(1).tolist(),
+            strict=True,
+        )
+        return Evidence(queries, made, self.AFTER, [GivenUp(*row) for row in counts])
 
     def shares(self, promised):
-        """The true ones at each threshold: of errors where it stops, or of answers lost."""
+        """The true ones, by threshold: of errors where it stops, or of answers lost by stopping, or
+        by giving up."""
+        if promised == "giving up":
+            return dict(zip(self.below, self.loses_given_up.mean(1), strict=True))
+        shares = self.loses.mean(1)
         if promised == "error":
-            return self.wrong.sum(1) / np.maximum(1, self.stopped.sum(1))
-        return self.loses.mean(1)
+            shares = self.wrong.sum(1) / np.maximum(1, self.stopped.sum(1))
+        return dict(zip(self.thresholds, shares, strict=True))
+
+    def lost_by_both(self, threshold, below):
+        """The true share that either loses, in one run with both."""
+        stopping = POLICIES[self.name].make(threshold)
+        (run,) = self.run([GivingUp(stopping, self.AFTER, below)])
+        return lost(run).mean()
+
+
+def lost(run):
+    return run.right_after[-1] & ~run.right
 
 
 @pytest.mark.parametrize(
@@ -216,6 +248,8 @@ class Population:
         ("early_stopping", 1e-9, "loss", 0.02),
         ("early_stopping", 0.2, "loss", 0.02),
         ("asc", 0.2, "loss", 0.02),
+        ("asc", 0.2, "giving up", 0.1),
+        ("early_stopping", 0.2, "giving up", 0.1),
     ],
 )
 @pytest.mark.parametrize("queries", [40, 250])
@@ -223,10 +257,10 @@ def test_a_promise_holds_as_often_as_it_says(name, step, promised, limit, querie
     """In 90% of the draws of calibration queries, also where a threshold is barely over the limit;
     what is seen alone, without a test, is over it more often than that."""
     all_of_them, rng = Population(name, step), np.random.default_rng(1)
-    shares = all_of_them.shares(promised)
-    limit = shares[shares > limit].min() - 1e-9  # the worst case: the next one is just not good
-    rule = {"error": max_error, "loss": max_loss}[promised]
-    truth = dict(zip(all_of_them.thresholds, shares, strict=True))
+    truth = all_of_them.shares(promised)
+    # The worst case: the next one is just not good.
+    limit = min(share for share in truth.values() if share > limit) - 1e-9
+    rule = {"error": max_error, "loss": max_loss, "giving up": give_up}[promised]
     broken, naive = 0, 0
     for _ in range(400):
         seen = all_of_them.drawn(queries, rng)
@@ -234,12 +268,33 @@ def test_a_promise_holds_as_often_as_it_says(name, step, promised, limit, querie
         broken += threshold is not None and truth[threshold] > limit
         bad = [
             (one.wrong, one.stopped) if promised == "error" else (one.lost, queries)
-            for one in seen.tried
+            for one in (seen.given_up if promised == "giving up" else seen.tried)
         ]
         fine = [t for t, (k, n) in zip(truth, bad, strict=True) if n and k <= limit * n]
         naive += bool(fine) and truth[fine[-1]] > limit
     assert broken / 400 <= 0.1 + 2 * np.sqrt(0.09 / 400)
     assert naive / 400 > 0.15
+
+
+@pytest.mark.parametrize(("name", "threshold"), [("asc", 0.5622), ("esc", 2.0)])
+@pytest.mark.parametrize("queries", [40, 250])
+def test_a_promise_of_two_thresholds_holds_of_both_together(name, threshold, queries):
+    """Where what they lose together is barely over the limit, and either alone is not."""
+    all_of_them, rng = Population(name, 0.2), np.random.default_rng(1)
+    limit = all_of_them.lost_by_both(threshold, 1.0) - 1e-9
+    assert all_of_them.shares("loss")[threshold] < limit
+    assert all_of_them.shares("giving up")[1.0] < limit
+    truth, made, broken = {}, 0, 0
+    for _ in range(400):
+        upper, lower = max_loss_with_giving_up(all_of_them.drawn(queries, rng), limit)
+        pair = (upper.threshold, lower.threshold)
+        if None not in pair:
+            if pair not in truth:
+                truth[pair] = all_of_them.lost_by_both(*pair)
+            made += 1
+            broken += truth[pair] > limit
+    assert made > 100
+    assert broken / 400 <= 0.1 + 2 * np.sqrt(0.09 / 400)
 
 
 @pytest.mark.parametrize("rule", [max_error, max_loss])
@@ -290,8 +345,9 @@ def test_stopping_and_giving_up_lose_what_either_loses():
 def test_no_more_accuracy_is_lost_than_right_answers():
     for name in ("early_stopping", "asc"):
         everyone = Population(name, 0.1)
-        for run, lost in zip(everyone.runs, everyone.shares("loss"), strict=True):
-            assert run.right_after[-1].mean() - run.right.mean() <= lost
+        shares = everyone.shares("loss").values()
+        for run, share in zip(everyone.runs, shares, strict=True):
+            assert run.right_after[-1].mean() - run.right.mean() <= share
 
 
 @pytest.mark.parametrize("name", ["early_stopping", "asc"])
