@@ -9,15 +9,27 @@ from numpy.typing import NDArray
 
 ID_BITS = 48  # of a hash, in a query_id; any two of a million are one by a chance of 0.2%
 _MERGED = 1 << 15  # hashes that wait in a set of Python's before they are merged
+_LETTER = r"[^\W\d_]"
+_INITIALS = re.compile(rf"(?<!\w)(?:{_LETTER}\.)+{_LETTER}(?:\.|(?!\w))")  # U.S. and e.g
+_APOSTROPHE = re.compile(rf"(?<={_LETTER})['’ʼ](?={_LETTER})")
 # What is left out where it is no part of a number, no factorial and no minus.
 _POINTS = re.compile(r"[.,](?!\d)|(?<!\d)!|(?<=[^\W\d_])[-‐](?=[^\W\d_])")
 _SIGNS = frozenset("!%&#@*/·()[]{}")  # of punctuation, what counts; of symbols all do
 _NUMBER = r"\d[\d.,]*"
 # Sums and products whose order does not count: not beside a sign that may bind more, or a minus
 # before them.
-_CHAIN = re.compile(
-    rf"(?<![^\w+=<>(\[{{|$] )(?<!\S){_NUMBER} ([+*×·]) {_NUMBER}(?: \1 {_NUMBER})*(?!\S)"
-    r"(?! [^-\w+=<>)\]}|$])"
+_BEFORE, _AFTER = r"(?<![^\w+=<>(\[{|$] )(?<!\S)", r"(?!\S)(?! [^-\w+=<>)\]}|$])"
+_SIGN, _MONEY = "(?P<sign>[+*×·])", "(?P<money>[$€£¥₹₩₽])"  # each number's, or none's
+
+
+def _chain(first: str, further: str) -> re.Pattern[str]:
+    return re.compile(rf"{_BEFORE}{first} {_SIGN} {further}(?: (?P=sign) {further})*{_AFTER}")
+
+
+_CHAINS = (
+    _chain(_NUMBER, _NUMBER),
+    _chain(f"{_MONEY} {_NUMBER}", f"(?P=money) {_NUMBER}"),
+    _chain(f"{_NUMBER} {_MONEY}", f"{_NUMBER} (?P=money)"),
 )
 
 
@@ -88,10 +100,14 @@ def exact(question: str) -> int:
 def near(question: str) -> int:
     """The same for questions that differ in case, spaces, punctuation or the order of operands."""
     text = unicodedata.normalize("NFKC", question).casefold()
-    tokens = _POINTS.sub(" ", text).translate(_CHARACTERS).split()
-    return exact(_CHAIN.sub(_sorted, " ".join(tokens)))
+    text = _INITIALS.sub(lambda found: found[0].replace(".", ""), text)
+    text = _APOSTROPHE.sub("", text)
+    text = " ".join(_POINTS.sub(" ", text).translate(_CHARACTERS).split())
+    for chain in _CHAINS:
+        text = chain.sub(_sorted, text)
+    return exact(text)
 
 
 def _sorted(chain: re.Match[str]) -> str:
-    sign = f" {chain[1]} "
+    sign = f" {chain['sign']} "
     return sign.join(sorted(chain[0].split(sign)))
