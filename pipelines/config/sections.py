@@ -237,11 +237,13 @@ def _each_of(known: Collection[str], names: tuple[str, ...], what: str) -> tuple
 class EvaluateConfig(Section):
     num_samples: Count = 16  # N responses a test query, and the largest budget
     sampling: EvaluateSamplingConfig = EvaluateSamplingConfig()
-    # these seven, by default; also cges, reasc, cisc
+    # these seven, by default; also cges, reasc, cisc, asc_beta, esc_sliding, early_stopping_best,
+    # early_stopping_vote, early_stopping_last
     policies: Distinct[Text] = (
         "best_of_n", "self_consistency", "sc_conf", "early_stopping", "asc", "asc_conf", "esc",
     )  # fmt: skip
-    # beside P(True), for policies to be replayed with: mean_logprob, tail_entropy, lowest_group
+    # beside P(True), for policies to be replayed with, offline alone: mean_logprob, tail_entropy,
+    # lowest_group
     confidences: Different[Text] = ()
     group_size: Count = 2048  # tokens of lowest_group's groups, and of tail_entropy's tail
     # of confidences and shares; by default quantiles of the calibration queries', and a few shares

@@ -9,7 +9,9 @@ import yaml
 from pydantic import BaseModel
 
 from pipelines.config import Config, DatasetConfig, load
+from pipelines.method.policies import POLICIES
 from pipelines.method.template import PLAIN, Chat
+from pipelines.method.token_confidences import SOURCES
 
 README = Path(__file__).parents[2] / "jobs/configs/README.md"
 
@@ -175,3 +177,11 @@ def test_the_readme_names_every_key_and_its_default(key, field):
     default = field.default
     given = yaml.safe_load(line) if line != "none" else None
     assert given == (list(default) if isinstance(default, tuple) else default) or line == default
+
+
+@pytest.mark.parametrize(
+    ("key", "known"), [("evaluate.policies", POLICIES), ("evaluate.confidences", SOURCES)]
+)
+def test_the_readme_names_all_that_may_be_listed(key, known):
+    (line,) = re.findall(rf"^\| `{re.escape(key)}` \| .*$", README.read_text(), re.MULTILINE)
+    assert set(known) <= set(re.findall(r"\w+", line))
