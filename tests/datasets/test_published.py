@@ -16,7 +16,7 @@ from processes import ROOT
 from pipelines.config import DatasetConfig
 from pipelines.datasets import LOADERS
 from pipelines.datasets.published import SETS
-from pipelines.datasets.published.table import table
+from pipelines.datasets.published.table import how, table
 from pipelines.datasets.records import fail, read
 
 DATA = ROOT / "tests" / "data"
@@ -284,5 +284,7 @@ def test_where_the_hub_is_not_reached_the_command_that_fetches_is_told(monkeypat
     assert command in line
 
 
-def test_the_readmes_table_is_the_codes():
-    assert table() in Path(ROOT / "pipelines/datasets/README.md").read_text()
+def test_the_readmes_tables_are_the_codes():
+    page = Path(ROOT / "pipelines/datasets/README.md").read_text()
+    assert table() in page
+    assert how() in page

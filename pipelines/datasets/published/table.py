@@ -1,10 +1,15 @@
-"""datasets/README.md's table of published sets: python -m pipelines.datasets.published.table"""
+"""datasets/README.md's tables of published sets: python -m pipelines.datasets.published.table"""
 
+from pipelines.datasets.choices import with_list
 from pipelines.datasets.published import SETS
+from pipelines.datasets.published.base import ENDINGS
 
 HEAD = """\
 | set | use | on the hub | splits | public test split | fields | kind | licence |
 |---|---|---|---|---|---|---|---|"""
+HOW = """\
+| kind | how a question of it ends |
+|---|---|"""
 
 
 def table() -> str:
@@ -26,5 +31,15 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def how() -> str:
+    """Markdown, a line a kind of answer: how sets of it are asked, line breaks as \\n."""
+    lines = [HOW]
+    for kind in sorted({one.kind for one in SETS.values()}):
+        choices = with_list("", ("ice", "water")) if kind == "option" else ""
+        ending = (choices + ENDINGS[kind]).strip(" ").replace("\n", "\\n")
+        lines.append(f"| {kind} | `{ending}` |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
-    print(table())
+    print(table(), how(), sep="\n\n")
