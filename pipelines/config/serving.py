@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipelines.config.sections import Section
-from pipelines.config.values import Count, NotNegative, Positive, Some, Text, nearest
+from pipelines.config.values import Count, NotNegative, Positive, Text, nearest, some
 from pipelines.method.answers import Kind
 from pipelines.method.policies import POLICIES, Fallback
 from pipelines.storage.text import short
 
-Schedule = Literal["sequential", "waves", "all"] | Some[Count]
+_Sizes = Annotated[
+    tuple[Count, ...], Field(strict=False, fail_fast=True, max_length=1000), AfterValidator(some)
+]
+Schedule = Literal["sequential", "waves", "all"] | _Sizes
 DEFAULT_POLICY = "early_stopping"
 
 
@@ -34,7 +37,7 @@ class ScalingConfig(Section):
     @classmethod
     def _known(cls, policy: str | None) -> str | None:
         if policy is not None and policy not in POLICIES:
-            raise ValueError(f"{short(policy)!r} is no policy{nearest(policy, POLICIES)}")
+            raise ValueError(f"{short(policy)!r} is no policy{nearest(short(policy), POLICIES)}")
         return policy
 
     @model_validator(mode="after")

@@ -86,8 +86,9 @@ class TextStream:
             _, start = min(places)
             self._tell(text[:start])
             return True
+        most = ((one, min(len(one), len(text) + 1)) for one in self._stop)
         held = max(
-            (n for one in self._stop for n in range(len(one)) if text.endswith(one[:n])), default=0
+            (n for one, end in most for n in range(end) if text.endswith(one[:n])), default=0
         )
         self._may_stop = text[len(text) - held :]
         self._tell(text[: len(text) - held])

@@ -6,9 +6,9 @@ the model's name ends in, and the request's own object.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pipelines.config import Config
 from pipelines.config.serving import DEFAULT, DEFAULT_POLICY, ScalingConfig, Schedule
@@ -16,20 +16,29 @@ from pipelines.config.values import Text
 from pipelines.datasets.choices import choices_of, of_texts
 from pipelines.engine.protocol import Drawing
 from pipelines.method import answers
+from pipelines.method.answers.option import LETTERS
 from pipelines.method.policies import FALLBACKS, POLICIES
+from pipelines.serving.bounded import Bounded
 from pipelines.serving.calibration import Curve
 from pipelines.serving.errors import RequestError
 from pipelines.serving.target import Reached, Target, reaching
 
 
-class Scaling(ScalingConfig):
+# Each sample is read against all choices.
+_Choice = Annotated[Text, Field(max_length=4000)]
+_Choices = Annotated[list[_Choice], Field(fail_fast=True, max_length=len(LETTERS))]
+
+
+class Scaling(Bounded, ScalingConfig):
     """How this request's samples are spent, and what is told of them."""
 
     target: Target | None = None  # in place of a threshold: the one that reaches it
-    choices: list[Text] | None = None  # of an option, from A on; as the question lists them, else
+    choices: _Choices | None = None  # of an option, from A on; as the question lists them, else
     temperature_kind: Literal["edt", "fixed"] | None = None  # the config's, by default
     seed: int | None = None  # as the request's own seed
-    query_id: Text | None = None  # names the draws; the rendered prompt, by default
+    query_id: Annotated[Text, Field(max_length=1000)] | None = (
+        None  # names the draws; the rendered prompt, by default
+    )
     details: bool = False  # tell every sample that was used
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from pipelines.config.values import Unit
 from pipelines.method import guarantees
 from pipelines.method.guarantees import CONFIDENCE, Promise
 from pipelines.method.policies import POLICIES
+from pipelines.serving.bounded import Bounded
 from pipelines.serving.calibration import Curve, Point
 from pipelines.serving.errors import RequestError
 
@@ -22,7 +23,7 @@ _PARAM, _CODE = "scaling.target", "not_calibrated"
 _Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Target(Section):
+class Target(Bounded, Section):
     """What to reach on queries like the calibration ones, at the full budget: one of four."""
 
     accuracy: Unit | None = None  # by the fewest samples
