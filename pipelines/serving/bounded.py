@@ -1,5 +1,8 @@
-"""What a request's objects have at most. Its body is read on the loop that all requests go through, so
-none may take it seconds: lists have their own limits (max_length, fail_fast) where they stand."""
+"""How many fields an object of a request has at most.
+
+Requests are read on the loop that all of them go through, so none may take it seconds. Lists and
+texts have limits where they stand, and a list's first fault is told alone (fail_fast).
+"""
 
 from typing import Any
 

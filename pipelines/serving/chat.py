@@ -10,7 +10,6 @@ from pipelines.method.prompts import Prompts
 from pipelines.serving.errors import RequestError
 from pipelines.serving.request import Clean, Request
 
-
 # Of messages, and of a message's parts: empty ones too take time to render.
 _MANY = Field(max_length=10_000, fail_fast=True)
 

@@ -22,6 +22,7 @@ T = TypeVar("T")
 _TRIES = 5  # of a request whose replicas die
 _DIED = (RayActorError, OutOfMemoryError)
 _GRACE = 2.0  # seconds past a deadline, at which a replica itself ends a request
+_LOOK = 0.5  # more of them, for what is there already when this process itself comes late
 
 
 class Dispatch:
@@ -63,7 +64,9 @@ class Dispatch:
                     raise
                 if begun:  # else the first of all may still be a refusal
                     yield [RESTARTED]
-            except (asyncio.CancelledError, GeneratorExit):  # its client is gone
+            except RequestError:  # it has ended
+                raise
+            except BaseException:  # above all, its client is gone
                 stream.cancel()
                 raise
 
@@ -72,16 +75,21 @@ class Dispatch:
         left = None
         if self._deadline is not None:
             left = asked.came + self._deadline + _GRACE - time.time()
+        task = asyncio.ensure_future(told)
         try:
-            return await asyncio.wait_for(told, left)
-        except TimeoutError:
-            response.cancel()
-            raise RequestError(408, "no sample ended in time", code="deadline") from None
+            for seconds in (left, _LOOK):
+                await asyncio.wait([task], timeout=seconds)
+            if not task.done():
+                response.cancel()
+                raise RequestError(408, "no sample ended in time", code="deadline")
+            return task.result()
         except BackPressureError:
             raise self._full() from None
         except DeploymentUnavailableError:
             line = "no engine starts; the server's log says why"
             raise RequestError(503, line, code="unavailable", retry_after=30) from None
+        finally:
+            task.cancel()
 
 
 class _Skipped:

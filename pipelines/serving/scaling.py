@@ -23,7 +23,6 @@ from pipelines.serving.calibration import Curve
 from pipelines.serving.errors import RequestError
 from pipelines.serving.target import Reached, Target, reaching
 
-
 # Each sample is read against all choices.
 _Choice = Annotated[Text, Field(max_length=4000)]
 _Choices = Annotated[list[_Choice], Field(fail_fast=True, max_length=len(LETTERS))]
@@ -36,9 +35,8 @@ class Scaling(Bounded, ScalingConfig):
     choices: _Choices | None = None  # of an option, from A on; as the question lists them, else
     temperature_kind: Literal["edt", "fixed"] | None = None  # the config's, by default
     seed: int | None = None  # as the request's own seed
-    query_id: Annotated[Text, Field(max_length=1000)] | None = (
-        None  # names the draws; the rendered prompt, by default
-    )
+    # names the draws; the rendered prompt, by default
+    query_id: Annotated[Text, Field(max_length=1000)] | None = None
     details: bool = False  # tell every sample that was used
 
     @model_validator(mode="after")

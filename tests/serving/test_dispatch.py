@@ -5,6 +5,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from clock import run_patiently
 from decided import PLAN, answered
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError
@@ -96,7 +97,7 @@ def streamed(replicas, deadline=None):
     async def collect():
         return [one async for one in dispatch(replicas, deadline).tell(asked())]
 
-    return asyncio.run(collect())
+    return run_patiently(collect())
 
 
 def test_another_replica_is_asked_the_same():
@@ -130,8 +131,11 @@ def test_a_refusal_by_the_next_replica_still_has_a_status():
 
 
 def test_a_message_that_another_draws_otherwise_is_an_error():
+    """And the other draws no more of it."""
+    replicas = Replicas([[], *pieces("It"), DIED], [[], *pieces("He"), MADE])
     with pytest.raises(RuntimeError, match="another message"):
-        streamed(Replicas([[], *pieces("It"), DIED], [[], *pieces("He"), MADE]))
+        streamed(replicas)
+    assert replicas.cancelled == 1
 
 
 def test_what_a_replica_refuses_is_raised():
@@ -147,13 +151,18 @@ def test_a_full_queue_and_a_deadline_without_a_replica():
     for told, deadline, status in ((BackPressureError(1, 1), None, 429), (None, -1.9, 408)):
         whole, stream = Replicas(told), Replicas([told] if told else [])
         with pytest.raises(RequestError) as refusal:
-            asyncio.run(dispatch(whole, deadline).answer(asked()))
+            run_patiently(dispatch(whole, deadline).answer(asked()))
         assert refusal.value.status == status
         assert whole.cancelled == (status == 408)
         with pytest.raises(RequestError) as refusal:
             streamed(stream, deadline)
         assert refusal.value.status == status
         assert stream.cancelled == (status == 408)
+
+
+def test_an_outcome_that_is_there_is_told_however_late_the_ingress_comes():
+    assert asyncio.run(dispatch(Replicas(MADE), -60.0).answer(asked())) == MADE
+    assert streamed(Replicas([[], MADE]), -60.0)[-1] == MADE
 
 
 def test_who_goes_away_cancels_what_is_under_way():
