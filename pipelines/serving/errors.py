@@ -108,9 +108,9 @@ async def malformed(_: Any, found: Any) -> JSONResponse:
 
 async def unread(_: Any, found: Any) -> JSONResponse:
     """To what is refused before it is read: no such path, no such method there, a body that is no
-    JSON or too long."""
+    JSON, too long or too slow."""
     status = found.status_code
-    code = {404: "not_found", 413: "too_long"}.get(status, "invalid")
+    code = {404: "not_found", 408: "too_slow", 413: "too_long"}.get(status, "invalid")
     return JSONResponse(body(status, str(found.detail), code=code), status, found.headers)
 
 
