@@ -1,5 +1,5 @@
-"""What every HTTP request passes before it is read: its key, its place, and how long its body is, and
-takes to come."""
+"""What every HTTP request passes before it is read: its key, its place, and a body that is
+neither too long nor too long in coming."""
 
 import asyncio
 from contextlib import nullcontext
@@ -50,8 +50,8 @@ def _key(scope: Any) -> str | None:
 
 
 class _Body:
-    """How it is received. What is over `most` bytes, or comes too slowly, is not parsed; the sender is
-    told while it still sends."""
+    """How it is received. What is over `most` bytes, or comes too slowly, is not parsed; the sender
+    is told while it still sends."""
 
     def __init__(self, receive: Any, most: int, visit: Visit):
         self._receive, self._most, self._visit = receive, most, visit

@@ -23,6 +23,9 @@ from pipelines.serving.calibration import Curve
 from pipelines.serving.errors import RequestError
 from pipelines.serving.target import Reached, Target, reaching
 
+# Policies that judge each sample by itself, so also where no answers are read.
+_ALONE = {"best_of_n", *FALLBACKS.values()}
+
 # Each sample is read against all choices.
 _Choice = Annotated[Text, Field(max_length=4000)]
 _Choices = Annotated[list[_Choice], Field(fail_fast=True, max_length=len(LETTERS))]
@@ -86,8 +89,7 @@ def plan(
     except ValidationError as error:  # a threshold of the request on another layer's policy
         name, _, why = str(error.errors()[0]["ctx"]["error"]).partition(": ")
         raise RequestError(400, f"scaling.{name}: {why}", f"scaling.{name}") from None
-    policy, schedule, kind = chosen.policy, chosen.schedule, chosen.kind
-    assert policy is not None, "DEFAULT has one"
+    schedule, kind = chosen.schedule, chosen.kind
     assert schedule is not None, "DEFAULT has one"
     assert kind is not None, "DEFAULT has one"
     most = config.serve.max_budget
@@ -98,8 +100,11 @@ def plan(
             "scaling.budget",
         )
     budget = min(chosen.budget or config.evaluate.num_samples, most)
+    if not drawing.temperature:
+        budget = 1  # greedy samples are all one
     if asked.choices is not None:
         kind = "option"
+    policy = _policy(asked, chosen, kind, one=budget == 1)
     # Without a kind nothing votes: the surest text is the answer.
     fallback = chosen.fallback or ("best" if kind == "none" else "weighted")
     curve = curves.get(policy)
@@ -107,7 +112,7 @@ def plan(
     made = Plan(
         policy=FALLBACKS[fallback] if policy == DEFAULT_POLICY else policy,
         threshold=reached.threshold,
-        budget=budget if drawing.temperature else 1,  # greedy samples are all one
+        budget=budget,
         schedule=schedule,
         by_arrival=chosen.order == "arrival",
         kind=None if kind == "none" else kind,
@@ -122,6 +127,27 @@ def plan(
     if asked.target is not None and made.promised:
         _check_promised(config, made, asked.target)
     return made
+
+
+def _policy(asked: Scaling, chosen: ScalingConfig, kind: str, one: bool) -> str:
+    """The one that decides. one: whether one sample is all; then nothing is decided, and it is
+    scored where the request itself names a policy that would."""
+    policy = chosen.policy
+    assert policy is not None, "DEFAULT has one"
+    family = POLICIES[policy]
+    tuned = family.threshold != "none" or family.fitted
+    if one and tuned and chosen.threshold is None and asked.target is None:
+        return "best_of_n" if asked.policy and family.needs_confidence else "self_consistency"
+    if kind != "none" or policy in _ALONE or (one and not tuned):
+        return policy
+    if asked.policy is asked.threshold is asked.target is None:
+        return "best_of_n"
+    raise RequestError(
+        400,
+        f"scaling.policy: {policy} compares answers, and without a kind there are none; name "
+        "scaling.kind, or the policy best_of_n or early_stopping",
+        "scaling.policy",
+    )
 
 
 def _fitted(policy: str, curve: Curve | None) -> Mapping[str, float]:
