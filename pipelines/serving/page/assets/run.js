@@ -32,7 +32,7 @@ class Run {
     if (event.event === "restarted") {
       this.lanes.clear();
       this.used = [];
-      this.message = "";
+      if (this.message) this.lane(0).text = this.message; // it goes on where it was
       return;
     }
     const lane = this.lane(event.index);
