@@ -140,8 +140,8 @@ def test_a_data_set_can_be_chosen_while_a_run_goes_on(page):
 
 
 RESTARTED = """() => {
-  const about = { default_model: "m", models: { m: { curves: {} } }, presets: {}, policies: {} };
-  const run = new Run(about, { messages: [] });
+  const server = { default_model: "m", models: {}, presets: {}, policies: {}, defaults: {} };
+  const run = new Run(server, {});
   const told = [
     [null, { event: "started", index: 0 }], ["It is"], [null, { event: "restarted" }],
     [null, { event: "started", index: 0 }], [" four."],
