@@ -26,12 +26,18 @@ _LOOK = 0.5  # more of them, for what is there already when this process itself 
 
 
 class Dispatch:
-    """engines: of Answerer. full: what to say where the queue has no room. deadline: in seconds."""
+    """engines: of Answerer. full: what to say where the queue has no room. deadline: in seconds.
+    answered: is told of each outcome."""
 
     def __init__(
-        self, engines: DeploymentHandle, full: Callable[[], RequestError], deadline: float | None
+        self,
+        engines: DeploymentHandle,
+        full: Callable[[], RequestError],
+        deadline: float | None,
+        answered: Callable[[], None],
     ):
         self._engines, self._full, self._deadline = engines, full, deadline
+        self._answered = answered
 
     @retry(retry=retry_if_exception_type(_DIED), stop=stop_after_attempt(_TRIES), reraise=True)
     async def answer(self, asked: Asked) -> Outcome:
@@ -82,7 +88,9 @@ class Dispatch:
             if not task.done():
                 response.cancel()
                 raise RequestError(408, "no sample ended in time", code="deadline")
-            return task.result()
+            if isinstance(made := task.result(), Outcome):
+                self._answered()
+            return made
         except BackPressureError:
             raise self._full() from None
         except DeploymentUnavailableError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -89,8 +90,9 @@ class Replicas:
         return Stream()
 
 
-def dispatch(replicas, deadline=None):
-    return Dispatch(replicas, lambda: RequestError(429, "full", retry_after=1), deadline)
+def dispatch(replicas, deadline=None, answered=lambda: None):
+    full = partial(RequestError, 429, "full", retry_after=1)
+    return Dispatch(replicas, full, deadline, answered)
 
 
 def streamed(replicas, deadline=None):
@@ -104,6 +106,22 @@ def test_another_replica_is_asked_the_same():
     replicas = Replicas(DIED, DIED, MADE)
     assert asyncio.run(dispatch(replicas).answer(ASKED)) == MADE
     assert replicas.asked == [ASKED] * 3
+
+
+def test_each_outcome_is_told_of():
+    """And no refusal: a replica whose engine hangs refuses, too."""
+    told = []
+    ask = partial(dispatch, answered=lambda: told.append("answered"))
+
+    async def streamed(replicas):
+        return [one async for one in ask(replicas).tell(asked())]
+
+    assert asyncio.run(ask(Replicas(MADE)).answer(ASKED)) == MADE
+    assert asyncio.run(streamed(Replicas([[], MADE])))[-1] == MADE
+    assert told == ["answered"] * 2
+    with pytest.raises(RequestError):
+        asyncio.run(ask(Replicas(RequestError(408, "no"))).answer(ASKED))
+    assert told == ["answered"] * 2
 
 
 def test_where_all_die_the_last_death_is_told():
