@@ -56,7 +56,9 @@ class Conversation:
 class ChatRequest(Request):
     """A conversation to answer."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1), _MANY]
+    messages: Annotated[list[ChatMessage], Field(min_length=1), _MANY] = Field(
+        description="a conversation, as the model's chat template takes it"
+    )
 
     @property
     def question(self) -> str:

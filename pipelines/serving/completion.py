@@ -39,7 +39,9 @@ class RawPrompt:
 class CompletionRequest(Request):
     """A text to complete, or a list of one. P(True) asks for it as if it was a user's turn."""
 
-    prompt: _Text | _Ids | Annotated[list[_Text | _Ids], Field(min_length=1, fail_fast=True)]
+    prompt: _Text | _Ids | Annotated[list[_Text | _Ids], Field(min_length=1, fail_fast=True)] = (
+        Field(description="a text, its token ids, or a list of one of these")
+    )
 
     @field_validator("prompt", mode="before")
     @classmethod

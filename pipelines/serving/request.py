@@ -64,7 +64,7 @@ Clean = Annotated[str, AfterValidator(clean)]  # which may be empty
 
 
 class StreamOptions(Strict):
-    include_usage: bool | None = None
+    include_usage: bool | None = Field(None, description="in a chunk of its own, the last")
 
 
 _Stop = Annotated[str, Field(min_length=1, max_length=256)]
@@ -83,14 +83,22 @@ class Request(Bounded, Strict, ABC):
     temperature: Annotated[float, Field(ge=0, le=1000)] | None = Field(
         None, description="0: one greedy sample"
     )
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    stop: _Stop | Annotated[list[_Stop], Field(fail_fast=True, max_length=4)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="draws from the likeliest tokens that have so much of the probability"
+    )
+    stop: _Stop | Annotated[list[_Stop], Field(fail_fast=True, max_length=4)] | None = Field(
+        None, description="a sample ends before the first of these texts"
+    )
     seed: int | None = Field(None, description="of all draws; a new one, by default, which is told")
-    n: Annotated[int, Field(ge=1, le=1)] | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    n: Annotated[int, Field(ge=1, le=1)] | None = Field(
+        None, description="one answer is given; scaling.budget is of samples"
+    )
+    stream: bool | None = Field(
+        None, description="server-sent events: what each sample does, then the message"
+    )
+    stream_options: StreamOptions | None = Field(None, description="with stream alone")
     reasoning_effort: Effort | None = Field(None, description="stands for a preset")
-    scaling: Scaling = Scaling()
+    scaling: Scaling = Field(Scaling(), description="how samples are spent on this request")
 
     @field_validator("scaling", mode="before")
     @classmethod

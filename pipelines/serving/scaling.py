@@ -34,13 +34,20 @@ _Choices = Annotated[list[_Choice], Field(fail_fast=True, max_length=len(LETTERS
 class Scaling(Bounded, ScalingConfig):
     """How this request's samples are spent, and what is told of them."""
 
-    target: Target | None = None  # in place of a threshold: the one that reaches it
-    choices: _Choices | None = None  # of an option, from A on; as the question lists them, else
-    temperature_kind: Literal["edt", "fixed"] | None = None  # the config's, by default
-    seed: int | None = None  # as the request's own seed
-    # names the draws; the rendered prompt, by default
-    query_id: Annotated[Text, Field(max_length=1000)] | None = None
-    details: bool = False  # tell every sample that was used
+    target: Target | None = Field(
+        None, description="in place of a threshold: the one that reaches it"
+    )
+    choices: _Choices | None = Field(
+        None, description="of an option, from A on; as the question lists them, by default"
+    )
+    temperature_kind: Literal["edt", "fixed"] | None = Field(
+        None, description="the config's, by default; fixed with a top_p under 1"
+    )
+    seed: int | None = Field(None, description="as the request's own seed")
+    query_id: Annotated[Text, Field(max_length=1000)] | None = Field(
+        None, description="names the draws; the rendered prompt, by default"
+    )
+    details: bool = Field(False, description="tell every sample that was used")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

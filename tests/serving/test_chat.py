@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from pipelines.method.policies import POLICIES
 from pipelines.serving.chat import ChatRequest
 from pipelines.serving.errors import RequestError, malformed, refused, unread
 from pipelines.serving.request import EFFORTS
@@ -251,6 +252,18 @@ def test_a_body_that_is_no_object(body):
     got = posted(body)
     assert got.status_code == 400
     assert got.json()["error"]["message"]
+
+
+def test_every_field_is_described():
+    schemas = app.openapi()["components"]["schemas"]
+    fields = {
+        (name, field): told
+        for name in ("ChatRequest", "Scaling", "Target", "StreamOptions")
+        for field, told in schemas[name]["properties"].items()
+    }
+    assert not [where for where, told in fields.items() if "description" not in told]
+    policy, _ = fields["Scaling", "policy"]["anyOf"]
+    assert policy["enum"] == [*POLICIES]
 
 
 def test_efforts_are_the_presets():
