@@ -54,7 +54,7 @@ class CompletionRequest(Request):
     @classmethod
     def _bare(cls, prompt: str | list[int] | list[str | list[int]]) -> str | list[int]:
         wrapped = isinstance(prompt, list) and not isinstance(prompt[0], int)
-        return prompt[0] if wrapped else prompt  # type: ignore[index,return-value]
+        return prompt[0] if wrapped else prompt  # type: ignore[return-value]
 
     @property
     def question(self) -> str:
