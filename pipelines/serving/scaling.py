@@ -26,6 +26,9 @@ from pipelines.serving.target import Reached, Target, reaching
 # Policies that judge each sample by itself, so also where no answers are read.
 _ALONE = {"best_of_n", *FALLBACKS.values()}
 
+# Characters at the end of a question in which choices are looked for: in millions it takes seconds.
+_LISTED = 100_000
+
 # Each sample is read against all choices.
 _Choice = Annotated[Text, Field(max_length=4000)]
 _Choices = Annotated[list[_Choice], Field(fail_fast=True, max_length=len(LETTERS))]
@@ -217,7 +220,7 @@ def _reached(
 def choices_read(asked: Scaling, question: str) -> tuple[str, ...] | None:
     """An option's, from A on: the request's own as they are, or those that the question lists."""
     if asked.choices is None:
-        return choices_of(question)
+        return choices_of(question[-_LISTED:])
     try:
         return of_texts(asked.choices).texts
     except ValueError as error:

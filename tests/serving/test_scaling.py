@@ -215,6 +215,9 @@ def test_choices_are_of_an_option():
     assert planned({"choices": ["A) ice", "B) fire"]}).choices == ("A) ice", "B) fire")
     listed = "Which is cold?\n(A) ice\n(B) fire"
     assert planned({"kind": "option"}, question=listed).choices == ("ice", "fire")
+    long = "It is. " * 100_000
+    assert planned({"kind": "option"}, question=long + listed).choices == ("ice", "fire")
+    assert planned({"kind": "option"}, question=listed + long).choices is None
     with pytest.raises(RequestError, match=r"scaling\.choices: choices: expected from 2 to 26"):
         planned({"choices": ["one"]})
     with pytest.raises(RequestError, match=r"scaling\.choices: choices: expected from 2 to 26"):
