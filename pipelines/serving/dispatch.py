@@ -82,6 +82,8 @@ class Dispatch:
         if self._deadline is not None:
             left = asked.came + self._deadline + _GRACE - time.time()
         task = asyncio.ensure_future(told)
+        # What one that is left fails with is nobody's.
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         try:
             for seconds in (left, _LOOK):
                 await asyncio.wait([task], timeout=seconds)
