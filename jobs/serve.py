@@ -141,7 +141,7 @@ def served(config: Config, base: bool) -> "Served":
 
 
 def _curves(report: dag.Planned | None, model: str) -> "dict[str, Curve]":
-    from pipelines.serving.calibration import measured
+    from pipelines.serving.calibration import for_fallbacks, measured
 
     found = {}
     why = "data.eval is empty, so the run has no report"
@@ -159,7 +159,7 @@ def _curves(report: dag.Planned | None, model: str) -> "dict[str, Curve]":
         say(f"Thresholds of the {model} model, where a request names none: {', '.join(chosen)}")
     else:
         say(f"No thresholds are measured ({why}): a request must name its own")
-    return found
+    return for_fallbacks(found)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipelines.config.sections import Section
-from pipelines.config.values import Count, NotNegative, Positive, Some, Text, nearest
+from pipelines.config.values import Count, NotNegative, Positive, Text, nearest, some
 from pipelines.method.answers import Kind
 from pipelines.method.policies import POLICIES, Fallback
 from pipelines.storage.text import short
 
-Schedule = Literal["sequential", "waves", "all"] | Some[Count]
+_Sizes = Annotated[
+    tuple[Count, ...], Field(strict=False, fail_fast=True, max_length=1000), AfterValidator(some)
+]
+Schedule = Literal["sequential", "waves", "all"] | _Sizes
+_Policy = Annotated[Text, Field(json_schema_extra={"enum": [*POLICIES]})]
 DEFAULT_POLICY = "early_stopping"
 
 
@@ -19,22 +23,37 @@ class ScalingConfig(Section):
     """How samples are spent on a request. What is left out is another's to say: a request's, a
     preset's, serve.scaling's, or the default's."""
 
-    policy: Text | None = None  # when to stop, and what to answer; early_stopping, by default
-    threshold: NotNegative | None = None  # what it stops at; the one that was measured, by default
-    budget: Count | None = None  # samples at most; evaluate.num_samples, by default
-    # how samples are drawn: one by one, ever more at once (waves), all at once, or as listed; waves
-    schedule: Schedule | None = None
-    order: Literal["index", "arrival"] | None = None  # in which samples decide; index, by default
-    # of early stopping, where no sample was sure; weighted, or best without a kind, by default
-    fallback: Fallback | None = None
-    # of answers, to compare them; none: each text is its own
-    kind: Kind | Literal["none"] | None = None
+    policy: _Policy | None = Field(
+        None, description="when to stop, and what to answer; early_stopping, by default"
+    )
+    threshold: NotNegative | None = Field(
+        None, description="what it stops at; the one that was measured, by default"
+    )
+    budget: Count | None = Field(
+        None, description="samples at most; evaluate.num_samples, by default"
+    )
+    schedule: Schedule | None = Field(
+        None,
+        description="how samples are drawn: one by one (sequential), ever more at once (waves, the "
+        "default), all at once, or as listed",
+    )
+    order: Literal["index", "arrival"] | None = Field(
+        None, description="in which samples decide; index, by default"
+    )
+    fallback: Fallback | None = Field(
+        None,
+        description="of early stopping, where no sample was sure; weighted, or best without a "
+        "kind, by default",
+    )
+    kind: Kind | Literal["none"] | None = Field(
+        None, description="of answers, to compare them; none, the default: each text is its own"
+    )
 
     @field_validator("policy")
     @classmethod
     def _known(cls, policy: str | None) -> str | None:
         if policy is not None and policy not in POLICIES:
-            raise ValueError(f"{short(policy)!r} is no policy{nearest(policy, POLICIES)}")
+            raise ValueError(f"{short(policy)!r} is no policy{nearest(short(policy), POLICIES)}")
         return policy
 
     @model_validator(mode="after")
@@ -88,7 +107,9 @@ class ServeConfig(Section):
     max_prompt_tokens: Count | None = None  # what fits into engine.max_model_len, by default
     max_output_tokens: Count | None = None  # of a sample; the same
     max_concurrent: Count | None = None  # requests of one key that are under way
-    max_queue: Count = 256  # requests that wait for an engine
+    # requests that wait beside those that engines have: engine.max_num_seqs each, or more, of which
+    # the first fill its batch
+    max_queue: Count = 256
     adapters: Mapping[Text, Text] = {}  # with engine.adapter lora: more of them, by model name
 
     @model_validator(mode="after")

@@ -48,7 +48,7 @@ def nearest(word: str, choices: Any) -> str:
     return f"; did you mean {close[0]}?" if close else f"; valid: {', '.join(choices)}"
 
 
-def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def some(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if not values:
         raise ValueError("expected one or more")
     return values
@@ -70,7 +70,7 @@ Text = Annotated[str, AfterValidator(_plain)]
 Template = Annotated[Text, AfterValidator(_template)]
 T = TypeVar("T")
 Several = Annotated[tuple[T, ...], Field(strict=False)]  # from YAML's lists
-Some = Annotated[Several[T], AfterValidator(_some)]
+Some = Annotated[Several[T], AfterValidator(some)]
 Different = Annotated[Several[T], AfterValidator(_distinct)]
 Distinct = Annotated[Some[T], AfterValidator(_distinct)]
 Date = Annotated[datetime.date, BeforeValidator(_date)]

@@ -85,6 +85,11 @@ class QuerySampler:
         spent = [asdict(one) for one in self._spent.values()]
         return Counters(**{name: sum(one[name] for one in spent) for name in asdict(Counters())})
 
+    @property
+    def started(self) -> int:
+        """Samples, of which some may not end."""
+        return len(self._spent)
+
     def generated(self, index: int) -> int:
         """Tokens of sample `index` so far."""
         return self._spent[index].generated_tokens

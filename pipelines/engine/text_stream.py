@@ -86,9 +86,9 @@ class TextStream:
             _, start = min(places)
             self._tell(text[:start])
             return True
-        held = max(
-            (n for one in self._stop for n in range(len(one)) if text.endswith(one[:n])), default=0
-        )
+        ends = ((one, min(len(one), len(text) + 1)) for one in self._stop)
+        begun = (n for one, end in ends for n in range(end) if text.endswith(one[:n]))
+        held = max(begun, default=0)
         self._may_stop = text[len(text) - held :]
         self._tell(text[: len(text) - held])
         return False

@@ -31,6 +31,8 @@ from pipelines.serving.scaling import Plan
 from pipelines.serving.served import Served
 from pipelines.serving.wire import Asked, Told
 
+_LOOK_EVERY = 0.1  # seconds
+
 
 @serve.deployment
 class Answerer:
@@ -103,7 +105,18 @@ class Answerer:
             task.cancel()
 
     async def ready(self) -> None:
-        """Returns once the engine has drawn a token."""
+        """Returns once the engine has drawn a token: this one's, or one of requests before it."""
+        count = self._engine.count
+        before, drawing = count.tokens, asyncio.create_task(self._draw_one())
+        try:
+            while not drawing.done() and count.tokens == before:
+                await asyncio.wait([drawing], timeout=_LOOK_EVERY)
+            if drawing.done():
+                drawing.result()
+        finally:
+            drawing.cancel()
+
+    async def _draw_one(self) -> None:
         prompts = self._engine.prompts
         greedy = Drawing(1, 0.0, "fixed", 1.0, 0.0, "none")
         draw = await self._engine.draw(prompts.sampling_ids("Hello."), 0, greedy, Counters())
@@ -129,13 +142,11 @@ class Answerer:
         left = self._config.serve.deadline
         if left is not None:
             left = max(0.0, asked.came + left - time.time())
-        started = 0
         try:
             with self._metrics.query():
                 decision = await decide(sampler, plan, self._room, left, tell)
-            started = decision.started
         finally:  # also what a client that left had drawn
-            self._done(started, asdict(sampler.counters))
+            self._done(sampler.started, asdict(sampler.counters))
         if not decision.used:
             raise RequestError(408, "no sample ended in time", code="deadline")
         seconds = time.time() - asked.came

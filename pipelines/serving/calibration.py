@@ -4,13 +4,15 @@ Serving stops at the threshold that the report chose there, or at one whose poin
 reaches what a request wants.
 """
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, Field, ValidationError
 
 from pipelines.config.sections import Strict
-from pipelines.config.serving import ScalingConfig
+from pipelines.config.serving import DEFAULT_POLICY, ScalingConfig
 from pipelines.config.values import NotNegative
 from pipelines.method.guarantees import Evidence
-from pipelines.method.policies import POLICIES
+from pipelines.method.policies import FALLBACKS, POLICIES
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import CALIBRATION_FILE
 
@@ -57,6 +59,12 @@ def measured(report: Location, model: str) -> dict[str, Curve]:
     except (FileNotFoundError, TypeError, ValueError) as error:
         raise unreadable(file, "thresholds", error) from None
     return curves
+
+
+def for_fallbacks(curves: Mapping[str, Curve]) -> dict[str, Curve]:
+    """The same, and early stopping's under the names of its fallbacks, which responses tell."""
+    own = curves.get(DEFAULT_POLICY)
+    return (dict.fromkeys(FALLBACKS.values(), own) if own else {}) | dict(curves)
 
 
 def unreadable(file: Location, what: str, error: Exception) -> ValueError:

@@ -10,6 +10,9 @@ from pipelines.method.prompts import Prompts
 from pipelines.serving.errors import RequestError
 from pipelines.serving.request import Clean, Request
 
+# Of messages, and of a message's parts: empty ones too take time to render.
+_MANY = Field(max_length=10_000, fail_fast=True)
+
 
 class TextPart(Strict):
     """A part of a message; text parts are all that is read."""
@@ -22,7 +25,7 @@ class ChatMessage(Strict):
     """role: developer is another word for system. content: null and "" are an empty message."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Clean | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
+    content: Clean | Annotated[list[TextPart], _MANY] | None = None
 
     @property
     def text(self) -> str:
@@ -53,7 +56,9 @@ class Conversation:
 class ChatRequest(Request):
     """A conversation to answer."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1), _MANY] = Field(
+        description="a conversation, as the model's chat template takes it"
+    )
 
     @property
     def question(self) -> str:

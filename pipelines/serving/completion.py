@@ -1,7 +1,7 @@
 """A completion request: text to go on with, as it is or as token ids."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -39,16 +39,22 @@ class RawPrompt:
 class CompletionRequest(Request):
     """A text to complete, or a list of one. P(True) asks for it as if it was a user's turn."""
 
-    prompt: _Text | _Ids | Annotated[list[_Text | _Ids], Field(min_length=1, fail_fast=True)]
+    prompt: _Text | _Ids | Annotated[list[_Text | _Ids], Field(min_length=1, fail_fast=True)] = (
+        Field(description="a text, its token ids, or a list of one of these")
+    )
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _one(cls, prompt: Any) -> Any:
+        if isinstance(prompt, list) and len(prompt) > 1 and isinstance(prompt[0], str | list):
+            raise ValueError("expected one prompt; send a request for each")
+        return prompt
 
     @field_validator("prompt")
     @classmethod
-    def _one(cls, prompt: str | list[int] | list[str | list[int]]) -> str | list[int]:
-        if isinstance(prompt, list) and not isinstance(prompt[0], int):
-            if len(prompt) > 1:
-                raise ValueError("expected one prompt; send a request for each")
-            return prompt[0]
-        return prompt
+    def _bare(cls, prompt: str | list[int] | list[str | list[int]]) -> str | list[int]:
+        wrapped = isinstance(prompt, list) and not isinstance(prompt[0], int)
+        return prompt[0] if wrapped else prompt  # type: ignore[return-value]
 
     @property
     def question(self) -> str:
@@ -56,4 +62,4 @@ class CompletionRequest(Request):
 
     @property
     def asks(self) -> RawPrompt:
-        return RawPrompt(self.prompt)  # type: ignore[arg-type]  # _one leaves no list of prompts
+        return RawPrompt(self.prompt)  # type: ignore[arg-type]  # _bare leaves no list of prompts

@@ -22,15 +22,22 @@ T = TypeVar("T")
 _TRIES = 5  # of a request whose replicas die
 _DIED = (RayActorError, OutOfMemoryError)
 _GRACE = 2.0  # seconds past a deadline, at which a replica itself ends a request
+_LOOK = 0.5  # more of them, for what is there already when this process itself comes late
 
 
 class Dispatch:
-    """engines: of Answerer. full: what to say where the queue has no room. deadline: in seconds."""
+    """engines: of Answerer. full: what to say where the queue has no room. deadline: in seconds.
+    answered: is told of each outcome."""
 
     def __init__(
-        self, engines: DeploymentHandle, full: Callable[[], RequestError], deadline: float | None
+        self,
+        engines: DeploymentHandle,
+        full: Callable[[], RequestError],
+        deadline: float | None,
+        answered: Callable[[], None],
     ):
         self._engines, self._full, self._deadline = engines, full, deadline
+        self._answered = answered
 
     @retry(retry=retry_if_exception_type(_DIED), stop=stop_after_attempt(_TRIES), reraise=True)
     async def answer(self, asked: Asked) -> Outcome:
@@ -63,7 +70,9 @@ class Dispatch:
                     raise
                 if begun:  # else the first of all may still be a refusal
                     yield [RESTARTED]
-            except (asyncio.CancelledError, GeneratorExit):  # its client is gone
+            except RequestError:  # it has ended
+                raise
+            except BaseException:  # above all, its client is gone
                 stream.cancel()
                 raise
 
@@ -72,16 +81,25 @@ class Dispatch:
         left = None
         if self._deadline is not None:
             left = asked.came + self._deadline + _GRACE - time.time()
+        task = asyncio.ensure_future(told)
+        # What one that is left fails with is nobody's.
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         try:
-            return await asyncio.wait_for(told, left)
-        except TimeoutError:
-            response.cancel()
-            raise RequestError(408, "no sample ended in time", code="deadline") from None
+            for seconds in (left, _LOOK):
+                await asyncio.wait([task], timeout=seconds)
+            if not task.done():
+                response.cancel()
+                raise RequestError(408, "no sample ended in time", code="deadline")
+            if isinstance(made := task.result(), Outcome):
+                self._answered()
+            return made
         except BackPressureError:
             raise self._full() from None
         except DeploymentUnavailableError:
             line = "no engine starts; the server's log says why"
             raise RequestError(503, line, code="unavailable", retry_after=30) from None
+        finally:
+            task.cancel()
 
 
 class _Skipped:

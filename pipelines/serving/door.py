@@ -1,5 +1,7 @@
-"""What every HTTP request passes before it is read: its key, its place, the length of its body."""
+"""What every HTTP request passes before it is read: its key, its place, and a body that is
+neither too long nor too long in coming."""
 
+import asyncio
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,6 +14,7 @@ from pipelines.serving import keys
 from pipelines.serving.errors import RequestError, refused
 from pipelines.serving.gate import Visit
 
+_SECONDS = 60.0  # in which a body comes whole, for the place is kept meanwhile
 _WITH_KEYS = ("/v1/", "/about")  # of paths; probes, pages and the schema are for all
 
 
@@ -34,7 +37,8 @@ class Door:
             owner = keys.owner(own.digests if path.startswith(_WITH_KEYS) else (), _key(scope))
             asks = scope["method"] == "POST" and path.startswith("/v1/")
             with own.gate.entered(owner) if asks else nullcontext(Visit()) as visit:
-                await self._app(scope, _limited(receive, own.max_body), _watched(send, visit))
+                body = _Body(receive, own.max_body, visit)
+                await self._app(scope, body, _watched(send, visit, body))
         except RequestError as refusal:  # by the two above: others are told inside
             response = await refused(None, refusal)
             await response(scope, receive, send)
@@ -45,26 +49,35 @@ def _key(scope: Any) -> str | None:
     return key.strip() if kind.lower() == "bearer" else None
 
 
-def _limited(receive: Any, most: int) -> Any:
-    """What is over `most` bytes is not parsed; the sender is told while it still sends."""
-    read = 0
+class _Body:
+    """How it is received. What is over `most` bytes, or comes too slowly, is not parsed; the sender
+    is told while it still sends."""
 
-    async def limited() -> Any:
-        nonlocal read
+    def __init__(self, receive: Any, most: int, visit: Visit):
+        self._receive, self._most, self._visit = receive, most, visit
+        self._read = 0
+        self._until = asyncio.get_running_loop().time() + _SECONDS
+        self.whole = False
+
+    async def __call__(self) -> Any:
         try:
-            message = await receive()
+            async with asyncio.timeout_at(None if self.whole else self._until):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, f"the request's body took over {_SECONDS:g} s") from None
         except TaskCancelledError:  # how Serve says that a client is gone
             return {"type": "http.disconnect"}
-        read += len(message.get("body", b""))
-        if read > most:
-            line = f"the request's body is over {most} bytes (serve.max_body_mib)"
+        self._read += len(message.get("body", b""))
+        if self._read > self._most:
+            line = f"the request's body is over {self._most} bytes (serve.max_body_mib)"
             raise HTTPException(413, line)
+        if message["type"] == "http.request" and not message.get("more_body"):
+            self.whole = True
+            self._visit.read()
         return message
 
-    return limited
 
-
-def _watched(send: Any, visit: Visit) -> Any:
+def _watched(send: Any, visit: Visit, body: _Body) -> Any:
     status = 0
 
     async def watched(message: Any) -> None:
@@ -72,6 +85,6 @@ def _watched(send: Any, visit: Visit) -> Any:
         status = message.get("status", status)
         await send(message)
         whole = message["type"] == "http.response.body" and not message.get("more_body")
-        visit.answered = status < 400 and whole
+        visit.answered = whole and body.whole and (status < 400 or status == 408)
 
     return watched

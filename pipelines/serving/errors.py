@@ -7,8 +7,16 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from pipelines.config.reading import within
+from pipelines.storage.text import short
 
 _NO_RETRY = {"x-should-retry": "false"}  # OpenAI's client would, after 408 and 409
+# Of what may be of several types, these say that it is of another one.
+_OTHER_TYPE = ("literal_error", "string_type", "list_type", "tuple_type")
+_MESSAGES = {
+    "extra_forbidden": "there is no such field",
+    "too_long": "expected a length of {max_length} at most",
+    "string_too_long": "expected a length of {max_length} at most",
+}
 _FIELD = re.compile(r"([a-z_.]+): (.+)", re.DOTALL)  # what a validator says of a field
 
 
@@ -85,24 +93,24 @@ async def malformed(_: Any, found: Any) -> JSONResponse:
     of which not all can be sent."""
     # Without "body". Of what may be of several types, pydantic tells the faults as each of them.
     faults = [(within(found.body, one["loc"][1:]), one) for one in found.errors()]
-    place, fault = max(faults, key=lambda one: len(one[0]))
+    place, fault = max(faults, key=lambda one: (len(one[0]), one[1]["type"] not in _OTHER_TYPE))
     if fault["type"] == "missing":
         place = (*place, fault["loc"][-1])
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "value_error" and (of_field := _FIELD.fullmatch(message)):
         place, message = (*place, of_field[1]), of_field[2]
-    if fault["type"] == "extra_forbidden":
-        message = "there is no such field"
-    param = ".".join(map(str, place))
+    if own := _MESSAGES.get(fault["type"]):
+        message = own.format(**fault.get("ctx", {}))
+    param = ".".join(short(str(part)) for part in place)
     line = f"{param}: {message}" if param else message
     return JSONResponse(body(400, line, param or None), 400)
 
 
 async def unread(_: Any, found: Any) -> JSONResponse:
     """To what is refused before it is read: no such path, no such method there, a body that is no
-    JSON or too long."""
+    JSON, too long or too slow."""
     status = found.status_code
-    code = {404: "not_found", 413: "too_long"}.get(status, "invalid")
+    code = {404: "not_found", 408: "too_slow", 413: "too_long"}.get(status, "invalid")
     return JSONResponse(body(status, str(found.detail), code=code), status, found.headers)
 
 

@@ -7,7 +7,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from pipelines.config import Config
 from pipelines.config.serving import ServeConfig
@@ -18,11 +17,17 @@ _LONGEST = 60  # seconds after which a client is told to try again
 _LESS = 0.7  # of those that came in, after one that was late
 
 
-@dataclass
 class Visit:
-    """answered: set it where the request was, to the end."""
+    """Of one request. answered: set it where it was, to the end, or was told that it is late."""
 
-    answered: bool = False
+    def __init__(self, now: Callable[[], float] = time.monotonic):
+        self._now = now
+        self.answered = False
+        self.read()
+
+    def read(self) -> None:
+        """When its body has come: what was before is its client's time."""
+        self.since = self._now()
 
 
 class Gate:
@@ -57,11 +62,12 @@ class Gate:
             raise RequestError(429, line, code="overloaded", retry_after=self.retry_after())
         self._inside[owner] += 1
         self._empty.clear()
-        came, visit = self._now(), Visit()
+        visit = Visit(self._now)
         try:
             yield visit
         finally:
-            self._learn(came, visit.answered)
+            if visit.answered:  # what was refused, or left by its client, says nothing
+                self._learn(visit.since)
             self._inside[owner] -= 1
             if not self._inside[owner]:
                 del self._inside[owner]
@@ -89,18 +95,16 @@ class Gate:
         self._draining = True
         await self._empty.wait()
 
-    def _learn(self, came: float, answered: bool) -> None:
-        """From a request that ends. What was refused, or left by its client, says nothing."""
+    def _learn(self, since: float) -> None:
+        """From a request that ends."""
         now, inside = self._now(), self._inside.total()
-        if self._serve.deadline is not None and now - came >= self._serve.deadline:
-            self._took.append(now - came)
-            if came >= self._cut:  # else it came in with those for which it was cut
+        self._took.append(now - since)
+        if self._serve.deadline is not None and now - since >= self._serve.deadline:
+            if since >= self._cut:  # else it came in with those for which it was cut
                 self._most = max(self._at_once, self._most * _LESS)
                 self._cut = now
-        elif answered:
-            self._took.append(now - came)
-            if inside > self._most / 2:  # where few are inside, more are not known to fit
-                self._most += 1 / self._most
+        elif inside > self._most / 2:  # where few are inside, more are not known to fit
+            self._most += 1 / self._most
 
 
 def full(config: Config) -> int:

@@ -83,8 +83,10 @@ class Ingress:
         self.digests = digests  # all three for the door
         self.gate = Gate(config.serve, config.engine.count * full(config))
         self.max_body = int(config.serve.max_body_mib * 2**20)
-        self._dispatch = Dispatch(engines, self.gate.full, config.serve.deadline)
         self._readiness, self._scrape = Readiness(engines), Scrape()
+        self._dispatch = Dispatch(
+            engines, self.gate.full, config.serve.deadline, self._readiness.answered
+        )
         self._started = int(time.time())
         self._about = about(config, served)
 

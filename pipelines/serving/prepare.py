@@ -13,6 +13,7 @@ from pipelines.serving.request import EFFORTS, Request
 from pipelines.serving.scaling import plan
 from pipelines.serving.served import Served
 from pipelines.serving.wire import Asked
+from pipelines.storage.text import short
 
 
 def prepare(config: Config, served: Served, request: Request) -> Asked:
@@ -49,8 +50,8 @@ def _named(served: Served, request: Request) -> tuple[str, ScalingConfig]:
         ends = ", ".join(f":{one}" for one in PRESETS)
         raise RequestError(
             404,
-            f"model: {request.model!r} is none of {', '.join(served.names)}, alone or with one of "
-            f"{ends}",
+            f"model: {short(request.model or '')!r} is none of {', '.join(served.names)}, alone or "
+            f"with one of {ends}",
             "model",
             "model_not_found",
         )

@@ -13,10 +13,11 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_v
 
 from pipelines.config.sections import Strict
 from pipelines.config.values import Count, Text
+from pipelines.serving.bounded import Bounded
 from pipelines.serving.errors import RequestError
 from pipelines.serving.scaling import Scaling
 from pipelines.serving.wire import Prompt
-from pipelines.storage.text import flaw
+from pipelines.storage.text import flaw, short
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 # A model's preset by the effort that is asked for.
@@ -63,10 +64,13 @@ Clean = Annotated[str, AfterValidator(clean)]  # which may be empty
 
 
 class StreamOptions(Strict):
-    include_usage: bool | None = None
+    include_usage: bool | None = Field(None, description="in a chunk of its own, the last")
 
 
-class Request(Strict, ABC):
+_Stop = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Request(Bounded, Strict, ABC):
     """What to answer. Equal requests with equal seeds draw equal samples."""
 
     model_config = ConfigDict(extra="allow")
@@ -79,28 +83,27 @@ class Request(Strict, ABC):
     temperature: Annotated[float, Field(ge=0, le=1000)] | None = Field(
         None, description="0: one greedy sample"
     )
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    stop: Annotated[str, Field(min_length=1)] | list[Annotated[str, Field(min_length=1)]] | None = (
-        None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="draws from the likeliest tokens that have so much of the probability"
+    )
+    stop: _Stop | Annotated[list[_Stop], Field(fail_fast=True, max_length=4)] | None = Field(
+        None, description="a sample ends before the first of these texts"
     )
     seed: int | None = Field(None, description="of all draws; a new one, by default, which is told")
-    n: Annotated[int, Field(ge=1, le=1)] | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    n: Annotated[int, Field(ge=1, le=1)] | None = Field(
+        None, description="one answer is given; scaling.budget is of samples"
+    )
+    stream: bool | None = Field(
+        None, description="server-sent events: what each sample does, then the message"
+    )
+    stream_options: StreamOptions | None = Field(None, description="with stream alone")
     reasoning_effort: Effort | None = Field(None, description="stands for a preset")
-    scaling: Scaling = Scaling()
+    scaling: Scaling = Field(Scaling(), description="how samples are spent on this request")
 
     @field_validator("scaling", mode="before")
     @classmethod
     def _left_out(cls, scaling: Any) -> Any:
         return Scaling() if scaling is None else scaling
-
-    @field_validator("stop")
-    @classmethod
-    def _at_most_four(cls, stop: Any) -> Any:
-        if isinstance(stop, list) and len(stop) > 4:
-            raise ValueError("expected 4 at most")
-        return stop
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -138,4 +141,4 @@ class Request(Strict, ABC):
             taken = [one for one in nothing if type(one) is type(value) and one == value]
             if value is not None and not taken:
                 raise RequestError(400, f"{name}: this server does not do that; leave it out", name)
-        return sorted(set(others) - {*_NOT_DONE, *_WITHOUT_EFFECT})
+        return sorted(map(short, set(others) - {*_NOT_DONE, *_WITHOUT_EFFECT}))

@@ -6,9 +6,9 @@ the model's name ends in, and the request's own object.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pipelines.config import Config
 from pipelines.config.serving import DEFAULT, DEFAULT_POLICY, ScalingConfig, Schedule
@@ -16,21 +16,41 @@ from pipelines.config.values import Text
 from pipelines.datasets.choices import choices_of, of_texts
 from pipelines.engine.protocol import Drawing
 from pipelines.method import answers
+from pipelines.method.answers.option import LETTERS
 from pipelines.method.policies import FALLBACKS, POLICIES
+from pipelines.serving.bounded import Bounded
 from pipelines.serving.calibration import Curve
 from pipelines.serving.errors import RequestError
 from pipelines.serving.target import Reached, Target, reaching
 
+# Policies that judge each sample by itself, so also where no answers are read.
+_ALONE = {"best_of_n", *FALLBACKS.values()}
 
-class Scaling(ScalingConfig):
+# Characters at the end of a question in which choices are looked for: in millions it takes seconds.
+_LISTED = 100_000
+
+# Each sample is read against all choices.
+_Choice = Annotated[Text, Field(max_length=4000)]
+_Choices = Annotated[list[_Choice], Field(fail_fast=True, max_length=len(LETTERS))]
+
+
+class Scaling(Bounded, ScalingConfig):
     """How this request's samples are spent, and what is told of them."""
 
-    target: Target | None = None  # in place of a threshold: the one that reaches it
-    choices: list[Text] | None = None  # of an option, from A on; as the question lists them, else
-    temperature_kind: Literal["edt", "fixed"] | None = None  # the config's, by default
-    seed: int | None = None  # as the request's own seed
-    query_id: Text | None = None  # names the draws; the rendered prompt, by default
-    details: bool = False  # tell every sample that was used
+    target: Target | None = Field(
+        None, description="in place of a threshold: the one that reaches it"
+    )
+    choices: _Choices | None = Field(
+        None, description="of an option, from A on; as the question lists them, by default"
+    )
+    temperature_kind: Literal["edt", "fixed"] | None = Field(
+        None, description="the config's, by default; fixed with a top_p under 1"
+    )
+    seed: int | None = Field(None, description="as the request's own seed")
+    query_id: Annotated[Text, Field(max_length=1000)] | None = Field(
+        None, description="names the draws; the rendered prompt, by default"
+    )
+    details: bool = Field(False, description="tell every sample that was used")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -79,8 +99,7 @@ def plan(
     except ValidationError as error:  # a threshold of the request on another layer's policy
         name, _, why = str(error.errors()[0]["ctx"]["error"]).partition(": ")
         raise RequestError(400, f"scaling.{name}: {why}", f"scaling.{name}") from None
-    policy, schedule, kind = chosen.policy, chosen.schedule, chosen.kind
-    assert policy is not None, "DEFAULT has one"
+    schedule, kind = chosen.schedule, chosen.kind
     assert schedule is not None, "DEFAULT has one"
     assert kind is not None, "DEFAULT has one"
     most = config.serve.max_budget
@@ -91,8 +110,11 @@ def plan(
             "scaling.budget",
         )
     budget = min(chosen.budget or config.evaluate.num_samples, most)
+    if not drawing.temperature:
+        budget = 1  # greedy samples are all one
     if asked.choices is not None:
         kind = "option"
+    policy = _policy(asked, chosen, kind, one=budget == 1)
     # Without a kind nothing votes: the surest text is the answer.
     fallback = chosen.fallback or ("best" if kind == "none" else "weighted")
     curve = curves.get(policy)
@@ -100,7 +122,7 @@ def plan(
     made = Plan(
         policy=FALLBACKS[fallback] if policy == DEFAULT_POLICY else policy,
         threshold=reached.threshold,
-        budget=budget if drawing.temperature else 1,  # greedy samples are all one
+        budget=budget,
         schedule=schedule,
         by_arrival=chosen.order == "arrival",
         kind=None if kind == "none" else kind,
@@ -115,6 +137,27 @@ def plan(
     if asked.target is not None and made.promised:
         _check_promised(config, made, asked.target)
     return made
+
+
+def _policy(asked: Scaling, chosen: ScalingConfig, kind: str, one: bool) -> str:
+    """The one that decides. one: whether one sample is all; then nothing is decided, and it is
+    scored where the request itself names a policy that would."""
+    policy = chosen.policy
+    assert policy is not None, "DEFAULT has one"
+    family = POLICIES[policy]
+    tuned = family.threshold != "none" or family.fitted
+    if one and tuned and chosen.threshold is None and asked.target is None:
+        return "best_of_n" if asked.policy and family.needs_confidence else "self_consistency"
+    if kind != "none" or policy in _ALONE or (one and not tuned):
+        return policy
+    if asked.policy is asked.threshold is asked.target is None:
+        return "best_of_n"
+    raise RequestError(
+        400,
+        f"scaling.policy: {policy} compares answers, and without a kind there are none; name "
+        "scaling.kind, or the policy best_of_n or early_stopping",
+        "scaling.policy",
+    )
 
 
 def _fitted(policy: str, curve: Curve | None) -> Mapping[str, float]:
@@ -177,7 +220,7 @@ def _reached(
 def choices_read(asked: Scaling, question: str) -> tuple[str, ...] | None:
     """An option's, from A on: the request's own as they are, or those that the question lists."""
     if asked.choices is None:
-        return choices_of(question)
+        return choices_of(question[-_LISTED:])
     try:
         return of_texts(asked.choices).texts
     except ValueError as error:

@@ -15,6 +15,7 @@ from pipelines.config.values import Unit
 from pipelines.method import guarantees
 from pipelines.method.guarantees import CONFIDENCE, Promise
 from pipelines.method.policies import POLICIES
+from pipelines.serving.bounded import Bounded
 from pipelines.serving.calibration import Curve, Point
 from pipelines.serving.errors import RequestError
 
@@ -22,16 +23,25 @@ _PARAM, _CODE = "scaling.target", "not_calibrated"
 _Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Target(Section):
+class Target(Bounded, Section):
     """What to reach on queries like the calibration ones, at the full budget: one of four."""
 
-    accuracy: Unit | None = None  # by the fewest samples
-    mean_samples: Annotated[float, Field(ge=1)] | None = None  # as accurately as they can be spent
-    max_error: _Share | None = None  # promised: of the queries where it stops, so many are wrong
-    max_loss: _Share | None = None  # promised: so many lose a right answer that all samples give
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = CONFIDENCE  # of a promise
-    give_up: bool = (
-        False  # with max_loss: also end where too few samples agree; half of it is for that
+    accuracy: Unit | None = Field(None, description="by the fewest samples")
+    mean_samples: Annotated[float, Field(ge=1)] | None = Field(
+        None, description="as accurately as they can be spent"
+    )
+    max_error: _Share | None = Field(
+        None, description="promised: of the queries where it stops, so many are wrong at most"
+    )
+    max_loss: _Share | None = Field(
+        None, description="promised: so many at most lose a right answer that all samples give"
+    )
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = Field(
+        CONFIDENCE, description="of a promise"
+    )
+    give_up: bool = Field(
+        False,
+        description="with max_loss: also end where too few samples agree; half of it is for that",
     )
 
     @model_validator(mode="after")

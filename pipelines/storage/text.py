@@ -1,5 +1,9 @@
 """Text that people bring: bytes of a file, what is wrong with a text, and how messages show it."""
 
+import re
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def decode(data: bytes, path: str, unit: str = "line", before: int = 0) -> str:
     """UTF-8, with or without a byte-order mark; ValueError with the file and the line.
@@ -21,7 +25,7 @@ def flaw(text: str) -> str | None:
     """What a text holds that no tokenizer and no store takes; None where it is clean."""
     if "\0" in text:
         return "NUL characters"
-    if any("\ud800" <= one <= "\udfff" for one in text):
+    if _SURROGATE.search(text):
         return "lone surrogates, halves of characters"
     return None
 

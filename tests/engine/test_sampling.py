@@ -144,10 +144,11 @@ def test_what_is_cancelled_is_counted():
             task.cancel()
         await asyncio.gather(*asked, late, return_exceptions=True)
         await one.abort()
-        return fake, one.counters
+        return fake, one.counters, one.started
 
-    fake, spent = asyncio.run(run())
+    fake, spent, started = asyncio.run(run())
     assert (len(fake.drawn), fake.cancelled) == (4, 1)
+    assert started == 4
     assert spent.prompt_tokens == 4 * (3 - 1)
     assert spent.generated_tokens == 3 * (len("It is 4.") + 1)
     assert spent.scored_tokens == 3 + len("It is 4.") + PROMPT_TURN - 2

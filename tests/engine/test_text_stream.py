@@ -105,6 +105,7 @@ def test_what_the_turn_begins_with_is_no_text(tmp_path):
         ("It is 42.\n\nIs it?", ("\n\n",), "It is 42."),
         ("It is 42.\n\n", ("\n\n",), "It is 42."),  # it ends the response, too
         ("It is 42.\n", ("\n\n",), None),  # a beginning of it is text
+        ("It is 42.", ("42." + "\n" * 200, "xy"), None),
         ("aab", ("ab",), "a"),
         ("abab", ("aba", "b"), "a"),  # the one that is complete first
         ("xabc", ("bc", "abc"), "x"),  # of two that end together, the one that begins first

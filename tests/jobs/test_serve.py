@@ -7,6 +7,7 @@ from finished import finish, finish_report
 
 from jobs.serve import Arguments, app, served
 from pipelines.config import Config
+from pipelines.method.policies import FALLBACKS
 from pipelines.serving.served import Served
 
 
@@ -34,18 +35,23 @@ def thresholds(chosen):
     }
 
 
+def stopping(threshold):
+    """Early stopping's, by each name that a response may tell."""
+    return dict.fromkeys(FALLBACKS.values(), threshold)
+
+
 def test_each_model_is_served_with_its_thresholds(config, capsys):
     made = config()
     export = finish(made, "export")["export"]
     finish_report(made, {"early_stopping": 0.6, "best_of_n": None}, {"early_stopping": 0.31})
     chosen = served(made, base=False)
     assert replace(chosen, curves={}, reliability={}) == Served("calibrated", f"{export.uri}/model")
-    assert thresholds(chosen) == {"calibrated": {"early_stopping": 0.31}}
+    assert thresholds(chosen) == {"calibrated": stopping(0.31)}
     line = "Thresholds of the calibrated model, where a request names none: early_stopping 0.31\n"
     assert capsys.readouterr().out == line
     chosen = served(made, base=True)
     assert replace(chosen, curves={}, reliability={}) == Served("base", "builtin:smollm2-135m")
-    assert thresholds(chosen) == {"base": {"early_stopping": 0.6}}
+    assert thresholds(chosen) == {"base": stopping(0.6)}
 
 
 def test_an_engine_with_adapters_has_the_thresholds_of_both_models(config):
@@ -56,9 +62,7 @@ def test_an_engine_with_adapters_has_the_thresholds_of_both_models(config):
     adapters = {"calibrated": f"{export.uri}/adapter"}
     unmeasured = replace(chosen, curves={}, reliability={})
     assert unmeasured == Served("base", "builtin:smollm2-135m", adapters)
-    assert thresholds(chosen) == {
-        "base": {"early_stopping": 0.6}, "calibrated": {"early_stopping": 0.31},
-    }  # fmt: skip
+    assert thresholds(chosen) == {"base": stopping(0.6), "calibrated": stopping(0.31)}
 
 
 def test_the_report_of_another_config_is_not_read(config):

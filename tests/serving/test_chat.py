@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from pipelines.method.policies import POLICIES
 from pipelines.serving.chat import ChatRequest
 from pipelines.serving.errors import RequestError, malformed, refused, unread
 from pipelines.serving.request import EFFORTS
@@ -147,6 +148,8 @@ REFUSED = [
     ({"stop": ["a", ""]}, "stop.1"),
     ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
     ({"stop": [None]}, "stop.0"),
+    ({"stop": "a" * 257}, "stop"),
+    ({"stop": ["a", "a" * 257]}, "stop.1"),
     ({"stop": True}, "stop"),
     ({"model": 5}, "model"),
     ({"model": ""}, "model"),
@@ -210,6 +213,11 @@ REFUSED = [
     ({"scaling": {"schedule": 3}}, "scaling.schedule"),
     ({"scaling": {"choices": ["a", 1]}}, "scaling.choices.1"),
     ({"scaling": {"choices": "ab"}}, "scaling.choices"),
+    ({"scaling": {"choices": ["a", "a" * 4001]}}, "scaling.choices.1"),
+    ({"scaling": {"choices": ["a"] * 27}}, "scaling.choices"),
+    ({"scaling": {"schedule": [1] * 1001}}, "scaling.schedule"),
+    ({"scaling": {"query_id": "a" * 1001}}, "scaling.query_id"),
+    ({"messages": [{"role": "user"}] * 10_001}, "messages"),
     ({"scaling": {"kind": "text", "choices": ["a", "b"]}}, "scaling.choices"),
     ({"scaling": {"target": {}}}, "scaling.target"),
     ({"scaling": {"target": {"accuracy": 1.5}}}, "scaling.target.accuracy"),
@@ -246,15 +254,66 @@ def test_a_body_that_is_no_object(body):
     assert got.json()["error"]["message"]
 
 
+def test_every_field_is_described():
+    schemas = app.openapi()["components"]["schemas"]
+    fields = {
+        (name, field): told
+        for name in ("ChatRequest", "Scaling", "Target", "StreamOptions")
+        for field, told in schemas[name]["properties"].items()
+    }
+    assert not [where for where, told in fields.items() if "description" not in told]
+    policy, _ = fields["Scaling", "policy"]["anyOf"]
+    assert policy["enum"] == [*POLICIES]
+
+
 def test_efforts_are_the_presets():
     from pipelines.config.serving import PRESETS
 
     assert {one for one in EFFORTS.values() if one} == set(PRESETS)
 
 
-@pytest.mark.parametrize("messages", [[1] * 10_000, [{"role": "user", "content": [1] * 10_000}]])
-def test_of_many_faults_few_are_looked_for(messages):
+MANY = {f"name{number}": 1 for number in range(10_000)}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [1] * 10_000},
+        {"messages": of(("user", [1] * 10_000))},
+        {"stop": [""] * 10_000},
+        {"scaling": {"schedule": [0] * 10_000}},
+        {"scaling": {"schedule": [1] * 10_000}},
+        {"scaling": {"choices": [1] * 10_000}},
+        {"scaling": MANY},
+        {"scaling": {"target": MANY}},
+        MANY,
+    ],
+)
+def test_of_many_faults_few_are_looked_for(fields):
     """Telling all of a long list would take the server seconds."""
     with pytest.raises(ValidationError) as told:
-        ChatRequest.model_validate({"messages": messages})
+        ChatRequest.model_validate({"messages": [USER], **fields})
     assert told.value.error_count() < 10
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"stop": ["a"] * 5}, "stop: expected a length of 4 at most"),
+        ({"stop": "a" * 257}, "stop: expected a length of 256 at most"),
+        ({"scaling": {"schedule": [1] * 1001}}, "scaling.schedule: expected a length of 1000"),
+        ({"scaling": {"schedule": []}}, "scaling.schedule: expected one or more"),
+        ({"scaling": MANY}, "scaling: expected 100 fields at most, not 10000"),
+        (MANY, "expected 100 fields at most, not 10001"),
+    ],
+)
+def test_a_limit_is_told(fields, says):
+    assert asked(**fields).json()["error"]["message"].startswith(says)
+
+
+def test_a_long_name_is_told_in_short():
+    name, short = "a" * 10_000, "a" * 80 + "..."
+    assert asked(**{name: 1}).json()["ignored"] == [short]
+    told = asked(scaling={name: 1}).json()["error"]
+    assert told["message"] == f"scaling.{short}: there is no such field"
+    assert told["param"] == f"scaling.{short}"

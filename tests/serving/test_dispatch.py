@@ -1,13 +1,16 @@
 """A request whose replica dies goes to another, and a client has its text once."""
 
 import asyncio
+import gc
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from clock import run_patiently
 from decided import PLAN, answered
 from ray.exceptions import ActorDiedError
-from ray.serve.exceptions import BackPressureError
+from ray.serve.exceptions import BackPressureError, RequestCancelledError
 
 from pipelines.serving.completion import RawPrompt
 from pipelines.serving.dispatch import Dispatch
@@ -76,7 +79,10 @@ class Replicas:
 
             async def __anext__(self):
                 if not told:
-                    await asyncio.Event().wait()
+                    try:
+                        await asyncio.Event().wait()
+                    except asyncio.CancelledError:  # as Serve's own has it
+                        raise RequestCancelledError("an id") from None
                 one = told.pop(0)
                 if isinstance(one, Exception) and not isinstance(one, RequestError):
                     raise one
@@ -88,21 +94,38 @@ class Replicas:
         return Stream()
 
 
-def dispatch(replicas, deadline=None):
-    return Dispatch(replicas, lambda: RequestError(429, "full", retry_after=1), deadline)
+def dispatch(replicas, deadline=None, answered=lambda: None):
+    full = partial(RequestError, 429, "full", retry_after=1)
+    return Dispatch(replicas, full, deadline, answered)
 
 
 def streamed(replicas, deadline=None):
     async def collect():
         return [one async for one in dispatch(replicas, deadline).tell(asked())]
 
-    return asyncio.run(collect())
+    return run_patiently(collect())
 
 
 def test_another_replica_is_asked_the_same():
     replicas = Replicas(DIED, DIED, MADE)
     assert asyncio.run(dispatch(replicas).answer(ASKED)) == MADE
     assert replicas.asked == [ASKED] * 3
+
+
+def test_each_outcome_is_told_of():
+    """And no refusal: a replica whose engine hangs refuses, too."""
+    told = []
+    ask = partial(dispatch, answered=lambda: told.append("answered"))
+
+    async def streamed(replicas):
+        return [one async for one in ask(replicas).tell(asked())]
+
+    assert asyncio.run(ask(Replicas(MADE)).answer(ASKED)) == MADE
+    assert asyncio.run(streamed(Replicas([[], MADE])))[-1] == MADE
+    assert told == ["answered"] * 2
+    with pytest.raises(RequestError):
+        asyncio.run(ask(Replicas(RequestError(408, "no"))).answer(ASKED))
+    assert told == ["answered"] * 2
 
 
 def test_where_all_die_the_last_death_is_told():
@@ -130,8 +153,11 @@ def test_a_refusal_by_the_next_replica_still_has_a_status():
 
 
 def test_a_message_that_another_draws_otherwise_is_an_error():
+    """And the other draws no more of it."""
+    replicas = Replicas([[], *pieces("It"), DIED], [[], *pieces("He"), MADE])
     with pytest.raises(RuntimeError, match="another message"):
-        streamed(Replicas([[], *pieces("It"), DIED], [[], *pieces("He"), MADE]))
+        streamed(replicas)
+    assert replicas.cancelled == 1
 
 
 def test_what_a_replica_refuses_is_raised():
@@ -147,7 +173,7 @@ def test_a_full_queue_and_a_deadline_without_a_replica():
     for told, deadline, status in ((BackPressureError(1, 1), None, 429), (None, -1.9, 408)):
         whole, stream = Replicas(told), Replicas([told] if told else [])
         with pytest.raises(RequestError) as refusal:
-            asyncio.run(dispatch(whole, deadline).answer(asked()))
+            run_patiently(dispatch(whole, deadline).answer(asked()))
         assert refusal.value.status == status
         assert whole.cancelled == (status == 408)
         with pytest.raises(RequestError) as refusal:
@@ -156,8 +182,16 @@ def test_a_full_queue_and_a_deadline_without_a_replica():
         assert stream.cancelled == (status == 408)
 
 
+def test_an_outcome_that_is_there_is_told_however_late_the_ingress_comes():
+    assert asyncio.run(dispatch(Replicas(MADE), -60.0).answer(asked())) == MADE
+    assert streamed(Replicas([[], MADE]), -60.0)[-1] == MADE
+
+
 def test_who_goes_away_cancels_what_is_under_way():
+    wrong = []
+
     async def leave(replicas, whole):
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: wrong.append(told))
         if whole:
             task = asyncio.ensure_future(dispatch(replicas).answer(ASKED))
         else:
@@ -173,6 +207,8 @@ def test_who_goes_away_cancels_what_is_under_way():
     for replicas, whole in ((Replicas(None), True), (Replicas([[]]), False)):
         asyncio.run(leave(replicas, whole))
         assert replicas.cancelled >= 1
+    gc.collect()
+    assert not wrong, "what it fails with then is in no log"
     closed = Replicas([[], [], []])
 
     async def close():

@@ -97,6 +97,21 @@ def test_what_is_refused_or_left_opens_no_gate():
     assert batch(gate, clock, 1.0) == 2
 
 
+def test_what_a_client_left_late_closes_none():
+    clock = Clock()
+    gate = Gate(ServeConfig(deadline=10.0), 2, clock)
+    for _ in range(20):
+        batch(gate, clock, 1.0)
+    came_in = batch(gate, clock, 1.0)
+    with gate.entered("a"):
+        clock.now += 11.0
+    with gate.entered("a") as visit:
+        clock.now += 11.0
+        visit.read()  # its body took so long
+        visit.answered = True
+    assert batch(gate, clock, 1.0) >= came_in > 2
+
+
 def test_without_a_deadline_all_come_in():
     clock = Clock()
     gate = Gate(ServeConfig(), 1, clock)

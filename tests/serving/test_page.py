@@ -128,6 +128,35 @@ def test_all_that_can_be_used_has_a_name(page):
     assert page.get_by_role("heading", level=1).inner_text() == "Self-calibrated answers"
 
 
+def test_a_data_set_can_be_chosen_while_a_run_goes_on(page):
+    page.goto((FOLDER / "index.html").as_uri())
+    page.get_by_role("button", name="Play a recorded run").click()
+    lanes(page).first.wait_for()
+    page.get_by_role("combobox", name="Test queries").focus()
+    status(page).get_by_text("Stopped after").wait_for()
+    assert page.evaluate("document.activeElement.id") == "dataset"
+    page.keyboard.press("End")
+    assert page.evaluate("document.activeElement.id") == "dataset"
+
+
+RESTARTED = """() => {
+  const server = { default_model: "m", models: {}, presets: {}, policies: {}, defaults: {} };
+  const run = new Run(server, {});
+  const told = [
+    [null, { event: "started", index: 0 }], ["It is"], [null, { event: "restarted" }],
+    [null, { event: "started", index: 0 }], [" four."],
+  ];
+  for (const [content, scaling] of told)
+    run.take({ choices: [{ delta: { content } }], scaling }, 0);
+  return [run.message, run.lanes.get(0).text];
+}"""
+
+
+def test_a_message_goes_on_where_a_replica_left_it(page):
+    page.goto((FOLDER / "index.html").as_uri())
+    assert page.evaluate(RESTARTED) == ["It is four.", "It is four."]
+
+
 def test_a_question_is_asked_and_the_same_request_is_code(page, url):
     connected(page, url)  # without a slash, too
     page.get_by_text("Nothing was measured of the model base").wait_for()

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from pipelines.config import Config
 from pipelines.config.serving import PRESETS, ScalingConfig
 from pipelines.engine.protocol import Drawing
-from pipelines.serving.calibration import Curve
+from pipelines.method.policies import FALLBACKS, POLICIES
+from pipelines.serving.calibration import Curve, for_fallbacks
 from pipelines.serving.errors import RequestError
 from pipelines.serving.scaling import Scaling, plan
 
@@ -58,7 +59,7 @@ def test_each_layer_stands_over_the_one_before():
 
 
 def test_a_threshold_goes_with_its_policy():
-    server = {"scaling": {"policy": "esc", "threshold": 3}}
+    server = {"scaling": {"policy": "esc", "threshold": 3, "kind": "text"}}
     assert planned(**server).threshold == 3
     assert planned({"policy": "early_stopping"}, **server).threshold == 0.5  # not a window of 3
     assert planned({"threshold": 0.7}).threshold == 0.7
@@ -103,7 +104,7 @@ def test_a_target_is_reached_as_cheaply_as_was_measured(target, threshold):
     [
         ({"target": {"accuracy": 0.8}}, "early_stopping reaches an accuracy of 0.750 at most"),
         ({"target": {"mean_samples": 1.5}}, "early_stopping takes 2.00 samples at least"),
-        ({"target": {"accuracy": 0.1}, "policy": "asc"}, "nothing was measured for asc"),
+        ({"target": {"accuracy": 0.1}, "policy": "cges"}, "nothing was measured for cges"),
         ({"target": {"accuracy": 0.1}, "policy": "esc"}, "nothing was measured for esc"),
         ({"policy": "esc"}, r"scaling.threshold: none was measured for esc; name one"),
         ({"policy": "asc"}, r"scaling.threshold: none was measured for asc; name one"),
@@ -111,7 +112,7 @@ def test_a_target_is_reached_as_cheaply_as_was_measured(target, threshold):
 )
 def test_what_was_not_measured_cannot_be_had(asked, says):
     with pytest.raises(RequestError, match=says) as told:
-        planned(asked)
+        planned({"kind": "text", **asked})
     assert (told.value.status, told.value.code) == (409, "not_calibrated")
 
 
@@ -152,11 +153,71 @@ def test_greedy_samples_are_all_one():
     assert planned({"budget": 8}, temperature=0.0).budget == 1
 
 
+@pytest.mark.parametrize("more", [{"temperature": 0.0}, {"scaling": {"budget": 1}}])
+@pytest.mark.parametrize("curves", [CURVES, {}])
+def test_of_one_sample_nothing_is_decided(more, curves):
+    """So it wants no threshold, and no score but for a request that names a policy with one."""
+
+    def planned_alone(asked=None, **server):
+        server = {"scaling": {**more.get("scaling", {}), **server}}
+        temperature = more.get("temperature", 1.0)
+        made = planned(asked, temperature=temperature, curves=curves, **server)
+        assert made.budget == 1
+        return made.policy, made.threshold
+
+    assert planned_alone() == ("self_consistency", None)
+    assert planned_alone({"kind": "number"}) == ("self_consistency", None)
+    assert planned_alone(policy="cisc") == ("self_consistency", None)
+    assert planned_alone({"policy": "asc"}) == ("self_consistency", None)
+    assert planned_alone({"policy": "early_stopping"}) == ("best_of_n", None)
+    assert planned_alone({"policy": "reasc"}) == ("best_of_n", None)
+    assert planned_alone(policy="best_of_n") == ("best_of_n", None)
+    assert planned_alone({"threshold": 0.3}) == ("early_stopping_best", 0.3)
+    if curves:
+        assert planned_alone({"target": {"accuracy": 0.6}}) == ("early_stopping_best", 0.2)
+
+
+COMPARING = ["self_consistency", "sc_conf", "cges", "asc", "asc_beta", "asc_conf", "esc"]
+
+
+@pytest.mark.parametrize("policy", COMPARING)
+def test_without_a_kind_no_policy_compares_answers(policy):
+    """One that a request names is refused; a server's own is of requests that name a kind."""
+    with pytest.raises(RequestError, match=f"scaling.policy: {policy} compares answers") as told:
+        planned({"policy": policy})
+    assert (told.value.status, told.value.param) == (400, "scaling.policy")
+    threshold = {"none": None, "window": 3.0}.get(POLICIES[policy].threshold, 0.9)
+    server = {"scaling": {"policy": policy, "threshold": threshold}}
+    made = planned(**server)
+    assert (made.policy, made.threshold) == ("best_of_n", None)
+    made = planned({"kind": "text"}, **server)
+    assert (made.policy, made.threshold) == (policy, threshold)
+    if threshold is not None:
+        with pytest.raises(RequestError, match=f"{policy} compares answers"):
+            planned({"threshold": threshold}, **server)
+
+
+def test_a_name_of_early_stopping_and_what_it_falls_back_on_is_a_policy():
+    """With the thresholds of early stopping: what a response tells can be asked for."""
+    curves = for_fallbacks(CURVES)
+    for name in FALLBACKS.values():
+        made = planned({"policy": name, "kind": "text"}, curves=curves)
+        assert (made.policy, made.threshold) == (name, 0.5)
+        asked = {"policy": name, "target": {"accuracy": 0.75}}
+        assert planned(asked, curves=curves).threshold == 0.9
+    assert for_fallbacks({"asc": CURVES["asc"]}) == {"asc": CURVES["asc"]}
+    own = Curve(threshold=0.1, curve=[])
+    assert for_fallbacks(CURVES | {"early_stopping_vote": own})["early_stopping_vote"] is own
+
+
 def test_choices_are_of_an_option():
     assert planned({"choices": ["ice", "fire"]}).kind == "option"
     assert planned({"choices": ["A) ice", "B) fire"]}).choices == ("A) ice", "B) fire")
     listed = "Which is cold?\n(A) ice\n(B) fire"
     assert planned({"kind": "option"}, question=listed).choices == ("ice", "fire")
+    long = "It is. " * 100_000
+    assert planned({"kind": "option"}, question=long + listed).choices == ("ice", "fire")
+    assert planned({"kind": "option"}, question=listed + long).choices is None
     with pytest.raises(RequestError, match=r"scaling\.choices: choices: expected from 2 to 26"):
         planned({"choices": ["one"]})
     with pytest.raises(RequestError, match=r"scaling\.choices: choices: expected from 2 to 26"):

@@ -4,8 +4,13 @@
 const SIDE = 220;
 const [LEFT, TOP, RIGHT, BOTTOM] = [38, 8, 12, 34];
 
-// run: whose answer's P(True) is marked, or null.
+// run: whose answer's P(True) is marked, or null. Drawn anew only where it is of something else, so that
+// who chooses a data set meanwhile can go on.
 function drawReliability(place, about, name, run) {
+  const confidence = run && run.result ? run.result.confidence : null;
+  const shown = [about, name, confidence];
+  if (place.shown && shown.every((one, index) => one === place.shown[index])) return;
+  place.shown = shown;
   const found = about && about.models[name] ? about.models[name].reliability : {};
   const titles = Object.keys(found);
   if (!titles.length) {
@@ -25,16 +30,17 @@ function drawReliability(place, about, name, run) {
     select.append(option);
   }
   select.addEventListener("change", () => {
+    place.shown = null;
     drawReliability(place, about, name, run);
-    place.querySelector("select").focus();
   });
   const measured = found[picked];
-  const confidence = run && run.result ? run.result.confidence : null;
+  const focused = before && before === document.activeElement;
   place.replaceChildren(
     make("label", {}, "Test queries ", select),
     make("div", { class: "plot" }, plot(measured, confidence), table(measured)),
     ...reading(measured, name, confidence).map((line) => make("p", { class: "note" }, line)),
   );
+  if (focused) select.focus();
 }
 
 function plot(measured, confidence) {

@@ -32,7 +32,7 @@ class Run {
     if (event.event === "restarted") {
       this.lanes.clear();
       this.used = [];
-      this.message = "";
+      if (this.message) this.lane(0).text = this.message; // it goes on where it was
       return;
     }
     const lane = this.lane(event.index);
@@ -49,6 +49,8 @@ class Run {
   settle(scaling) {
     this.result = scaling;
     this.end = scaling.stop_reason;
+    const { policy, threshold } = scaling; // where one sample was all, it may be another
+    Object.assign(this.asked, { policy, threshold, of: this.about.policies[policy].threshold });
     for (const lane of this.lanes.values()) {
       if (lane.state === "scored" || lane.state === "drawn") lane.state = "not used";
     }
