@@ -67,12 +67,14 @@ def _schedules(clients: int, by_way: Mapping[Way, Sequence[Got]]) -> Iterator[Fi
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{clients} at once; ratios of the mean request, ours over theirs")
+    table = Table(title=f"{clients} at once; ratios, of the mean or as named: ours over theirs")
     for column in (
         "policy", "schedule", "p50 s", "p99 s", "tokens", "used", "drawn",
-        "s / one by one", "s / fixed N", "tokens / one by one", "tokens / fixed N", "equal",
+        "s / one by one", "p50 / one by one", "p99 / one by one",
+        "s / fixed N", "p50 / fixed N", "p99 / fixed N",
+        "tokens / one by one", "tokens / fixed N", "equal",
     ):  # fmt: skip
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == "policy")
     for policy in THRESHOLDS:
         fixed = by_way[
             "sc_conf" if POLICIES[policy].needs_confidence else "self_consistency", "all"
@@ -86,26 +88,24 @@ def _schedules(clients: int, by_way: Mapping[Way, Sequence[Got]]) -> Iterator[Fi
                 for a, b, answer in zip(ours, after_each_other, answers, strict=True)
             ]
             seconds = [one.seconds for one in ours]
-            p50, p99 = np.percentile(seconds, [50, 99], method="inverted_cdf")
+            theirs = [[one.seconds for one in some] for some in (after_each_other, fixed)]
             table.add_row(
                 policy,
                 schedule,
-                f"{p50:.2f}",
-                f"{p99:.2f}",
+                *(f"{some:.2f}" for some in _percentiles(seconds)),
                 f"{mean(one.tokens for one in ours):.0f}",
                 f"{mean(one.decision[1] for one in ours):.1f}",
                 f"{mean(one.scaling['samples']['started'] for one in ours):.1f}",
-                _ratio([one.seconds for one in after_each_other], seconds),
-                _ratio([one.seconds for one in fixed], seconds),
+                *(ratio for some in theirs for ratio in _ratios(some, seconds)),
                 _ratio([one.tokens for one in after_each_other], [one.tokens for one in ours]),
                 _ratio([one.tokens for one in fixed], [one.tokens for one in ours]),
                 f"{sum(equal)} of {len(equal)}",
             )
             if schedule != "sequential":
-                pair = (mean(seconds), mean(one.seconds for one in after_each_other))
+                pair = (mean(seconds), mean(theirs[0]))
                 name = f"serve.{policy}_{schedule}_{clients}"
                 yield Figure.of(name, "s", [pair], Reach("at most", 0.333))
-    Console(width=160).print(table)
+    Console(width=180).print(table)
 
 
 def _of_fixed(policy: str, fixed: Got) -> tuple[str | None, int]:
@@ -116,6 +116,17 @@ def _of_fixed(policy: str, fixed: Got) -> tuple[str | None, int]:
     ]
     made = in_order(POLICIES[policy].make(THRESHOLDS[policy]), samples)
     return made.answers[-1], made.samples[-1]
+
+
+def _percentiles(seconds: Sequence[float]) -> list[float]:
+    """p50 and p99, each of a request that there was."""
+    return [float(one) for one in np.percentile(seconds, [50, 99], method="inverted_cdf")]
+
+
+def _ratios(theirs: Sequence[float], ours: Sequence[float]) -> list[str]:
+    """Of the mean, of p50 and of p99."""
+    both = zip(_percentiles(ours), _percentiles(theirs), strict=True)
+    return [_ratio(theirs, ours), *(f"{one / other:.2f}" for one, other in both)]
 
 
 def _ratio(theirs: Sequence[float], ours: Sequence[float]) -> str:

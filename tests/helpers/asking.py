@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import httpx
@@ -13,11 +14,12 @@ import httpx
 
 @dataclass
 class Told:
-    """said: what is the same whenever a seeded request is asked. seconds: from the first byte sent
-    to the last one read."""
+    """said: what is the same whenever a seeded request is asked; of one that is refused, why.
+    began: by a clock, in seconds. seconds: from the first byte sent to the last one read."""
 
     status: int
     said: Any = None
+    began: float = 0.0
     seconds: float = 0.0
     headers: Any = field(default_factory=dict)
 
@@ -36,7 +38,7 @@ def request(number: int, **fields: Any) -> dict[str, Any]:
 def _of_body(body: dict[str, Any]) -> Any:
     scaling = body.get("scaling")
     if scaling is None:
-        return body["error"]["code"]
+        return body["error"]["message"]
     text = body["choices"][0]["message"]["content"]
     return text, scaling["answer"], scaling["samples"]["used"], scaling["stop_reason"]
 
@@ -62,13 +64,13 @@ async def client(url: str, key: str = "none", timeout: float = 300) -> AsyncIter
 
 
 async def ask(client: httpx.AsyncClient, body: dict[str, Any]) -> Told:
-    started = time.monotonic()
+    began = time.monotonic()
     async with client.stream("POST", "/v1/chat/completions", json=body) as got:
         if got.headers["content-type"].startswith("text/event-stream"):
             said = _of_stream([line async for line in got.aiter_lines()])
         else:
             said = _of_body(json.loads(await got.aread()))
-    return Told(got.status_code, said, time.monotonic() - started, got.headers)
+    return Told(got.status_code, said, began, time.monotonic() - began, got.headers)
 
 
 async def ask_all(client: httpx.AsyncClient, bodies: list[Any], at_once: int) -> list[Told]:
@@ -80,6 +82,12 @@ async def ask_all(client: httpx.AsyncClient, bodies: list[Any], at_once: int) ->
             return await ask(client, body)
 
     return await asyncio.gather(*map(one, bodies))
+
+
+def most_at_once(told: list[Told]) -> int:
+    """How many of these were asked and not yet answered."""
+    changes = [(one.began, 1) for one in told] + [(one.began + one.seconds, -1) for one in told]
+    return max(accumulate(change for _, change in sorted(changes)))
 
 
 def percentile(told: list[Told], share: float) -> float:

@@ -1,7 +1,8 @@
-"""Clients that people have, as they are, over real HTTP: lm-evaluation-harness and LiteLLM.
+"""Clients that people have, as they are, over real HTTP and on a real model: OpenAI's,
+lm-evaluation-harness and LiteLLM.
 
-Their packages are many and none of ours, so uv runs them in an environment of its own, which it
-keeps in its cache. OpenAI's own client is in test_service.py.
+The packages of the last two are many and none of ours, so uv runs them in an environment of its
+own, which it keeps in its cache. More of OpenAI's client is in test_service.py and test_drain.py.
 """
 
 import json
@@ -25,20 +26,21 @@ pytestmark = pytest.mark.process
 PACKAGES = ["lm_eval[api]==0.4.13", "litellm[proxy]==1.108.7"]
 # Nothing is asked of the network: no hub, no list of prices.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-QUESTIONS = [f"Name a {thing}." for thing in ("colour", "city", "river", "metal", "bird", "king")]
+CAPITALS = {"France": "Paris", "Japan": "Tokyo", "Egypt": "Cairo", "Peru": "Lima"}
+QUESTIONS = [f"What is the capital of {country}?" for country in CAPITALS]
 SCALING = {"policy": "best_of_n", "kind": "text"}
 
 
 @pytest.fixture(scope="module")
-def service(tiny, ray_cluster):
-    """Where it answers, on a real engine with a tiny model."""
+def service(smollm, ray_cluster):
+    """Where it answers."""
     from ray import serve
 
     from pipelines.serving.served import base_model
     from pipelines.serving.service import deploy
 
     port = free_port()
-    config = Config.model_validate(tiny_service.settings(tiny, port))
+    config = Config.model_validate(tiny_service.settings(smollm, port))
     deploy(config, base_model(config), name="clients", route="/")
     yield f"http://127.0.0.1:{port}/v1"
     serve.shutdown()
@@ -91,19 +93,35 @@ def text(completion):
     return completion["choices"][0]["message"]["content"]
 
 
+def test_the_official_client(service):
+    """A real model knows this."""
+    client = openai.OpenAI(base_url=service, api_key="none", timeout=60)
+    asked = {
+        "model": "base", "messages": [{"role": "user", "content": QUESTIONS[0]}], "temperature": 0,
+        "extra_body": {"scaling": SCALING},
+    }  # fmt: skip
+    whole = client.chat.completions.create(**asked)
+    assert whole.choices[0].message.content == "The capital of France is Paris."
+    assert whole.choices[0].finish_reason == "stop"
+    assert 0.01 < whole.scaling["mass"] <= 1
+    chunks = client.chat.completions.create(**asked, stream=True)
+    said = [one.choices[0].delta.content or "" for one in chunks]
+    assert "".join(said) == whole.choices[0].message.content
+    assert len(said) > 3
+
+
 def test_the_harness_counts_what_the_service_answers(service, run, tmp_path):
     """With a preset's budget and the task's own scaling: the harness gets the very texts that a
-    plain request of the same seed does, and half of them are made the references."""
-    fields = {"stop": ["\n\n", "Question:"], "max_tokens": 9, "seed": 1234}
+    plain request of the same seed does; some are right, which a real model's alone are."""
+    fields = {"stop": ["\n\n", "Question:"], "max_tokens": 9, "seed": 1234, "temperature": 0.7}
     one, four = (
         [text(ask(service, q, model=model, scaling=SCALING, **fields)) for q in QUESTIONS]
         for model in ("base:single", "base:fast")
     )
     assert one != four
-    references = ["never said" if i % 2 else said for i, said in enumerate(four)]
     lines = [
-        json.dumps({"question": question, "answer": answer})
-        for question, answer in zip(QUESTIONS, references, strict=True)
+        json.dumps({"question": question, "answer": f"The capital of {country} is {capital}."})
+        for question, (country, capital) in zip(QUESTIONS, CAPITALS.items(), strict=True)
     ]
     (tmp_path / "questions.jsonl").write_text("\n".join(lines))
     task = {
@@ -114,7 +132,7 @@ def test_the_harness_counts_what_the_service_answers(service, run, tmp_path):
         },
         "output_type": "generate_until",
         "doc_to_text": "{{question}}", "doc_to_target": "{{answer}}",
-        "generation_kwargs": {"until": fields["stop"], "max_gen_toks": 9, "temperature": 1.0},
+        "generation_kwargs": {"until": fields["stop"], "max_gen_toks": 9, "temperature": 0.7},
         "metric_list": [{"metric": "exact_match"}],
     }  # fmt: skip
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(task))
@@ -132,7 +150,7 @@ def test_the_harness_counts_what_the_service_answers(service, run, tmp_path):
     assert answered == four
     right = [said == sample["target"] for said, sample in zip(answered, samples, strict=True)]
     measured = json.loads(results.read_text())["results"]["own"]["exact_match,none"]
-    assert measured == sum(right) / len(right) == 0.5
+    assert 0 < measured == sum(right) / len(right) < 1
 
 
 LITELLM = """

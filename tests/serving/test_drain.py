@@ -1,11 +1,16 @@
-"""jobs.serve is told to end while it answers."""
+"""jobs.serve at its limits, what it says of its model, and told to end while it answers."""
 
+import asyncio
+import json
+import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import httpx
+import openai
 import pytest
 import requests
 import tiny_service
@@ -14,7 +19,17 @@ from ports import free_port
 from processes import printed_until, started
 from waiting import once
 
+from pipelines.serving import keys
+
 pytestmark = pytest.mark.process
+
+KEYS = ("a-key", "another-key")
+HEADERS = {"authorization": f"Bearer {KEYS[0]}"}
+# Of one, requests beyond eight wait; of the other, what takes longer ends with what it has.
+LIMITS = (
+    ["engine.max_num_seqs=2", "serve.max_queue=1", "serve.max_concurrent=9"],
+    ["serve.deadline=20"],
+)
 
 # Of the tiny model it takes many seconds.
 LONG = {
@@ -23,12 +38,17 @@ LONG = {
     "max_tokens": 150,
     "scaling": {"policy": "best_of_n", "budget": 24, "schedule": "sequential", "kind": "text"},
 }
+ENDLESS = {"scaling": LONG["scaling"] | {"budget": 10_000}}
+SHORT = {"max_tokens": 1, "scaling": LONG["scaling"] | {"budget": 1}}
 
 
 @pytest.fixture(scope="module")
 def command(tiny, tmp_path_factory):
     directory = tmp_path_factory.mktemp("drain")
-    made = tiny_service.settings(tiny, free_port(), {"max_num_seqs": 32})
+    serve = {"max_budget": 10_000}
+    made = tiny_service.settings(tiny, free_port(), {"max_num_seqs": 32}, serve)
+    # The tiny model replies Yes or No to the paper's question alone.
+    made |= {"confidence": {"question": "Name a colour."}}
     (directory / "config.yaml").write_text(yaml.safe_dump(made))
     file = str(directory / "config.yaml")
     return [sys.executable, "-m", "jobs.serve", "--config", file, "--base", "--port"]
@@ -38,8 +58,14 @@ def command(tiny, tmp_path_factory):
 def served(command):
     """Two of them, with their ports: they start side by side."""
     ports = [free_port() for _ in range(2)]
+    environment = {**os.environ, keys.VARIABLE: " ".join(KEYS)}
     with ExitStack() as stack:
-        servers = [stack.enter_context(started([*command, str(port)])) for port in ports]
+        servers = [
+            stack.enter_context(
+                started([*command, str(port), *(f"--set={one}" for one in limits)], environment)
+            )
+            for port, limits in zip(ports, LIMITS, strict=True)
+        ]
         for one in servers:
             printed_until("Answering at", one)
         yield list(zip(servers, ports, strict=True))
@@ -47,20 +73,30 @@ def served(command):
 
 def ask(port, **fields):
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
-    return requests.post(url, json=LONG | fields, timeout=300)
+    return requests.post(url, json=LONG | fields, headers=HEADERS, timeout=300)
 
 
 def under_way(port, **fields):
     """A stream that has begun."""
     got = requests.post(
         f"http://127.0.0.1:{port}/v1/chat/completions",
-        json=LONG | {"stream": True} | fields, timeout=300, stream=True,
+        json=LONG | {"stream": True} | fields, headers=HEADERS, timeout=300, stream=True,
     )  # fmt: skip
     lines = got.iter_lines()
     next(line for line in lines if b'"finished"' in line)
     return lines
 
 
+@pytest.fixture(scope="module")
+def late(served):
+    """What does not end before the deadline, whole and as a stream: asked while the others are."""
+    _, (_, port) = served
+    with ThreadPoolExecutor() as pool:
+        whole = pool.submit(ask, port, **ENDLESS)
+        yield whole, pool.submit(lambda: list(under_way(port, **ENDLESS)))
+
+
+@pytest.mark.usefixtures("late")
 def test_a_port_where_another_answers_is_refused(served, command):
     """Serve itself would share its requests."""
     (_, port), _ = served
@@ -70,15 +106,68 @@ def test_a_port_where_another_answers_is_refused(served, command):
     assert last.startswith(f"error: serve.port: at 127.0.0.1:{port} nothing more can answer (")
 
 
+def test_who_is_refused_for_now_comes_again(served):
+    """OpenAI's client does, after as long as it is told. Eight requests are under way; of three
+    more one waits, one is too many of its key, and one too many that wait."""
+    (_, port), _ = served
+    refused = {}
+    both = asyncio.Event()
+
+    async def hear(response):
+        if response.status_code == 429:
+            refused[json.loads(await response.aread())["error"]["message"]] = response
+            if len(refused) == 2:
+                both.set()
+
+    async def storm():
+        async with httpx.AsyncClient(event_hooks={"response": [hear]}, timeout=300) as http:
+            one, another = (
+                openai.AsyncOpenAI(
+                    base_url=f"http://127.0.0.1:{port}/v1", api_key=key, max_retries=30,
+                    http_client=http,
+                ).chat.completions
+                for key in KEYS
+            )  # fmt: skip
+
+            async def ask(chats, **fields):
+                fields = LONG | {"model": "base"} | fields
+                scaling = {"scaling": fields.pop("scaling")}
+                return await chats.create(**fields, extra_body=scaling)
+
+            begun = [await ask(one, **ENDLESS, stream=True) for _ in range(8)]
+            asked = [asyncio.create_task(ask(chats, **SHORT)) for chats in (one, one, another)]
+            await asyncio.wait_for(both.wait(), 60)
+            for stream in begun:
+                await stream.close()
+            return await asyncio.gather(*asked)
+
+    done = asyncio.run(storm())
+    assert [made.scaling["samples"]["used"] for made in done] == [1, 1, 1]
+    assert sorted(refused) == [
+        "1 requests wait already (serve.max_queue)",
+        "9 requests of this key are under way (serve.max_concurrent); wait for one",
+    ]
+    assert all(int(response.headers["retry-after"]) >= 1 for response in refused.values())
+
+
+def test_replies_that_are_neither_yes_nor_no_are_told(served):
+    process, port = served[0]
+    for seed in range(3):
+        scaling = LONG["scaling"] | {"budget": 32, "schedule": "all"}
+        answered = ask(port, seed=seed, max_tokens=9, scaling=scaling).json()  # it goes on
+        assert answered["scaling"]["samples"]["used"] == 32
+    told = printed_until("P(True) is noise", process)
+    assert told.count("confidence: the reply to the confidence turn") == 1
+
+
 def test_who_is_told_to_end_finishes_what_it_has(served):
     process, port = served[0]
     with ThreadPoolExecutor() as pool:
         whole = pool.submit(ask, port)
         stream = under_way(port)
         process.send_signal(signal.SIGTERM)
-        printed_until("Finishing what is under way", process)
-        short = {"max_tokens": 1, "scaling": LONG["scaling"] | {"budget": 1}}
-        (refused,) = once(lambda: [one for one in [ask(port, **short)] if one.status_code == 503])
+        printed = printed_until("Finishing what is under way", process)
+        (refused,) = once(lambda: [one for one in [ask(port, **SHORT)] if one.status_code == 503])
         assert int(refused.headers["retry-after"]) >= 1
         assert refused.json()["error"]["code"] == "draining"
         ready = requests.get(f"http://127.0.0.1:{port}/ready", timeout=60)
@@ -91,6 +180,21 @@ def test_who_is_told_to_end_finishes_what_it_has(served):
     rest, _ = process.communicate(timeout=300)
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
+    assert "confidence:" not in printed + rest  # once is enough
+
+
+def test_at_its_deadline_a_request_has_the_answer_so_far(late):
+    whole, stream = (one.result() for one in late)
+    assert whole.status_code == 408
+    made = whole.json()
+    assert made["error"]["code"] == "deadline"
+    *_, last, done = [line.removeprefix(b"data: ") for line in stream if line]
+    assert done == b"[DONE]"
+    assert made["choices"][0]["message"]["content"]
+    assert json.loads(last)["choices"][0]["finish_reason"]
+    for scaling in (made["scaling"], json.loads(last)["scaling"]):
+        assert scaling["stop_reason"] == "deadline"
+        assert 0 < scaling["samples"]["used"] < 10_000
 
 
 def test_a_second_interrupt_ends_it_at_once(served):

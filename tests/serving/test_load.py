@@ -12,7 +12,7 @@ import pytest
 import schemathesis
 import stated
 import tiny_service
-from asking import ask, ask_all, client, percentile, request
+from asking import ask, ask_all, client, most_at_once, percentile, request
 from hypothesis import HealthCheck, given, seed, settings
 from ports import free_port
 from processes import command_line, descendants, kill
@@ -141,20 +141,27 @@ def test_none_fails_where_replicas_are_killed(replicas, undisturbed):
                 await answered(len(told) + 100)
                 await asyncio.to_thread(once, lambda: len(answerers()) == running() == 2, every=0.5)
                 kill(random.choice(victims()))
-            await answered(len(told) + 400)
+            await answered(max(1000, len(told) + 400))
             over = True
         return told
 
+    began = time.monotonic()
     told = asyncio.run(storm())
+    print(f"{len(told)} in {time.monotonic() - began:.1f} s")
     assert collections.Counter(one.status for _, one in told) == {200: len(told)}
+    assert len(told) >= 1000
     assert [one.said for _, one in told] == [undisturbed[number] for number, _ in told]
     once(lambda: running() == 2)
     after = replicas.ask([request(number % len(QUESTIONS)) for number in range(64)], AT_ONCE)
     assert {one.status for one in after} == {200}
-    for name, some in (("amid", [one for _, one in told]), ("after", after)):
+    runs = {"amid": [one for _, one in told], "after": after}
+    for name, some in runs.items():
         print(f"{name}: p50 {percentile(some, 0.5):.2f} s, p99 {percentile(some, 0.99):.2f} s")
+    # What waits for a replica that is gone takes minutes; a busy machine, these seconds.
+    assert percentile(after, 0.99) < max(10, 2 * percentile(runs["amid"], 0.99))
 
 
+SETTLED = 60  # seconds in which nothing is left in the engines, on a busy machine
 LONG = {"scaling": {"policy": "best_of_n", "budget": 32, "schedule": "all"}, "max_tokens": 150}
 
 
@@ -196,11 +203,11 @@ def test_what_clients_leave_behind_ends(replicas):
         )
         async with replicas.client() as made:
             for leave in leaving:
-                before = await asyncio.to_thread(once, lambda: replicas.idle(2))
+                before = await asyncio.to_thread(once, lambda: replicas.idle(2), SETTLED)
                 for _ in range(2):
                     lot = (leave(made, request(number, **LONG)) for number in range(20))
                     await asyncio.gather(*lot)
-                drawn = await asyncio.to_thread(once, lambda: replicas.idle(2)) - before
+                drawn = await asyncio.to_thread(once, lambda: replicas.idle(2), SETTLED) - before
                 assert drawn < 2 * 20 * 32 * 150 / 2, "of all that was asked for"
 
     asyncio.run(storm())
@@ -209,14 +216,17 @@ def test_what_clients_leave_behind_ends(replicas):
         told = replicas.ask([request(number) for number in range(AT_ONCE)], AT_ONCE)
         return {one.status for one in told} == {200}
 
-    once(all_come_in)
+    once(all_come_in, SETTLED)
+
+
+DEADLINE = 60.0
 
 
 @pytest.fixture(scope="module")
 def redeployed(replicas, undisturbed):
     """The application with limits and one replica: what was under way meanwhile, and asked."""
     limits = {
-        "deadline": 60.0, "max_queue": 16, "max_concurrent": 64, "max_budget": 4,
+        "deadline": DEADLINE, "max_queue": 16, "max_concurrent": 64, "max_budget": 4,
         "max_output_tokens": 40, "scaling": {"kind": "text", "budget": 4},
     }  # fmt: skip
     long = {"scaling": {"policy": "best_of_n", "budget": 8}, "max_tokens": 150}
@@ -267,8 +277,23 @@ def test_the_number_of_replicas_changes_no_answer(replicas, redeployed, undistur
     assert [one.said for one in told] == undisturbed
 
 
+def test_what_is_over_a_limit_is_refused_by_its_name(replicas, redeployed):
+    most = {"max_tokens": 40, "scaling": {"policy": "best_of_n", "budget": 4}}
+    over = ({"max_tokens": 41}, {"max_completion_tokens": 41}, {"scaling": {"budget": 5}})
+    asked = [request(0, **most | more) for more in ({}, *over)]
+    taken, *refused = replicas.ask(asked, len(asked))
+    assert taken.status == 200
+    assert [(one.status, one.said) for one in refused] == [
+        (400, "max_tokens: a sample has 40 tokens at most here (serve.max_output_tokens)"),
+        (400, "max_completion_tokens: a sample has 40 tokens at most here "
+              "(serve.max_output_tokens)"),
+        (400, "scaling.budget: 5 is over this server's limit, 4"),
+    ]  # fmt: skip
+
+
 def test_more_than_it_can_do(replicas, redeployed):
-    """Requests come at their own pace, whatever becomes of those before, until many are refused."""
+    """Requests come at their own pace, whatever becomes of those before: ten times as many as are
+    under way at once, and until many are refused."""
     body = {"scaling": {"policy": "best_of_n", "budget": 4}, "max_tokens": 40}
     (ingress,) = descendants("ServeReplica:load:Ingress")
     memory = psutil.Process(ingress.pid).memory_info().rss
@@ -296,16 +321,21 @@ def test_more_than_it_can_do(replicas, redeployed):
     by_status = collections.Counter((one.status, isinstance(one.said, tuple)) for one in told)
     print(f"in {time.monotonic() - began:.1f} s {by_status}")
     accepted = [one for one in told if one.status != 429]
-    print(f"accepted: p50 {percentile(accepted, 0.5):.2f} s, most {percentile(accepted, 1):.2f} s")
+    most = most_at_once(accepted)
+    print(f"accepted: {most} at once; p50 {percentile(accepted, 0.5):.2f} s, most "
+          f"{percentile(accepted, 1):.2f} s")  # fmt: skip
     grown = (psutil.Process(ingress.pid).memory_info().rss - memory) / 2**20
     print(f"the ingress grew by {grown:.0f} MiB; again in {again[0].seconds:.2f} s")
     assert set(by_status) <= {(200, True), (408, True), (408, False), (429, False)}
-    assert by_status[200, True] > 0
-    assert {one.said for one in refused} == {"overloaded"}, "none for what its key has under way"
+    assert len(told) >= 10 * most
+    assert by_status[200, True] >= 0.8 * len(accepted)
+    assert percentile(accepted, 1) < DEADLINE + 30, "late by more than a busy machine is"
+    (why,) = {one.said for one in refused}
+    assert why.endswith("(serve.deadline)"), "none for its key's limit, or the queue's"
     assert min(int(one.headers["retry-after"]) for one in refused) >= 1
     assert grown < 64
     assert again[0].status == 200
-    once(lambda: replicas.idle(1))
+    once(lambda: replicas.idle(1), SETTLED)
 
 
 ANSWERED = {
