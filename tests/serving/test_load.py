@@ -119,14 +119,20 @@ def running():
     return answerer.replica_states.get("RUNNING", 0)
 
 
+def both_run():
+    return len(answerers()) == running() == 2
+
+
 def test_none_fails_where_replicas_are_killed(replicas, undisturbed):
     """A replica's process, and the engine of one of the two that run then; each while many ask."""
 
     async def storm():
-        told, over = [], False
+        told, many, over = [], asyncio.Event(), False
 
-        async def ask_on(made):
+        async def ask_on(made, always):
             while not over:
+                if not always:
+                    await many.wait()
                 number = random.choice(QUESTIONS)
                 told.append((number, await ask(made, request(number))))
 
@@ -135,14 +141,18 @@ def test_none_fails_where_replicas_are_killed(replicas, undisturbed):
                 await asyncio.sleep(0.01)
 
         async with replicas.client() as made, asyncio.TaskGroup() as clients:
-            for _ in range(AT_ONCE):
-                clients.create_task(ask_on(made))
+            for number in range(AT_ONCE):
+                # Few ask while a replica starts: many would leave it no core.
+                clients.create_task(ask_on(made, always=number < 4))
             for victims in (answerers, engines):
+                await asyncio.to_thread(once, both_run, every=0.5)
+                many.set()
                 await answered(len(told) + 100)
-                await asyncio.to_thread(once, lambda: len(answerers()) == running() == 2, every=0.5)
                 kill(random.choice(victims()))
-            await answered(max(1000, len(told) + 400))
+                await answered(len(told) + 400)
+                many.clear()
             over = True
+            many.set()
         return told
 
     began = time.monotonic()
@@ -151,7 +161,7 @@ def test_none_fails_where_replicas_are_killed(replicas, undisturbed):
     assert collections.Counter(one.status for _, one in told) == {200: len(told)}
     assert len(told) >= 1000
     assert [one.said for _, one in told] == [undisturbed[number] for number, _ in told]
-    once(lambda: running() == 2)
+    once(both_run, every=0.5)
     after = replicas.ask([request(number % len(QUESTIONS)) for number in range(64)], AT_ONCE)
     assert {one.status for one in after} == {200}
     runs = {"amid": [one for _, one in told], "after": after}
