@@ -139,9 +139,10 @@ def tokenizer(shared_tokenizer: Any) -> Any:
     return copy.copy(shared_tokenizer)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
-    """A real Ray on this machine, as a run starts one: with places for an actor of one CPU."""
+    """A real Ray on this machine, as a run starts one: with places for an actor of one CPU. It is
+    a file's own: idle it would hold gigabytes that others' engines want."""
     import ray
 
     from pipelines.config import Config
