@@ -51,7 +51,7 @@ def _plan(config: Config, until: str | None, rates: Rates) -> int:
     try:
         planned = dag.plan(steps, config.root)
         tell_plan(planned)
-    except Exception as error:
+    except Exception as error:  # storage's failures have no base class; others are raised again
         if (why := explain(error)) is None:
             raise
         say(f"steps: not known, for {config.root} cannot be read: {why}")

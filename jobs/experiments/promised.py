@@ -4,13 +4,13 @@ Of each kind of promise (method/guarantees.py) a table: the limit, the threshold
 calibration queries certify for it, and the share that it is of, in each of some groups of queries.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from jobs.experiments.reading import Cell, Table, Value
-from jobs.experiments.stops import cells, lost_by, share, stops_of
+from jobs.experiments.stops import lost_by, share, stops_of, wrong_of
 from pipelines.config import Config
-from pipelines.method.guarantees import CONFIDENCE, Evidence, max_error, max_loss
-from pipelines.method.policies import POLICIES
+from pipelines.method.guarantees import CONFIDENCE, Evidence, Promise, max_error, max_loss
+from pipelines.method.policies import POLICIES, Policy
 from pipelines.method.replay import Recorded
 from pipelines.stages.report.headline import FEW
 from pipelines.stages.report.promises import KINDS
@@ -21,48 +21,63 @@ NOTHING = "nothing"
 
 Shown = Mapping[tuple[str, str], Evidence]  # by model and policy
 Samples = Mapping[str, Mapping[str, Recorded]]  # by model and group of queries
+Limited = tuple[float, float]  # a limit, and the threshold that is certified for it
 
 
 def wrong_stops(config: Config, shown: Shown, samples: Samples) -> Table:
     """The least of ERRORS that can be promised of a policy, and how many stops are wrong then."""
-    rows: list[list[Value]] = []
-    for (model, name), evidence in shown.items():
-        made = ((limit, max_error(evidence, limit, CONFIDENCE).threshold) for limit in ERRORS)
-        limit, threshold = next((one for one in made if one[1] is not None), (None, None))
-        if limit is None or threshold is None:
-            rows.append([model, name, NOTHING, "", *("" for _ in samples[model])])
-            continue
-        policy = POLICIES[name].make(threshold)
-        runs = [stops_of(policy, one, config.seed) for one in samples[model].values()]
-        wrong = [cells(config, one)[-1] for one in runs]
-        rows.append([model, name, f"{limit:.0%}", f"{threshold:.3g}", *wrong])
+
+    def wrong(policy: Policy, recorded: Recorded) -> Cell:
+        return wrong_of(config, stops_of(policy, recorded, config.seed))
+
     title = (
         f"The least share of wrong stops that can be promised, confidence {CONFIDENCE:.0%}; –: "
         f"fewer than {FEW} queries with stops"
     )
-    return Table(title, _columns("wrong", samples), rows)
+    made = {key: _made(max_error, ERRORS, evidence)[:1] for key, evidence in shown.items()}
+    return Table(title, _columns("wrong", samples), _rows(made, samples, wrong))
 
 
 def lost_answers(config: Config, shown: Shown, samples: Samples) -> Table:
     """Each of LOSSES that can be promised of each policy, and how many queries lose a right answer
     by stopping then."""
-    rows: list[list[Value]] = []
-    for (model, name), evidence in shown.items():
-        made = [(limit, max_loss(evidence, limit, CONFIDENCE).threshold) for limit in LOSSES]
-        kept = [(limit, threshold) for limit, threshold in made if threshold is not None]
-        if not kept:
-            rows.append([model, name, NOTHING, "", *("" for _ in samples[model])])
-        for limit, threshold in kept:
-            policy = POLICIES[name].make(threshold)
-            runs = [lost_by(policy, one, config.seed) for one in samples[model].values()]
-            lost = [share(config, one) for one in runs]
-            rows.append([model, name, f"{limit:.0%}", f"{threshold:.3g}", *lost])
+
+    def lost(policy: Policy, recorded: Recorded) -> Cell:
+        return share(config, lost_by(policy, recorded, config.seed))
+
     tried = ", ".join(f"{limit:.0%}" for limit in LOSSES)
     title = (
         f"Shares of queries that lose a right answer by stopping that can be promised, of {tried}, "
         f"confidence {CONFIDENCE:.0%}"
     )
-    return Table(title, _columns("lost", samples), rows)
+    made = {key: _made(max_loss, LOSSES, evidence) for key, evidence in shown.items()}
+    return Table(title, _columns("lost", samples), _rows(made, samples, lost))
+
+
+def _made(
+    promise: Callable[[Evidence, float, float], Promise],
+    limits: Sequence[float],
+    evidence: Evidence,
+) -> list[Limited]:
+    made = ((limit, promise(evidence, limit, CONFIDENCE).threshold) for limit in limits)
+    return [(limit, threshold) for limit, threshold in made if threshold is not None]
+
+
+def _rows(
+    made: Mapping[tuple[str, str], Sequence[Limited]],
+    samples: Samples,
+    measured: Callable[[Policy, Recorded], Cell],
+) -> list[list[Value]]:
+    rows: list[list[Value]] = []
+    for (model, name), limits in made.items():
+        groups = samples[model].values()
+        if not limits:
+            rows.append([model, name, NOTHING, "", *("" for _ in groups)])
+        for limit, threshold in limits:
+            policy = POLICIES[name].make(threshold)
+            found = [measured(policy, one) for one in groups]
+            rows.append([model, name, f"{limit:.0%}", f"{threshold:.3g}", *found])
+    return rows
 
 
 def _columns(what: str, samples: Samples) -> list[tuple[str, str]]:

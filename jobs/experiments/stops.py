@@ -54,21 +54,21 @@ def _runs(policy: Policy, recorded: Recorded, seed: int) -> list[Outcome]:
 
 
 def cells(config: Config, stops: Stops) -> list[Cell]:
-    """Accuracy, the share of stops, and of these the share of wrong ones.
+    """Accuracy, the share of stops, and of these the share of wrong ones."""
+    return [share(config, stops.right), share(config, stops.stopped), wrong_of(config, stops)]
 
-    None of a few queries with stops: where they are all alike their interval has no width.
-    """
+
+def wrong_of(config: Config, stops: Stops) -> Cell:
+    """The share of stops that are wrong; None of a few queries with stops: where they are all alike
+    their interval has no width."""
+    if np.count_nonzero(stops.stopped) < FEW:
+        return Cell(None)
 
     def wrong(weights: Array) -> Array:
         stopped, of_these = metrics.mean(stops.stopped, weights), metrics.mean(stops.wrong, weights)
         return np.divide(of_these, stopped, out=np.full(len(weights), np.nan), where=stopped > 0)
 
-    enough = np.count_nonzero(stops.stopped) >= FEW
-    return [
-        share(config, stops.right),
-        share(config, stops.stopped),
-        _cell(config, len(stops.stopped), wrong) if enough else Cell(None),
-    ]
+    return _cell(config, len(stops.stopped), wrong)
 
 
 def share(config: Config, of_queries: Array) -> Cell:

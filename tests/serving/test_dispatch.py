@@ -11,6 +11,7 @@ from clock import run_patiently
 from decided import PLAN, answered
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
+from responses import Response
 
 from pipelines.serving.completion import RawPrompt
 from pipelines.serving.dispatch import Dispatch
@@ -49,24 +50,7 @@ class Replicas:
     def _whole(self, asked):
         self.asked.append(asked)
         told = self._told.pop(0)
-
-        async def run():
-            if isinstance(told, Exception) and not isinstance(told, RequestError):
-                raise told
-            if told is None:
-                await asyncio.Event().wait()
-            return told
-
-        replicas = self
-
-        class Response:
-            def __await__(self):
-                return run().__await__()
-
-            def cancel(self):
-                replicas.cancel(told)
-
-        return Response()
+        return Response(told, partial(self.cancel, told))
 
     def _stream(self, asked):
         self.asked.append(asked)

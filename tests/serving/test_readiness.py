@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from clock import run_patiently
 from ray.serve.exceptions import BackPressureError
+from responses import Response
 
 from pipelines.serving.errors import RequestError
 from pipelines.serving.readiness import Readiness
@@ -20,24 +21,10 @@ class Engines:
 
     def _remote(self):
         self.asked += 1
-        told = self._told.pop(0)
+        return Response(self._told.pop(0), self._cancel)
 
-        async def token():
-            if told is None:
-                await asyncio.Event().wait()
-            if isinstance(told, Exception):
-                raise told
-
-        engines = self
-
-        class Response:
-            def __await__(self):
-                return token().__await__()
-
-            def cancel(self):
-                engines.cancelled += 1
-
-        return Response()
+    def _cancel(self):
+        self.cancelled += 1
 
 
 async def refusals(readiness, probes):
