@@ -13,7 +13,7 @@ import tiny_service
 import yaml
 from finished import finish_report
 from ports import free_port
-from test_chat import REFUSED
+from refusals import REFUSED
 from waiting import once
 
 from pipelines.config import Config, load
@@ -266,7 +266,7 @@ def test_bad_requests_are_explained(chat, fields, kind, param, says):
 
 
 def test_every_kind_of_bad_request_leaves_it_unharmed(client):
-    """Those of test_chat.py, as JSON writes what JSON has not, too: NaN, and halves of characters;
+    """Those of refusals.py, as JSON writes what JSON has not, too: NaN, and halves of characters;
     and bodies that are no request at all."""
     asked = {"model": "base:single", "messages": user(ANSWERED), "seed": 0, "max_tokens": 1}
     whole = client.chat.completions.create(**asked).choices
