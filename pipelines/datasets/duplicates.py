@@ -11,7 +11,7 @@ ID_BITS = 48  # of a hash, in a query_id; any two of a million are one by a chan
 _MERGED = 1 << 15  # hashes that wait in a set of Python's before they are merged
 _LETTER = r"[^\W\d_]"
 _INITIALS = re.compile(rf"(?<!\w)(?:{_LETTER}\.)+{_LETTER}(?:\.|(?!\w))")  # U.S. and e.g
-_APOSTROPHE = re.compile(rf"(?<={_LETTER})['’ʼ](?={_LETTER})")
+_APOSTROPHE = re.compile(rf"(?<={_LETTER})['’ʼ](?=(?:s|t|re|ve|ll|d|m)\b)")  # f'g is no such
 # What is left out where it is no part of a number, no factorial and no minus.
 _POINTS = re.compile(r"[.,](?!\d)|(?<!\d)!|(?<=[^\W\d_])[-‐](?=[^\W\d_])")
 _SIGNS = frozenset("!%&#@*/·()[]{}")  # of punctuation, what counts; of symbols all do

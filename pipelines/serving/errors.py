@@ -111,7 +111,8 @@ async def unread(_: Any, found: Any) -> JSONResponse:
     JSON, too long or too slow."""
     status = found.status_code
     code = {404: "not_found", 408: "too_slow", 413: "too_long"}.get(status, "invalid")
-    return JSONResponse(body(status, str(found.detail), code=code), status, found.headers)
+    headers = _NO_RETRY if status == 408 else found.headers
+    return JSONResponse(body(status, str(found.detail), code=code), status, headers)
 
 
 async def failed(_: Any, __: Any) -> JSONResponse:

@@ -48,6 +48,7 @@ def test_alike_but_for_case_spaces_punctuation_and_order(one, other):
         ("What is 1 + 2 * 3?", "What is 2 + 1 * 3?"),
         ("What is 9 - 1 + 2?", "What is 9 - 2 + 1?"),
         ("What is 1.5 + 2?", "What is 15 + 2?"),
+        ("What is the integral of f'g?", "What is the integral of fg?"),
         ("A bites B", "B bites A"),
         ("What is 3 + 4?", "What is 3 + 5?"),
         ("What is -3 + 4?", "What is 3 + 4?"),

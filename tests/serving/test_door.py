@@ -77,6 +77,11 @@ def test_a_body_that_is_held_back_leaves_its_place(ask, sent):
     assert ask(sent) == (408, False)
 
 
+def test_a_client_that_held_its_body_back_is_not_to_try_again():
+    answer = asyncio.run(unread(None, HTTPException(408, "it took too long")))
+    assert answer.headers["x-should-retry"] == "false"
+
+
 @pytest.mark.parametrize(("status", "learned"), [(408, True), (429, False), (409, False)])
 def test_of_what_is_not_answered_the_gate_learns_from_a_deadline_alone(ask, status, learned):
     def refuse(_):

@@ -243,5 +243,5 @@ def _alone_or_together(
     for title in results["groups"]:
         if title in alone:
             yield from alone[title]
-        elif not any(alone[one] for one in results["members"][title]):
+        elif not any(alone.get(one) for one in results["members"][title]):
             yield from of(title)
