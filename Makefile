@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 LOCK := cluster/requirements-$(EXTRA).txt
 
-.PHONY: quickstart check test lint install lock
+.PHONY: quickstart check test lint install lock wheels
 
 quickstart: install
 	$(BIN)/python -m jobs.run --config jobs/configs/quickstart.yaml
@@ -39,3 +39,13 @@ lock: install
 	  --torch-backend cpu --no-header --no-annotate -o cluster/requirements-cpu.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra gpu --extra dev --python-version 3.11 \
 	  --no-header --no-annotate -o cluster/requirements-gpu.txt
+	$(MAKE) wheels
+
+# That nothing of the lock is compiled on Linux with glibc 2.34, by the package index. The build of
+# torch for CPUs is a wheel on an index of its own.
+wheels: install
+	for extra in cpu gpu; do for python in 3.11 3.12; do \
+	  grep -v +cpu cluster/requirements-$$extra.txt | $(BIN)/uv pip compile -q --no-deps - \
+	    --only-binary :all: --no-binary deepspeed --python-version $$python \
+	    --python-platform x86_64-manylinux_2_34 > /dev/null || exit 1; \
+	done; done

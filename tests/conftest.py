@@ -111,6 +111,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="torch finds no GPU on this machine"))
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A failure is told when it comes: a run that is ended before its end has told it."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid}: failed\n{report.longreprtext}", flush=True)
+
+
 def family_tokenizer(family: str, smollm: Path) -> Any:
     """A family's special tokens and chat template on the built-in model's vocabulary."""
     from pipelines.method.tokenizer import load_tokenizer

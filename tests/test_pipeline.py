@@ -16,7 +16,10 @@ from processes import ROOT, amid, kill, started
 
 # One fixture holds a whole run and its deaths: minutes, and more where others run beside it.
 pytestmark = [pytest.mark.process, pytest.mark.timeout(3000)]
-STAGES = ["queries", "held_out", "label", "examples", "train", "export", "evaluate", "report"]
+STAGES = [
+    "queries", "held_out", "label", "examples", "train", "export", "evaluate",
+    "train_seed_1", "export_seed_1", "evaluate_seed_1", "report",
+]  # fmt: skip
 
 
 def job(config, *arguments):
@@ -56,9 +59,9 @@ def config(tiny, tmp_path_factory):
         },
         "serve": {"port": free_port()},
     }
-    settings["engine"] |= {"kv_cache_gib": 1, "max_num_seqs": 4}  # labels last a while
+    settings["engine"] |= {"kv_cache_gib": 0.1, "max_num_seqs": 4}  # labels last a while
     settings["sampling"] |= {"num_samples": 4}
-    settings["train"] |= {"checkpoint_every": 1}
+    settings["train"] |= {"checkpoint_every": 1, "seeds": [1]}
     file = directory / "config.yaml"
     file.write_text(yaml.safe_dump(settings))
     return file
@@ -102,14 +105,6 @@ def finished(config):
     return root, job(config)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(config):
-    """The root of the same run, to its model, in one go."""
-    root = config.parent / "undisturbed"
-    job(config, "--until", "export", "--set", f"root={root}")
-    return root
-
-
 def artifact(root, stage):
     return Path(json.loads((root / "latest.json").read_text())[stage])
 
@@ -121,26 +116,6 @@ def test_a_killed_run_goes_on_to_the_end(finished):
     assert sorted(json.loads((root / "latest.json").read_text())) == sorted(STAGES)
     rows = pq.read_table(artifact(root, "label")).to_pylist()
     assert len(rows) == len({row["query_id"] for row in rows}) == 40
-
-
-def test_it_ends_with_the_artifacts_of_an_undisturbed_run(finished, undisturbed):
-    """Texts to the letter; numbers to float32's rounding, which the order of sums decides."""
-    both = [finished[0], undisturbed]
-    labels = [pq.read_table(artifact(root, "label")).sort_by("query_id") for root in both]
-    samples = [[one for row in table["samples"].to_pylist() for one in row] for table in labels]
-    assert labels[0]["query_id"].equals(labels[1]["query_id"])
-    assert [one["text"] for one in samples[0]] == [one["text"] for one in samples[1]]
-    for key in ("p_true", "target"):
-        numbers = [[one[key] or 0 for one in side] for side in samples]
-        assert numbers[0] == pytest.approx(numbers[1], abs=1e-4)
-    examples = [pq.read_table(artifact(root, "examples") / "examples.parquet") for root in both]
-    assert examples[0].drop_columns("target").equals(examples[1].drop_columns("target"))
-    losses = [
-        [json.loads(line)["loss"] for line in (artifact(root, "train") / "losses.jsonl").open()]
-        for root in both
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-    assert artifact(both[0], "export").name == artifact(both[1], "export").name
 
 
 def test_the_label_artifact_keeps_the_contract(finished):
@@ -251,23 +226,16 @@ def test_a_second_run_does_nothing_and_says_so(finished, config):
     assert job(config, "--plan").count("done ") == len(STAGES)
 
 
-def test_another_seed_trains_again_beside_what_stands(finished, config):
-    """And the report tells how far both runs are apart; the base model is not asked again."""
-    root, _ = finished
-    first = json.loads((artifact(root, "report") / "metrics.json").read_text())
-    before = modified(root)
-    printed = job(config, "--set", "train.seeds=[1]")
-    assert printed.count("done before") == len(STAGES) - 1
+def test_another_seed_trains_again_and_the_report_tells_how_far_both_are_apart(finished):
+    """The base model is not asked again."""
+    root, printed = finished
     assert "Over 2 training runs (seeds 0, 1)" in printed
-    after = modified(root)
-    assert {file: after[file] for file in before} == before
     adapters = [artifact(root, name) / "adapter" for name in ("train", "train_seed_1")]
-    first_weights, weights = [(one / "adapter_model.safetensors").read_bytes() for one in adapters]
-    assert first_weights != weights
+    first, other = [(one / "adapter_model.safetensors").read_bytes() for one in adapters]
+    assert first != other
     responses = artifact(root, "evaluate_seed_1")
     assert {file.name.partition("-")[0] for file in responses.glob("*.parquet")} == {"calibrated"}
     results = json.loads((artifact(root, "report") / "metrics.json").read_text())
-    assert results["datasets"] == first["datasets"]
     for runs in results["training_runs"].values():
         assert list(runs) == ["0", "1"]
         assert runs["0"]["differences"] != runs["1"]["differences"]

@@ -33,7 +33,7 @@ def config(tmp_path_factory):
             "model": {"source": str(source), "system": "Be brief.", "template": {"voice": "low"}},
             "data": {"train": [{"name": "capitals", "limit": 1}]},
             "confidence": {"question": QUESTION},
-            "engine": {"kv_cache_gib": 1},
+            "engine": {"kv_cache_gib": 0.1},
         }
     )
 

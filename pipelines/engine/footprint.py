@@ -65,7 +65,7 @@ def need(model_dir: Path, engine: EngineConfig, lora_rows: int = 0, reads: bool 
     adapters = parts * lora_rows * sum(widths) * size
     processes = _ACTOR + parts * _PART
     if engine.kv_cache_gib is not None:
-        kv_cache = parts * engine.kv_cache_gib * _GIB
+        kv_cache = int(parts * engine.kv_cache_gib * _GIB)
     else:  # a part fills up its share of its NUMA node's memory
         machine = min(psutil.virtual_memory().total // _numa_nodes(), memory.total())
         share = engine.gpu_memory_utilization * machine
@@ -130,7 +130,7 @@ def refusal(
     """A line: what the engine takes, what is there, and the keys that change it."""
     keys = []
     if engine.kv_cache_gib is not None and engine.kv_cache_gib > 1:
-        keys.append(f"engine.kv_cache_gib ({engine.kv_cache_gib})")
+        keys.append(f"engine.kv_cache_gib ({engine.kv_cache_gib:g})")
     if wanted.logits > wanted.total / 10:
         sequences = _logits_rows(engine, reads) == engine.max_num_seqs
         key = "max_num_seqs" if sequences else "max_num_batched_tokens"

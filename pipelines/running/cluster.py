@@ -28,6 +28,8 @@ _LOCAL = {
     "RAY_SERVE_SLOW_STARTUP_WARNING_S": "600",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a machine of one's own gives no notice
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a checkpoint waits for the next one
+    "RAY_prestart_worker_first_driver": "0",  # a process a place, most of which nobody asks for
+    "RAY_health_check_failure_threshold": "100",  # its one node may be busy or asleep, and not lost
 }
 # $GLIBC_TUNABLES of an engine's process on a CPU, read when a process starts. The logits of a
 # step are megabytes: kept by malloc, in huge pages, instead of mapped anew in small ones every

@@ -146,9 +146,9 @@ def _policy(asked: Scaling, chosen: ScalingConfig, kind: str, one: bool) -> str:
     assert policy is not None, "DEFAULT has one"
     family = POLICIES[policy]
     tuned = family.threshold != "none" or family.fitted
-    if one and tuned and chosen.threshold is None and asked.target is None:
+    if one and tuned and asked.threshold is asked.target is None:
         return "best_of_n" if asked.policy and family.needs_confidence else "self_consistency"
-    if kind != "none" or policy in _ALONE or (one and not tuned):
+    if one or kind != "none" or policy in _ALONE:
         return policy
     if asked.policy is asked.threshold is asked.target is None:
         return "best_of_n"

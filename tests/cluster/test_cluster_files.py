@@ -56,6 +56,13 @@ def config_at(path):
     return load(str(ROOT / path.removeprefix("/app/")), [])
 
 
+@pytest.mark.parametrize("extra", ["cpu", "gpu"])
+def test_the_lock_leaves_out_what_only_another_package_asks_for(extra):
+    lines = (CLUSTER / f"requirements-{extra}.txt").read_text().splitlines()
+    locked = {re.fullmatch(r"([\w.-]+)==\S+", line)[1] for line in lines if line}
+    assert not {"llm", "llama-cpp-python", "torchvision", "torchaudio"} & locked
+
+
 def test_the_job_is_a_module_with_a_config():
     python, option, module, *arguments = shlex.split(read("rayjob.yaml")["spec"]["entrypoint"])
     assert (python, option) == ("python", "-m")

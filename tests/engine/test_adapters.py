@@ -14,7 +14,7 @@ from pipelines.method.template import PLAIN
 
 QUESTIONS = ("What is 2 + 2?", "Name a colour.", "What is the capital of France?")
 ENGINE = EngineConfig(
-    dtype="float32", block_size=32, kv_cache_gib=1, max_model_len=512, max_num_seqs=32,
+    dtype="float32", block_size=32, kv_cache_gib=0.1, max_model_len=512, max_num_seqs=32,
     max_num_batched_tokens=512,
     enforce_eager=True,
 )  # fmt: skip

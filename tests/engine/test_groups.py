@@ -20,7 +20,10 @@ from pipelines.method.prompts import Prompts
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
 TWO_PARTS = ["--set", "engine.tensor_parallel_size=2", "--set", "engine.gpus=1"]
-SMALL = ["--set", "data.train=[{name: capitals, limit: 24}]", "--set", "sampling.max_tokens=12"]
+SMALL = [
+    "--set", "data.train=[{name: capitals, limit: 24}]", "--set", "sampling.max_tokens=12",
+    "--set", "engine.kv_cache_gib=0.1",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ TOKENS = 8
 DRAWING = Drawing.of(SamplingConfig(max_tokens=TOKENS))
 QUESTIONS = ("What is 2 + 2?", "Name a colour.", "What is the capital of France?")
 ENGINE = EngineConfig(
-    dtype="float32", block_size=32, kv_cache_gib=1, max_model_len=512, enforce_eager=True
+    dtype="float32", block_size=32, kv_cache_gib=0.3, max_model_len=512, enforce_eager=True
 )
 
 # vLLM's config, as the processor reads it.
@@ -773,7 +773,7 @@ from pipelines.engine.vllm_engine import VLLMEngine
 
 
 async def main():
-    config = EngineConfig(dtype="float32", block_size=32, kv_cache_gib=1, max_model_len=512,
+    config = EngineConfig(dtype="float32", block_size=32, kv_cache_gib=0.3, max_model_len=512,
                           enforce_eager=sys.argv[2] == "eager")
     engine = VLLMEngine(sys.argv[1], config, ConfidenceConfig())
     ids, drawing = engine.prompts.sampling_ids("What is 2 + 2?"), Drawing.of(SamplingConfig())

@@ -43,6 +43,7 @@ class Hosts:
             # A killed host refuses each look; a busy one has its time to answer.
             "RAY_health_check_period_ms": "1000",
             "RAY_metrics_report_interval_ms": "2000",
+            "RAY_prestart_worker_first_driver": "0",
             **environment,
             # `python` is the one with the packages, as in a node's image.
             "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",

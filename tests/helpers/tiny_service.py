@@ -11,7 +11,7 @@ def settings(model, port: int, engine: Any = (), serve: Any = (), **sections: An
         "data": {"train": [{"name": "capitals"}]},
         "sampling": {"max_tokens": 9},
         "engine": {
-            "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
+            "dtype": "float32", "block_size": 32, "kv_cache_gib": 0.1, "max_model_len": 256,
             "enforce_eager": True, **dict(engine),
         },
         "serve": {"port": port, **dict(serve)},

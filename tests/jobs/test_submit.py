@@ -27,7 +27,7 @@ CONFIG = [
     "--set", "examples={total: 60, bin_width: 0.25, generation_ratio: 0.2}",
     "--set", "evaluate={num_samples: 4, live_queries: 4, bootstrap: 50}",
     "--set", "sampling.num_samples=4",
-    "--set", "engine.count=2", "--set", "engine.gpus=1", "--set", "engine.kv_cache_gib=1",
+    "--set", "engine.count=2", "--set", "engine.gpus=1", "--set", "engine.kv_cache_gib=0.1",
     "--set", f"serve.port={free_port()}",
 ]  # fmt: skip
 

@@ -173,6 +173,9 @@ def test_of_one_sample_nothing_is_decided(more, curves):
     assert planned_alone({"policy": "reasc"}) == ("best_of_n", None)
     assert planned_alone(policy="best_of_n") == ("best_of_n", None)
     assert planned_alone({"threshold": 0.3}) == ("early_stopping_best", 0.3)
+    assert planned_alone({"policy": "asc", "threshold": 0.9}) == ("asc", 0.9)
+    assert planned_alone(threshold=0.3) == ("self_consistency", None)
+    assert planned_alone({"policy": "early_stopping"}, threshold=0.3) == ("best_of_n", None)
     if curves:
         assert planned_alone({"target": {"accuracy": 0.6}}) == ("early_stopping_best", 0.2)
 

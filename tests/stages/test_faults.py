@@ -18,7 +18,7 @@ QUERIES = 24
 
 def config(model, **engine):
     settings = {
-        "dtype": "float32", "block_size": 32, "kv_cache_gib": 1, "max_model_len": 256,
+        "dtype": "float32", "block_size": 32, "kv_cache_gib": 0.1, "max_model_len": 256,
         "enforce_eager": True, "max_num_seqs": 4,  # a query at a time: some to be killed in
     }  # fmt: skip
     return Config.model_validate(
