@@ -17,11 +17,11 @@ from typing import Any
 from jobs.experiments import calibration, elsewhere, reading, recorded
 from jobs.experiments.reading import Reading
 from pipelines import pipeline
-from pipelines.config import Config
+from pipelines.config import IN_DOMAIN, OUT_OF_DOMAIN, Config
 from pipelines.method.answers.option import LETTERS
 from pipelines.running.dag import Result, Step
 from pipelines.stages import queries
-from pipelines.stages.report.figures import IN_DOMAIN, OUT_OF_DOMAIN, groups
+from pipelines.stages.report.figures import groups
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import BASE, CALIBRATED
 

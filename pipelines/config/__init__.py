@@ -6,6 +6,9 @@ the key; `vary` changes keys of one that was read.
 
 from pipelines.config.reading import load, vary
 from pipelines.config.sections import (
+    GROUPS,
+    IN_DOMAIN,
+    OUT_OF_DOMAIN,
     ConfidenceConfig,
     DatasetConfig,
     DrawConfig,
@@ -15,6 +18,9 @@ from pipelines.config.sections import (
 from pipelines.config.whole import Config
 
 __all__ = [
+    "GROUPS",
+    "IN_DOMAIN",
+    "OUT_OF_DOMAIN",
     "ConfidenceConfig",
     "Config",
     "DatasetConfig",

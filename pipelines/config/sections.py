@@ -67,6 +67,10 @@ class ModelConfig(Section):
         return template
 
 
+# What the results of several data sets are listed under.
+IN_DOMAIN, OUT_OF_DOMAIN = GROUPS = "in_domain", "out_of_domain"
+
+
 class DatasetConfig(Section):
     """An entry of data.train, data.calibration or data.eval."""
 
@@ -89,6 +93,8 @@ class DatasetConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.label in GROUPS:
+            raise ValueError(f"label: {self.label} is for the results of several; take another")
         if self.choices is not None and self.kind != "option":
             raise ValueError("choices are of kind: option")
         if isinstance(self.choices, tuple) and len(set(self.choices)) < max(2, len(self.choices)):

@@ -107,6 +107,7 @@ CONFIGS = [
     (["data.train=[capitals]"], "config: data.train.0: expected keys and values, not 'capitals'"),
     (["data.train.0.limit=true"], "config: data.train.0.limit: .*valid integer, not true"),
     (["data.train.0.limit=0"], "config: data.train.0.limit: .*greater than or equal to 1"),
+    (["data.train.0.label=in_domain"], "config: data.train.0: label: in_domain is for the results"),
     (["data.train.0.choices=c"], "config: data.train.0: choices are of kind: option"),
     (["data.train=[{name: jsonl, path: a}, {name: jsonl, path: b}]"],
      "config: data: a and b would be listed as one data set, jsonl; give each a label"),

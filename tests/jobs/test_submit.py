@@ -164,38 +164,32 @@ def quiet(cluster, tmp_path_factory):
     return rows(root)
 
 
-def test_hosts_that_die_at_random_change_no_row(quiet, cluster, allowed, tmp_path):
-    allowed.samples(16)
+def test_engines_grow_to_a_host_that_comes_and_hosts_that_die_at_random_change_no_row(
+    quiet, cluster, allowed, tmp_path
+):
+    """Both GPUs are taken and a third engine is allowed; batches of one leave it some to do."""
+    allowed.samples(8)
     draw = random.Random(0)
+    more = ["engine.max_count=3", "engine.max_num_seqs=1", "engine.max_restarts=20"]
 
     def written():
         return set(tmp_path.glob("disturbed/label-*/*.parquet"))
 
-    with labeling(cluster, tmp_path / "disturbed", "--set", "engine.max_restarts=20") as disturbed:
+    overrides = [part for one in more for part in ("--set", one)]
+    with labeling(cluster, tmp_path / "disturbed", *overrides) as disturbed:
+        amid(disturbed, written)
+        cluster.add("grown", cpus=4, gpus=1)
+        amid(disturbed, lambda: "ray_selfcal_samples_total" in cluster.metrics("grown"))
         for number in range(3):
             before = written()
-            amid(disturbed, lambda before=before: written() - before)
             cluster.kill(draw.choice(cluster.workers))
             cluster.add(f"new{number}", cpus=4, gpus=1)
             allowed.samples(16 * (number + 2))
+            amid(disturbed, lambda before=before: written() - before)
         allowed.all()
         printed, _ = disturbed.communicate(timeout=300)
     assert disturbed.returncode == 0, printed
     assert rows(tmp_path / "disturbed").equals(quiet)
-
-
-def test_engines_grow_to_a_host_that_comes(quiet, cluster, allowed, tmp_path):
-    """Both GPUs are taken and a third engine is allowed; batches of one leave it some to do."""
-    allowed.samples(8)
-    more = "--set", "engine.max_count=3", "--set", "engine.max_num_seqs=1"
-    with labeling(cluster, tmp_path / "growing", *more) as growing:
-        amid(growing, lambda: list(tmp_path.glob("growing/label-*/*.parquet")))
-        cluster.add("grown", cpus=4, gpus=1)
-        amid(growing, lambda: "ray_selfcal_samples_total" in cluster.metrics("grown"))
-        allowed.all()
-        printed, _ = growing.communicate(timeout=300)
-    assert growing.returncode == 0, printed
-    assert rows(tmp_path / "growing").equals(quiet)
 
 
 def test_an_engine_that_fits_no_host_is_said_and_starts_nowhere(cluster, tmp_path):

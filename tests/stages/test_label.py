@@ -270,6 +270,27 @@ def test_an_engine_that_died_and_does_not_start_at_once_is_started_again(undistu
     assert len((tmp_path / "starts").read_text().splitlines()) == 3
 
 
+def test_an_engine_that_keeps_dying_ends_the_run_and_what_is_done_stays(undisturbed, tmp_path):
+    """The engines die in each draw once there are rows."""
+
+    def written():
+        files = (tmp_path / "label").glob("*.parquet")
+        return {file: file.stat().st_mtime_ns for file in files}
+
+    def make_engine(config):
+        engine = simulated.SimulatedEngine(config)
+        draw = engine.draw
+        engine.draw = lambda *arguments: os._exit(1) if written() else draw(*arguments)
+        return engine
+
+    with pytest.raises(RuntimeError, match=r"label: the engines keep dying"):
+        labeled(tmp_path, make_engine, max_restarts=1)
+    kept = written()
+    assert labeled(tmp_path).equals(undisturbed)
+    assert kept
+    assert {file: at for file, at in written().items() if file in kept} == kept, "left alone"
+
+
 def working():
     """Processes that label or write; not Ray's own."""
     found = descendants("QueryLabeler", "Write")

@@ -82,12 +82,6 @@ def test_accuracy_falls_while_calibration_improves(accuracy, brier, holds):
         assert one.figures == {"accuracy": -0.05, "brier": -0.05}
 
 
-def test_a_data_set_may_be_labeled_as_a_group_is():
-    found = results()
-    found["members"]["in_domain"] = ["in_domain"]
-    assert names(found) == names(results())
-
-
 def test_what_data_sets_show_together_alone_is_told_of_their_group():
     """Of few queries each, or with wide intervals each."""
     surely = {"value": -0.06, "ci95": [-0.10, -0.02]}

@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.config import Config
+from pipelines.config import IN_DOMAIN, OUT_OF_DOMAIN, Config
 from pipelines.method import metrics
 from pipelines.method.metrics import Array
 from pipelines.method.savings import EqualAccuracy, at_equal_accuracy
 from pipelines.stages.report.measure import as_json, differences, measure, points
 from pipelines.stages.report.replays import SC, STOPPING, Choice, Queries, Replays
 from pipelines.storage.schemas import BASE, CALIBRATED, MODELS
-
-IN_DOMAIN, OUT_OF_DOMAIN = "in_domain", "out_of_domain"
 
 
 def groups(config: Config) -> dict[str, set[str]]:

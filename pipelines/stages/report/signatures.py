@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pipelines.config import GROUPS, OUT_OF_DOMAIN
 from pipelines.method.savings import SLACK
-from pipelines.stages.report.figures import IN_DOMAIN, OUT_OF_DOMAIN
 from pipelines.stages.report.headline import FEW, NAMES, change, named, percent
 from pipelines.stages.report.promises import KINDS
 from pipelines.storage.schemas import MODELS
@@ -231,7 +231,7 @@ def _below_zero(difference: Mapping[str, Any]) -> bool:
 
 def _alone(results: Results) -> list[str]:
     """The data sets: their figures together would tell the same once more."""
-    return [title for title in results["groups"] if title not in (IN_DOMAIN, OUT_OF_DOMAIN)]
+    return [title for title in results["groups"] if title not in GROUPS]
 
 
 def _alone_or_together(
@@ -243,5 +243,5 @@ def _alone_or_together(
     for title in results["groups"]:
         if title in alone:
             yield from alone[title]
-        elif not any(alone.get(one) for one in results["members"][title]):
+        elif not any(alone[one] for one in results["members"][title]):
             yield from of(title)
