@@ -11,6 +11,8 @@ from pipelines.config.values import nearest
 from pipelines.config.whole import Config
 from pipelines.storage.text import flaw, short
 
+Place = tuple[int | str, ...]  # of a value: keys and indices
+
 
 def load(path: str, overrides: list[str] | None = None) -> Config:
     """Reads a YAML config and applies `dotted.key=value` overrides (values are YAML).
@@ -50,14 +52,39 @@ _MESSAGES = {  # where pydantic speaks of Python
 }
 
 
+# Where a value may be of several types, these say what it may be and is not.
+_TYPES = {
+    "literal_error": "{expected}",
+    "string_type": "a text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+}
+
+
+def problems_of(errors: Sequence[Any], raw: Any) -> tuple[Place, Any, int]:
+    """Of pydantic's errors in what was read: the first value's place, its problem in pydantic's
+    words, and the number of errors in other values.
+
+    Of a value that may be of several types there is an error as each of them. What is wrong within
+    it says most; else all that it may be is told.
+    """
+    placed = [(_place(raw, one), one) for one in errors]
+    first = placed[0][0]
+    own = [(place, one) for place, one in placed if place[: len(first)] == first]
+    place, problem = max(own, key=_says)
+    types = [
+        _TYPES[one["type"]].format(**one.get("ctx", {})) for _, one in own if one["type"] in _TYPES
+    ]
+    if problem["type"] in _TYPES and len(types) > 1:
+        problem = problem | {"msg": f"expected {' or '.join(types)}", "type": "of_no_type"}
+    return place, problem, len(placed) - len(own)
+
+
 def _explain(error: ValidationError, raw: Any) -> str:
     """The first problem, in one line."""
-    problem = error.errors()[0]
-    location = problem["loc"]
-    if problem["type"] != "missing":
-        location = within(raw, location)
+    location, problem, others = problems_of(error.errors(), raw)
     key = short(".".join(str(part) for part in location))
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    more = f" (and {others} more)" if others else ""
     if problem["type"] == "extra_forbidden":
         near = nearest(str(location[-1]), _fields_at(location[:-1]))
         return f"config: {key} is not a key{near}{more}"
@@ -72,17 +99,24 @@ def _explain(error: ValidationError, raw: Any) -> str:
     return f"config: {key + ': ' if key else ''}{message}{more}"
 
 
-def within(raw: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+def _says(placed: tuple[Place, Any]) -> tuple[int, bool]:
+    """How much an error says; that a field is missing is of what should have it."""
+    place, error = placed
+    return len(place) - (error["type"] == "missing"), error["type"] not in _TYPES
+
+
+def _place(raw: Any, error: Any) -> Place:
     """The parts of a location that the config has; pydantic adds what it took a value for."""
     parts = []
-    for part in location:
+    for part in error["loc"]:
         if isinstance(raw, dict | list):
             try:
                 raw = raw[part]  # type: ignore[index]
             except (KeyError, IndexError, TypeError):
                 continue
             parts.append(part)
-    return tuple(parts)
+    missing = error["loc"][-1:] if error["type"] == "missing" else ()
+    return (*parts, *missing)
 
 
 def _shown(value: Any) -> str:

@@ -6,12 +6,10 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from pipelines.config.reading import within
+from pipelines.config.reading import problems_of
 from pipelines.storage.text import short
 
 _NO_RETRY = {"x-should-retry": "false"}  # OpenAI's client would, after 408 and 409
-# Of what may be of several types, these say that it is of another one.
-_OTHER_TYPE = ("literal_error", "string_type", "list_type", "tuple_type")
 _MESSAGES = {
     "extra_forbidden": "there is no such field",
     "too_long": "expected a length of {max_length} at most",
@@ -91,11 +89,8 @@ async def refused(_: Any, refusal: Any) -> JSONResponse:
 async def malformed(_: Any, found: Any) -> JSONResponse:
     """To a RequestValidationError: one fault. FastAPI's own response would hold the request again,
     of which not all can be sent."""
-    # Without "body". Of what may be of several types, pydantic tells the faults as each of them.
-    faults = [(within(found.body, one["loc"][1:]), one) for one in found.errors()]
-    place, fault = max(faults, key=lambda one: (len(one[0]), one[1]["type"] not in _OTHER_TYPE))
-    if fault["type"] == "missing":
-        place = (*place, fault["loc"][-1])
+    errors = [one | {"loc": one["loc"][1:]} for one in found.errors()]  # without "body"
+    place, fault, _ = problems_of(errors, found.body)
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "value_error" and (of_field := _FIELD.fullmatch(message)):
         place, message = (*place, of_field[1]), of_field[2]
