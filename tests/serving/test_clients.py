@@ -40,7 +40,7 @@ def service(smollm, ray_cluster):
     from pipelines.serving.service import deploy
 
     port = free_port()
-    config = Config.model_validate(tiny_service.settings(smollm, port))
+    config = Config.model_validate(tiny_service.settings(smollm, port, {"kv_cache_gib": 0.5}))
     deploy(config, base_model(config), name="clients", route="/")
     yield f"http://127.0.0.1:{port}/v1"
     serve.shutdown()

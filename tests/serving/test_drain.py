@@ -82,9 +82,12 @@ def under_way(port, **fields):
         f"http://127.0.0.1:{port}/v1/chat/completions",
         json=LONG | {"stream": True} | fields, headers=HEADERS, timeout=300, stream=True,
     )  # fmt: skip
-    lines = got.iter_lines()
-    next(line for line in lines if b'"finished"' in line)
-    return lines
+    lines, before = got.iter_lines(), []
+    for line in lines:
+        if b'"finished"' in line:
+            return lines
+        before.append(line)
+    raise AssertionError(f"{got.status_code}, and it ended before a sample had: {before}")
 
 
 @pytest.fixture(scope="module")
