@@ -121,13 +121,15 @@ class Rates:
     engine: float | None = None
     training: float | None = None
 
+    @property
+    def named(self) -> dict[str, float]:
+        """Those that somebody says, by option."""
+        both = {"--tokens-per-second": self.engine, "--train-tokens-per-second": self.training}
+        return {name: rate for name, rate in both.items() if rate is not None}
+
     def __post_init__(self) -> None:
-        named = {
-            "--tokens-per-second": self.engine,
-            "--train-tokens-per-second": self.training,
-        }
-        for name, rate in named.items():
-            if rate is not None and not _LEAST_RATE <= rate < inf:
+        for name, rate in self.named.items():
+            if not _LEAST_RATE <= rate < inf:
                 raise ValueError(f"{name}: must be a number of tokens above 0, not {rate:g}")
 
 

@@ -34,9 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def job(config: Config) -> int:
+        rates = Rates(options.tokens_per_second, options.train_tokens_per_second)
         if options.plan:
-            rates = Rates(options.tokens_per_second, options.train_tokens_per_second)
             return _plan(config, options.until, rates)
+        for name in rates.named:
+            raise ValueError(f"{name}: it is for --plan; name both or neither")
         return _run(config, options.until)
 
     return cli.run(options, job)

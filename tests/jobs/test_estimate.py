@@ -164,6 +164,16 @@ def test_a_rate_at_which_no_hours_are_is_refused(tmp_path, capsys, option, rate)
     assert said.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("option", ["--tokens-per-second", "--train-tokens-per-second"])
+def test_a_rate_without_a_plan_is_refused(tmp_path, capsys, option):
+    from jobs import run
+
+    arguments = ["--config", str(CONFIGS / "quickstart.yaml"), "--set", f"root={tmp_path}"]
+    assert run.main([*arguments, option, "100"]) == 2
+    assert capsys.readouterr().err == f"error: {option}: it is for --plan; name both or neither\n"
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def no_credentials(monkeypatch):
     """For S3, whatever this machine and other tests have."""
