@@ -88,13 +88,6 @@ class ScalingConfig(Section):
 # Of requests, presets and servers that choose nothing.
 DEFAULT = ScalingConfig(policy=DEFAULT_POLICY, schedule="waves", order="index", kind="none")
 
-# What a model's name may end in, after a colon.
-PRESETS = {
-    "fast": ScalingConfig(budget=4),
-    "careful": ScalingConfig(policy=DEFAULT_POLICY, threshold=1.0),
-    "single": ScalingConfig(policy="self_consistency", budget=1),
-}
-
 
 class ServeConfig(Section):
     host: Text = "127.0.0.1"  # 0.0.0.0 to answer other machines

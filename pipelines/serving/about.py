@@ -6,10 +6,11 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from pipelines.config import Config
-from pipelines.config.serving import DEFAULT, PRESETS, ScalingConfig
+from pipelines.config.serving import DEFAULT, ScalingConfig
 from pipelines.method.policies import POLICIES
 from pipelines.serving.calibration import Curve
 from pipelines.serving.reliability import Reliability
+from pipelines.serving.scaling import PRESETS, Scaling
 from pipelines.serving.served import Served
 
 
@@ -28,9 +29,7 @@ class ModelAbout(BaseModel):
 class About(BaseModel):
     default_model: str
     models: dict[str, ModelAbout]
-    presets: Mapping[str, ScalingConfig] = Field(
-        description="by what follows a model's name and a colon"
-    )
+    presets: Mapping[str, Scaling] = Field(description="by what follows a model's name and a colon")
     defaults: ScalingConfig = Field(description="of a request that chooses nothing")
     max_budget: int
     max_tokens: int = Field(description="of a sample, where a request names none")

@@ -18,7 +18,6 @@ from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
 
 from pipelines.config import Config
-from pipelines.config.serving import PRESETS
 from pipelines.serving import page
 from pipelines.serving.about import About, about
 from pipelines.serving.chat import ChatRequest
@@ -47,6 +46,7 @@ from pipelines.serving.gate import Gate, full
 from pipelines.serving.prepare import prepare
 from pipelines.serving.readiness import Readiness
 from pipelines.serving.request import Request
+from pipelines.serving.scaling import PRESETS
 from pipelines.serving.scrape import Scrape
 from pipelines.serving.served import Served
 from pipelines.serving.stream import EventStream

@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.config.serving import PRESETS, ScalingConfig
 from pipelines.engine.protocol import Drawing
 from pipelines.serving.errors import RequestError
 from pipelines.serving.request import EFFORTS, Request
-from pipelines.serving.scaling import plan
+from pipelines.serving.scaling import PRESETS, Scaling, plan
 from pipelines.serving.served import Served
 from pipelines.serving.wire import Asked
 from pipelines.storage.text import short
@@ -42,7 +41,7 @@ def prepare(config: Config, served: Served, request: Request) -> Asked:
     )
 
 
-def _named(served: Served, request: Request) -> tuple[str, ScalingConfig]:
+def _named(served: Served, request: Request) -> tuple[str, Scaling]:
     """The model that a request asks for, and the preset: its name's, or its effort's."""
     name, _, preset = (request.model or "").partition(":")
     name = name or served.default
@@ -56,7 +55,7 @@ def _named(served: Served, request: Request) -> tuple[str, ScalingConfig]:
             "model_not_found",
         )
     preset = preset or EFFORTS[request.reasoning_effort] or ""
-    return name, PRESETS.get(preset, ScalingConfig())
+    return name, PRESETS.get(preset, Scaling())
 
 
 def _drawing(config: Config, request: Request) -> Drawing:

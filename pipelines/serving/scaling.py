@@ -61,6 +61,15 @@ class Scaling(Bounded, ScalingConfig):
         return self
 
 
+# What a model's name may end in, after a colon.
+PRESETS: Mapping[str, Scaling] = {
+    "fast": Scaling(budget=4),
+    "careful": Scaling(policy=DEFAULT_POLICY, threshold=1.0),
+    "promised": Scaling(policy=DEFAULT_POLICY, target=Target(max_loss=0.1)),
+    "single": Scaling(policy="self_consistency", budget=1),
+}
+
+
 @dataclass(frozen=True)
 class Plan:
     """How samples are spent. policy: of POLICIES, the fallback included. threshold: None where it
@@ -85,7 +94,7 @@ class Plan:
 
 def plan(
     config: Config,
-    preset: ScalingConfig,
+    preset: Scaling,
     asked: Scaling,
     question: str,
     drawing: Drawing,
@@ -114,6 +123,8 @@ def plan(
         budget = 1  # greedy samples are all one
     if asked.choices is not None:
         kind = "option"
+    if asked.target is asked.threshold is None:
+        asked = asked.model_copy(update={"target": preset.target})
     policy = _policy(asked, chosen, kind, one=budget == 1)
     # Without a kind nothing votes: the surest text is the answer.
     fallback = chosen.fallback or ("best" if kind == "none" else "weighted")

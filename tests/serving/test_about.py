@@ -44,6 +44,7 @@ def test_it_tells_the_defaults_and_what_was_measured(tmp_path):
     assert base["reliability"] == {"capitals": {**MEASURED, "queries": 4}}
     assert set(told["policies"]) == set(POLICIES)
     assert told["presets"]["fast"]["budget"] == 4
+    assert told["presets"]["promised"]["target"]["max_loss"] == 0.1
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,15 @@ def test_a_question_is_asked_and_the_same_request_is_code(page, url):
     page.get_by_role("table", name="Tokens computed").wait_for()
 
 
+def test_a_promised_threshold_is_the_services_to_choose(page, url):
+    connected(page, url)
+    page.get_by_label("Model").select_option("base:promised")
+    page.get_by_text("keeps this model's promise").wait_for()
+    assert page.get_by_placeholder("as promised").count() == 1
+    page.get_by_role("button", name="Ask").click()
+    page.get_by_role("alert").get_by_text("nothing was measured for early_stopping").wait_for()
+
+
 def test_a_wrong_key_is_told(page, url):
     page.goto(f"{url}/")
     page.get_by_text("This server wants an API key.").wait_for()

@@ -4,12 +4,11 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.config import Config
-from pipelines.config.serving import PRESETS, ScalingConfig
 from pipelines.engine.protocol import Drawing
 from pipelines.method.policies import FALLBACKS, POLICIES
 from pipelines.serving.calibration import Curve, for_fallbacks
 from pipelines.serving.errors import RequestError
-from pipelines.serving.scaling import Scaling, plan
+from pipelines.serving.scaling import PRESETS, Scaling, plan
 
 POINTS = [
     {"threshold": 0.2, "accuracy": 0.60, "avg_samples": 2.0},
@@ -37,7 +36,7 @@ def config(**serve):
 def planned(asked=None, preset="", question="Why?", temperature=1.0, curves=CURVES, **serve):
     made = config(**serve)
     drawing = Drawing(16, temperature, "fixed", 0.8, 1.0, "none")
-    chosen = PRESETS.get(preset, ScalingConfig())
+    chosen = PRESETS.get(preset, Scaling())
     return plan(made, chosen, Scaling(**asked or {}), question, drawing, 7, curves)
 
 

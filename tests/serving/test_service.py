@@ -157,7 +157,7 @@ def test_the_default_request_stops_where_the_report_chose(chat):
 
 def test_presets_are_models(chat, client):
     names = [model.id for model in client.models.list()]
-    assert names == ["base", "base:fast", "base:careful", "base:single"]
+    assert names == ["base", "base:fast", "base:careful", "base:promised", "base:single"]
     single = chat(model="base:single")
     assert single.scaling["samples"]["started"] == 1
     assert single.scaling["confidence"] is None  # nothing was scored
@@ -245,7 +245,7 @@ def test_a_conversation_is_rendered_as_the_template_has_it(client):
     ("fields", "kind", "param", "says"),
     [
         ({"model": "calibrated"}, openai.NotFoundError, "model", "'calibrated' is none of base"),
-        ({"model": "base:slow"}, openai.NotFoundError, "model", "':fast, :careful, :single'"),
+        ({"model": "base:slow"}, openai.NotFoundError, "model", "':careful, :promised, :single'"),
         ({"n": 2}, openai.BadRequestError, "n", ""),
         ({"logprobs": True}, openai.BadRequestError, "logprobs", "does not do that"),
         ({"scaling": {"budget": 9}}, openai.BadRequestError, "scaling.budget", "limit, 8"),

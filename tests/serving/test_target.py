@@ -1,15 +1,16 @@
 """What `scaling.target` promises: thresholds that calibration queries show to be good enough."""
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
 from pipelines.config import Config
-from pipelines.config.serving import PRESETS, ScalingConfig
 from pipelines.engine.protocol import Drawing
 from pipelines.method.guarantees import Evidence, GivenUp, Tried
 from pipelines.serving.calibration import Curve
 from pipelines.serving.errors import RequestError
-from pipelines.serving.scaling import Scaling, plan
+from pipelines.serving.scaling import PRESETS, Scaling, plan
 from pipelines.serving.target import Target
 
 CONFIG = Config.model_validate(
@@ -43,7 +44,7 @@ CURVES = {
 
 def planned(asked, drawing=USUAL, preset="", curves=CURVES):
     asked = {"kind": "number"} | asked
-    chosen = PRESETS.get(preset, ScalingConfig())
+    chosen = PRESETS.get(preset, Scaling())
     return plan(CONFIG, chosen, Scaling(**asked), "Why?", drawing, 7, curves)
 
 
@@ -62,6 +63,20 @@ def test_a_promise_is_kept_by_the_cheapest_threshold_that_is_good_enough(target,
     made = planned({"target": target})
     assert (made.threshold, made.give_up, made.promised) == (threshold, None, True)
     assert not planned({"target": {"accuracy": 0.5}}).promised
+
+
+def test_the_preset_promises_that_a_tenth_is_lost_at_most():
+    """What a request names stands over it."""
+    made = planned({}, preset="promised")
+    assert (made.policy, made.threshold, made.promised) == ("early_stopping", 0.6, True)
+    own = planned({"target": {"max_loss": 0.02}}, preset="promised")
+    assert (own.threshold, own.promised) == (0.95, True)
+    named = planned({"threshold": 0.7}, preset="promised")
+    assert (named.threshold, named.promised) == (0.7, False)
+    with pytest.raises(RequestError, match="asc cannot promise max_loss"):
+        planned({"policy": "asc"}, preset="promised")
+    with pytest.raises(RequestError, match="a budget of 16"):
+        planned({}, replace(USUAL, temperature=0.0), preset="promised")
 
 
 def test_giving_up_takes_half_of_the_loss_and_of_what_may_go_wrong():

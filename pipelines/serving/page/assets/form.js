@@ -28,10 +28,10 @@ function noteThreshold(about) {
   const own = request();
   const { threshold: given, ...scaling } = own.scaling;
   const measured = resolved(about, { ...own, scaling });
-  const { threshold, policy, of, name } = measured;
+  const { threshold, promised, policy, of, name } = measured;
   const field = byId("threshold");
   field.disabled = of === "none";
-  field.placeholder = of === "none" ? "it has none" : threshold === null ? "name one" : `${+threshold.toFixed(3)}`;
+  field.placeholder = of === "none" ? "it has none" : promised ? "as promised" : threshold === null ? "name one" : `${+threshold.toFixed(3)}`;
   const kinds = {
     none: `${policy} has no threshold.`,
     confidence: `The threshold is of a sample's P(True), 0 to 1.`,
@@ -43,9 +43,11 @@ function noteThreshold(about) {
   const near = curve.filter((one) => at !== null && Math.abs(one.threshold - at) < 1e-9);
   const there = near.length
     ? ` At ${+at.toFixed(3)} the report measured an accuracy of ${share(near[0].accuracy)} by ${near[0].avg_samples.toFixed(1)} samples.`
-    : of !== "none" && threshold === null
-      ? " None was measured, so a request names one."
-      : "";
+    : promised
+      ? " The service takes the one that keeps this model's promise, where none is named."
+      : of !== "none" && threshold === null
+        ? " None was measured, so a request names one."
+        : "";
   write(byId("threshold-note"), kinds[of] + there);
 }
 

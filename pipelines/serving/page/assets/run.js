@@ -113,10 +113,11 @@ function resolved(about, body) {
   const chosen = over(body.scaling || {}, server);
   const policy = about.policies[chosen.policy];
   const curve = (about.models[name] || { curves: {} }).curves[chosen.policy];
-  if (!policy || policy.threshold === "none") delete chosen.threshold;
+  const promised = chosen.target && (body.scaling || {}).threshold === undefined;
+  if (!policy || policy.threshold === "none" || promised) delete chosen.threshold;
   else if (chosen.threshold === undefined && curve) chosen.threshold = curve.threshold;
   chosen.threshold ??= null;
-  return { ...chosen, name, of: policy ? policy.threshold : "none" };
+  return { ...chosen, promised, name, of: policy ? policy.threshold : "none" };
 }
 
 // A choice, and of the one below what it leaves out; but for a threshold of another policy.
