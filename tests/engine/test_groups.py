@@ -97,7 +97,7 @@ def test_a_replica_on_two_hosts_draws_the_same_though_a_part_was_killed(
             scaling |= {"budget": 4, "policy": "sc_conf", "details": True}
             messages = [{"role": "user", "content": row["question"]}]
             answer = requests.post(
-                f"http://127.0.0.1:{port}/v1/chat/completions", timeout=60,
+                f"http://127.0.0.1:{port}/v1/chat/completions", timeout=300,
                 json={"messages": messages, "seed": 0, "scaling": scaling},
             ).json()  # fmt: skip
             details = answer["scaling"]["details"]

@@ -863,7 +863,7 @@ def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
         assert refused(**drawn, seed=1).startswith("seed: it does nothing where edt_key draws")
     finally:
         server.terminate()
-        server.wait(60)
+        server.wait(300)
 
 
 @retry(retry=retry_if_exception_type(OSError), wait=wait_fixed(0.5), stop=stop_after_delay(300))

@@ -55,7 +55,7 @@ def test_ray_looks_up_its_own_actors_and_not_another_rays(ray_cluster):
         def state(self):
             from ray.util.state import get_actor
 
-            return get_actor(ray.get_runtime_context().get_actor_id(), timeout=10).state
+            return get_actor(ray.get_runtime_context().get_actor_id(), timeout=120).state
 
     with hosts(plain_environment()):
         assert ray.get(Actor.remote().state.remote()) == "ALIVE"
