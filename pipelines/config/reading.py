@@ -73,7 +73,9 @@ def problems_of(errors: Sequence[Any], raw: Any) -> tuple[Place, Any, int]:
     own = [(place, one) for place, one in placed if place[: len(first)] == first]
     place, problem = max(own, key=_says)
     types = [
-        _TYPES[one["type"]].format(**one.get("ctx", {})) for _, one in own if one["type"] in _TYPES
+        _TYPES[one["type"]].format(**one.get("ctx", {}))
+        for where, one in own
+        if where == place and one["type"] in _TYPES
     ]
     if problem["type"] in _TYPES and len(types) > 1:
         problem = problem | {"msg": f"expected {' or '.join(types)}", "type": "of_no_type"}

@@ -180,7 +180,7 @@ def test_a_question_is_asked_and_the_same_request_is_code(page, url):
 
 def test_a_promised_threshold_is_the_services_to_choose(page, url):
     connected(page, url)
-    page.get_by_label("Model").select_option("base:promised")
+    page.get_by_role("combobox", name="Model").select_option("base:promised")
     page.get_by_text("keeps this model's promise").wait_for()
     assert page.get_by_placeholder("as promised").count() == 1
     page.get_by_role("button", name="Ask").click()
