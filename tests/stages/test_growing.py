@@ -9,14 +9,14 @@ from object_store import plain_environment
 from processes import ROOT, amid, started
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
-STEPS = 60
+STEPS = 30
 
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory):
     """After which step a number of workers wait."""
     directory = tmp_path_factory.mktemp("held")
-    for workers, step in ((1, 20), (2, 40)):
+    for workers, step in ((1, 10), (2, 20)):
         (directory / str(workers)).write_text(str(step))
     return directory
 
@@ -50,7 +50,7 @@ def test_training_grows_to_a_host_that_comes_and_goes_on_without_it(cluster, hel
             "--set", f"model.source={tiny}", "--set", "data.train=[{name: capitals, limit: 48}]",
             "--set", "examples={total: 80, bin_width: 0.25, generation_ratio: 0.2}",
             "--set", "train={workers: 1, max_workers: 2, cpus: 3, dtype: float32, batch_size: 8, "
-            "epochs: 6, micro_tokens: 1, checkpoint_every: 10}",
+            "epochs: 3, micro_tokens: 1, checkpoint_every: 5}",
         ],
         cluster.environment,
     )  # fmt: skip
