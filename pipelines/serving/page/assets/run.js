@@ -113,8 +113,9 @@ function resolved(about, body) {
   const chosen = over(body.scaling || {}, server);
   const policy = about.policies[chosen.policy];
   const curve = (about.models[name] || { curves: {} }).curves[chosen.policy];
-  const promised = chosen.target && (body.scaling || {}).threshold === undefined;
-  if (!policy || policy.threshold === "none" || promised) delete chosen.threshold;
+  const tuned = policy && policy.threshold !== "none";
+  const promised = tuned && chosen.target && (body.scaling || {}).threshold === undefined;
+  if (!tuned || promised) delete chosen.threshold;
   else if (chosen.threshold === undefined && curve) chosen.threshold = curve.threshold;
   chosen.threshold ??= null;
   return { ...chosen, promised, name, of: policy ? policy.threshold : "none" };
