@@ -113,7 +113,7 @@ def _place(raw: Any, error: Any) -> Place:
     for part in error["loc"]:
         if isinstance(raw, dict | list):
             try:
-                raw = raw[part]  # type: ignore[index]
+                raw = raw[part]
             except (KeyError, IndexError, TypeError):
                 continue
             parts.append(part)
