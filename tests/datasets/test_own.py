@@ -222,7 +222,7 @@ def test_a_system_prompt_is_a_text_with_fields(told):
         ({"name": "gsm8k", "kind": "number"}, "data.train.0: kind: of name: jsonl alone"),
         ({"choices": ["A", "A"], "kind": "option"}, "data.train.0: choices: expected a field each"),
         ({"choices": ["A"], "kind": "option"}, "data.train.0: choices: expected a field each for"),
-        ({"choices": [5], "kind": "option"}, "choices.0: Input should be a valid string, not 5"),
+        ({"choices": [5], "kind": "option"}, "data.train.0.choices.0: Input should be a valid"),
         ({"choices": ["A", "B"]}, "data.train.0: choices are of kind: option"),
     ],
 )
