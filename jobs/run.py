@@ -37,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         rates = Rates(options.tokens_per_second, options.train_tokens_per_second)
         if options.plan:
             return _plan(config, options.until, rates)
-        for name in rates.named:
-            raise ValueError(f"{name}: it is for --plan; name both or neither")
+        if rates.named:
+            raise ValueError(f"{next(iter(rates.named))}: it is for --plan; name both or neither")
         return _run(config, options.until)
 
     return cli.run(options, job)

@@ -45,19 +45,18 @@ def _made(raw: dict[str, Any], overrides: Sequence[str]) -> Config:
         raise ValueError(_explain(error, raw)) from None
 
 
-_MESSAGES = {  # where pydantic speaks of Python
-    "model_type": "expected keys and values",
-    "tuple_type": "expected a list",
-    "invalid_key": "a key is a text",
-}
-
-
 # Where a value may be of several types, these say what it may be and is not.
 _TYPES = {
     "literal_error": "{expected}",
     "string_type": "a text",
     "list_type": "a list",
     "tuple_type": "a list",
+}
+
+_MESSAGES = {  # where pydantic speaks of Python
+    "model_type": "expected keys and values",
+    "tuple_type": f"expected {_TYPES['tuple_type']}",
+    "invalid_key": "a key is a text",
 }
 
 
