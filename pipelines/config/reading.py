@@ -62,7 +62,7 @@ _MESSAGES = {  # where pydantic speaks of Python
 
 def problems_of(errors: Sequence[Any], raw: Any) -> tuple[Place, Any, int]:
     """Of pydantic's errors in what was read: the first value's place, its problem in pydantic's
-    words, and the number of errors in other values.
+    words, and the number of other values that have errors.
 
     Of a value that may be of several types there is an error as each of them. What is wrong within
     it says most; else all that it may be is told.
@@ -78,7 +78,9 @@ def problems_of(errors: Sequence[Any], raw: Any) -> tuple[Place, Any, int]:
     ]
     if problem["type"] in _TYPES and len(types) > 1:
         problem = problem | {"msg": f"expected {' or '.join(types)}", "type": "of_no_type"}
-    return place, problem, len(placed) - len(own)
+    places = {one for one, _ in placed}
+    wrong = [p for p in places if not any(q != p and q[: len(p)] == p for q in places)]
+    return place, problem, len(wrong) - 1
 
 
 def _explain(error: ValidationError, raw: Any) -> str:

@@ -86,8 +86,10 @@ def _prepare_cpu(engine: EngineConfig) -> dict[str, Any]:
     spins while it waits: on two cores that is half the machine (230 against 390 tokens/s).
     One process does both here, on all threads; tensor parallelism needs a process a part.
     """
-    room = engine.kv_cache_gib
-    arguments: dict[str, Any] = {} if room is None else {"kv_cache_memory_bytes": int(room * 2**30)}
+    arguments: dict[str, Any] = {}
+    if engine.kv_cache_gib is not None:
+        os.environ.pop("VLLM_CPU_KVCACHE_SPACE", None)  # it would stand over the argument
+        arguments["kv_cache_memory_bytes"] = int(engine.kv_cache_gib * 2**30)
     if not _compiles():
         if not engine.enforce_eager:
             raise ValueError(

@@ -96,6 +96,8 @@ async def malformed(_: Any, found: Any) -> JSONResponse:
         place, message = (*place, of_field[1]), of_field[2]
     if own := _MESSAGES.get(fault["type"]):
         message = own.format(**fault.get("ctx", {}))
+    if fault["type"] == "missing" and not place:
+        place = ("body",)
     param = ".".join(short(str(part)) for part in place)
     line = f"{param}: {message}" if param else message
     return JSONResponse(body(400, line, param or None), 400)

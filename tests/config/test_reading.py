@@ -111,6 +111,8 @@ CONFIGS = [
     (["serve.scaling.kind=list"], "expected 'number', 'option', 'text' or 'math' or 'none', not"),
     (["serve.scaling.schedule=3"], "expected 'sequential', 'waves' or 'all' or a list, not 3\n"),
     (["serve.scaling.schedule=[2, 0]"], "config: serve.scaling.schedule.1: .*greater than or"),
+    (["seed=x", "serve.scaling.schedule=[2, 0]"], r"config: seed: .* \(and 1 more\)\n"),
+    (["serve.scaling={kind: 3, schedule: fast}"], r"config: serve.*, not .* \(and 1 more\)\n"),
     (["serve.scaling.schedule=[]"], "config: serve.scaling.schedule: expected one or more\n"),
     (["data.train.0.choices=c"], "config: data.train.0: choices are of kind: option"),
     (["data.train=[{name: jsonl, path: a}, {name: jsonl, path: b}]"],

@@ -1,6 +1,7 @@
 """Adapters by vLLM's LoRA: one engine draws and scores with each of them, and with none."""
 
 import asyncio
+import os
 
 import pytest
 import torch
@@ -87,3 +88,11 @@ def test_an_adapter_that_vllm_has_no_room_for(tiny, tmp_path):
     directory = write_adapter(tiny, tmp_path / "adapter", rank=520)
     with pytest.raises(ValueError, match=r"engine.adapter: vLLM takes no adapter of rank 520, 512"):
         engine_arguments(str(tiny), ENGINE, [directory])
+
+
+def test_the_configs_kv_cache_stands_over_the_environments(tiny, monkeypatch):
+    from pipelines.engine.arguments import engine_arguments
+
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    assert engine_arguments(str(tiny), ENGINE)["kv_cache_memory_bytes"] == int(0.1 * 2**30)
+    assert "VLLM_CPU_KVCACHE_SPACE" not in os.environ

@@ -192,7 +192,7 @@ class Endless(FakeEngine):
 def test_a_deadline_ends_it_with_what_is_there(place):
     """Also with what waited for one before it."""
     fake = Endless(list(P_TRUE), P_TRUE, place=place)
-    found, _ = decided(fake, plan("self_consistency", 4, "all"), seconds=300)
+    found, _ = decided(fake, plan("self_consistency", 4, "all"), seconds=60)
     there = [i for i in range(4) if i != place]
     assert found.reason == "deadline"
     assert [one.index for one in found.used] == there
@@ -204,7 +204,7 @@ def test_a_deadline_ends_it_with_what_is_there(place):
 def test_a_policy_that_skips_a_sample_at_a_deadline_was_ended_by_it():
     """Though it is sure of the next one: what it has seen hangs on the timing."""
     fake = Endless(list(P_TRUE), P_TRUE, place=0)
-    found, _ = decided(fake, plan("early_stopping", 8, "all", threshold=0.0), seconds=300)
+    found, _ = decided(fake, plan("early_stopping", 8, "all", threshold=0.0), seconds=60)
     replay = in_order(POLICIES["early_stopping"].make(0.0), recorded(8)[1:])
     assert found.reason == "deadline"
     assert (found.answer, len(found.used)) == (replay.answers[-1], replay.samples[-1])
@@ -230,7 +230,7 @@ def test_at_a_deadline_too_a_policy_stops_where_it_is_sure(threshold, reason):
 
     async def run():
         late = Late(engine(), DRAWING, 0, "q", [1, 2, 3], made.kind)
-        return await decide(late, made, sample_room(64), seconds=300)
+        return await decide(late, made, sample_room(64), seconds=60)
 
     found = run_patiently(run())
     replay = in_order(POLICIES["early_stopping"].make(threshold), recorded(8))
@@ -255,7 +255,7 @@ def test_a_timeout_of_the_engines_is_no_deadline():
             raise TimeoutError("the engine's own")
 
     with pytest.raises(TimeoutError, match="own"):
-        decided(Late(list(P_TRUE), P_TRUE), plan("best_of_n", 4), seconds=300)
+        decided(Late(list(P_TRUE), P_TRUE), plan("best_of_n", 4), seconds=60)
 
 
 def test_a_caller_that_goes_away_takes_all_with_it():

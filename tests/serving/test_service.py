@@ -474,7 +474,7 @@ def settled(count):
             last, since = now, time.monotonic()
         return time.monotonic() - since > 5
 
-    once(stands, seconds=300)
+    once(stands, seconds=60)
     return last
 
 
