@@ -65,7 +65,9 @@ class Scaling(Bounded, ScalingConfig):
 PRESETS: Mapping[str, Scaling] = {
     "fast": Scaling(budget=4),
     "careful": Scaling(policy=DEFAULT_POLICY, threshold=1.0),
-    "promised": Scaling(policy=DEFAULT_POLICY, target=Target(max_loss=0.1)),
+    "promised": Scaling(  # with what it is promised for, whatever the server's defaults
+        policy=DEFAULT_POLICY, order="index", fallback="weighted", target=Target(max_loss=0.1)
+    ),
     "single": Scaling(policy="self_consistency", budget=1),
 }
 

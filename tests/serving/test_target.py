@@ -1,11 +1,12 @@
 """What `scaling.target` promises: thresholds that calibration queries show to be good enough."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
-from pipelines.config import Config
+from pipelines.config import Config, vary
 from pipelines.engine.protocol import Drawing
 from pipelines.method.guarantees import Evidence, GivenUp, Tried
 from pipelines.serving.calibration import Curve
@@ -42,10 +43,10 @@ CURVES = {
 }
 
 
-def planned(asked, drawing=USUAL, preset="", curves=CURVES):
+def planned(asked, drawing=USUAL, preset="", curves=CURVES, config=CONFIG):
     asked = {"kind": "number"} | asked
     chosen = PRESETS.get(preset, Scaling())
-    return plan(CONFIG, chosen, Scaling(**asked), "Why?", drawing, 7, curves)
+    return plan(config, chosen, Scaling(**asked), "Why?", drawing, 7, curves)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,11 @@ def test_the_preset_promises_that_a_tenth_is_lost_at_most():
     assert (own.threshold, own.promised) == (0.95, True)
     named = planned({"threshold": 0.7}, preset="promised")
     assert (named.threshold, named.promised) == (0.7, False)
+    with pytest.raises(RequestError, match="it was promised for answers of a kind; ask"):
+        planned({"kind": "none"}, preset="promised")
+    for server in ({"order": "arrival"}, {"fallback": "vote"}):
+        own = vary(CONFIG, [f"serve.scaling={json.dumps(server)}"])
+        assert planned({}, preset="promised", config=own).threshold == 0.6
     with pytest.raises(RequestError, match="asc cannot promise max_loss"):
         planned({"policy": "asc"}, preset="promised")
     with pytest.raises(RequestError, match="a budget of 16"):

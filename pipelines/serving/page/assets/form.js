@@ -44,7 +44,7 @@ function noteThreshold(about) {
   const there = near.length
     ? ` At ${+at.toFixed(3)} the report measured an accuracy of ${share(near[0].accuracy)} by ${near[0].avg_samples.toFixed(1)} samples.`
     : promised
-      ? " The service takes the one that keeps this model's promise, where none is named."
+      ? " For a kind and the full budget, the service takes the one that keeps this model's promise."
       : of !== "none" && threshold === null
         ? " None was measured, so a request names one."
         : "";

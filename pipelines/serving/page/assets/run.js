@@ -114,7 +114,7 @@ function resolved(about, body) {
   const policy = about.policies[chosen.policy];
   const curve = (about.models[name] || { curves: {} }).curves[chosen.policy];
   const tuned = policy && policy.threshold !== "none";
-  const promised = tuned && chosen.target && (body.scaling || {}).threshold === undefined;
+  const promised = tuned && !!chosen.target && (body.scaling || {}).threshold === undefined;
   if (!tuned || promised) delete chosen.threshold;
   else if (chosen.threshold === undefined && curve) chosen.threshold = curve.threshold;
   chosen.threshold ??= null;
