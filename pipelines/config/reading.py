@@ -77,7 +77,9 @@ def problems_of(errors: Sequence[Any], raw: Any) -> tuple[Place, Any, int]:
         if where == place and one["type"] in _TYPES
     ]
     if problem["type"] in _TYPES and len(types) > 1:
-        problem = problem | {"msg": f"expected {' or '.join(types)}", "type": "of_no_type"}
+        *others, last = ", ".join(types).replace(" or ", ", ").split(", ")
+        expected = f"expected {', '.join(others)} or {last}"
+        problem = problem | {"msg": expected, "type": "of_no_type"}
     places = {one for one, _ in placed}
     wrong = [p for p in places if not any(q != p and q[: len(p)] == p for q in places)]
     return place, problem, len(wrong) - 1

@@ -26,6 +26,10 @@ from pipelines.serving.target import Reached, Target, reaching
 # Policies that judge each sample by itself, so also where no answers are read.
 _ALONE = {"best_of_n", *FALLBACKS.values()}
 
+# A promise is of the evaluated budget, of samples in their order, and of the fallback weighted: these
+# stand over a server's own defaults where one is asked for.
+_PROMISED = {"budget": None, "order": "index", "fallback": None}
+
 # Characters at the end of a question in which choices are looked for: in millions it takes seconds.
 _LISTED = 100_000
 
@@ -65,9 +69,7 @@ class Scaling(Bounded, ScalingConfig):
 PRESETS: Mapping[str, Scaling] = {
     "fast": Scaling(budget=4),
     "careful": Scaling(policy=DEFAULT_POLICY, threshold=1.0),
-    "promised": Scaling(  # with what it is promised for, whatever the server's defaults
-        policy=DEFAULT_POLICY, order="index", fallback="weighted", target=Target(max_loss=0.1)
-    ),
+    "promised": Scaling(policy=DEFAULT_POLICY, target=Target(max_loss=0.1)),
     "single": Scaling(policy="self_consistency", budget=1),
 }
 
@@ -104,9 +106,14 @@ def plan(
     curves: Mapping[str, Curve],
 ) -> Plan:
     """What a request comes to; RequestError where it cannot be had. curves: by policy."""
+    if asked.target is asked.threshold is None and _may_stop(asked.policy):
+        asked = asked.model_copy(update={"target": preset.target})
+    promised = asked.target is not None and asked.target.promised
+    server = config.serve.scaling.over(DEFAULT)
+    if promised:
+        server = server.model_copy(update=_PROMISED)
     try:
-        server = preset.over(config.serve.scaling.over(DEFAULT))
-        chosen = asked.over(server)
+        chosen = asked.over(preset.over(server))
     except ValidationError as error:  # a threshold of the request on another layer's policy
         name, _, why = str(error.errors()[0]["ctx"]["error"]).partition(": ")
         raise RequestError(400, f"scaling.{name}: {why}", f"scaling.{name}") from None
@@ -125,8 +132,6 @@ def plan(
         budget = 1  # greedy samples are all one
     if asked.choices is not None:
         kind = "option"
-    if asked.target is asked.threshold is None:
-        asked = asked.model_copy(update={"target": preset.target})
     policy = _policy(asked, chosen, kind, one=budget == 1)
     # Without a kind nothing votes: the surest text is the answer.
     fallback = chosen.fallback or ("best" if kind == "none" else "weighted")
@@ -145,11 +150,16 @@ def plan(
         query_id=asked.query_id,
         fitted=_fitted(policy, curve),
         give_up=reached.give_up,
-        promised=asked.target is not None and asked.target.promised,
+        promised=promised,
     )
-    if asked.target is not None and made.promised:
+    if asked.target is not None and promised:
         _check_promised(config, made, asked.target)
     return made
+
+
+def _may_stop(policy: str | None) -> bool:
+    """Whether it has a threshold; None is another layer's."""
+    return policy is None or POLICIES[policy].threshold != "none"
 
 
 def _policy(asked: Scaling, chosen: ScalingConfig, kind: str, one: bool) -> str:
@@ -196,6 +206,7 @@ def _check_promised(config: Config, made: Plan, target: Target) -> None:
         "answers of a kind": made.kind is None,
         # Which is what it answers where it does not stop.
         "the fallback weighted": target.max_loss is not None
+        and made.kind is not None
         and made.policy in set(FALLBACKS.values()) - {fallback},
         "samples that are drawn as in evaluation": made.drawing != usual,
     }

@@ -76,13 +76,22 @@ def test_the_preset_promises_that_a_tenth_is_lost_at_most():
     assert (named.threshold, named.promised) == (0.7, False)
     with pytest.raises(RequestError, match="it was promised for answers of a kind; ask"):
         planned({"kind": "none"}, preset="promised")
-    for server in ({"order": "arrival"}, {"fallback": "vote"}):
-        own = vary(CONFIG, [f"serve.scaling={json.dumps(server)}"])
-        assert planned({}, preset="promised", config=own).threshold == 0.6
+    for policy in ("self_consistency", "best_of_n"):  # none to promise anything of
+        made = planned({"policy": policy}, preset="promised")
+        assert (made.policy, made.threshold, made.promised) == (policy, None, False)
     with pytest.raises(RequestError, match="asc cannot promise max_loss"):
         planned({"policy": "asc"}, preset="promised")
     with pytest.raises(RequestError, match="a budget of 16"):
         planned({}, replace(USUAL, temperature=0.0), preset="promised")
+
+
+@pytest.mark.parametrize("server", [{"order": "arrival"}, {"fallback": "vote"}, {"budget": 4}])
+def test_a_promise_is_kept_whatever_a_servers_defaults(server):
+    own = vary(CONFIG, [f"serve.scaling={json.dumps(server)}"])
+    promised = planned({}, preset="promised", config=own)
+    assert promised == planned({}, preset="promised")
+    assert planned({"target": {"max_loss": 0.1}}, config=own) == promised
+    assert planned({}, config=own) != planned({})
 
 
 def test_giving_up_takes_half_of_the_loss_and_of_what_may_go_wrong():
