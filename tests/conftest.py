@@ -4,6 +4,7 @@ import copy
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ settings.load_profile("any_machine")
 # other would take ten times as long where those of one spin on the cores that another wants. Read
 # when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A thread that outlives its Ray would start another, and take this process with it a minute after
+# that one's end. Read when Ray is imported.
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 
 TEMPLATES = Path(__file__).parent / "data" / "templates"
 
@@ -97,6 +102,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, smollm: Path) -> Path:
     return directory
 
 
+SLOW = 60  # seconds
+
 NEED_A_MODEL = {"smollm", "tiny", "ray_cluster"}  # or Ray
 
 
@@ -112,8 +119,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """A failure is told when it comes: a run that is ended before its end has told it."""
-    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+    """A failure, and what took minutes, is told when it comes: a run that is ended before its end
+    has told it."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    if report.duration > SLOW:
+        took = f"{report.duration:.0f} s of {report.when}"
+        print(f"\n{datetime.now():%H:%M} {report.nodeid}: {took}", flush=True)
+    if report.failed:
         print(f"\n{report.nodeid}: failed\n{report.longreprtext}", flush=True)
 
 

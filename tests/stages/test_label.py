@@ -58,6 +58,14 @@ def test_blocks_are_few_in_all_and_many_for_an_engine(total, engines, max_num_se
     assert (at_once - 1) * rows >= min(batch, share - 2 * rows)
 
 
+def labeled_by(labeler, asked):
+    """Its rows, and its end: posts of one that is kept, as by a failure's trace, go on for good."""
+    try:
+        return asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
+    finally:
+        labeler.__del__()  # as Ray Data ends it
+
+
 def test_rows_of_a_block_fill_the_engine_together_and_keep_their_order(ray_cluster):
     engine = FakeEngine(["The answer is 1.", "The answer is 2."], {"The answer is 1.": 0.4,
                         "The answer is 2.": 0.6}, delays=True)  # fmt: skip
@@ -68,8 +76,7 @@ def test_rows_of_a_block_fill_the_engine_together_and_keep_their_order(ray_clust
     }
     asked = [row | {"query_id": str(i)} for i in range(400)]
     with Board.open() as board:
-        labeler = QueryLabeler(config(max_num_seqs=512), board, lambda _: engine)
-        labeled = asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
+        labeled = labeled_by(QueryLabeler(config(max_num_seqs=512), board, lambda _: engine), asked)
     assert engine.most_running >= 512
     assert labeled.schema == LABELS
     assert labeled["query_id"].to_pylist() == [str(i) for i in range(400)]
@@ -84,8 +91,7 @@ def label_with(mass, queries):
     row = dict.fromkeys(QUERIES.names, "") | {"kind": "number", "prompt_ids": [1, 2]}
     asked = [row | {"query_id": str(i)} for i in range(queries)]
     with Board.open() as board:
-        labeler = QueryLabeler(config(), board, lambda _: engine)
-        return asyncio.run(labeler(pa.Table.from_pylist(asked, QUERIES)))
+        return labeled_by(QueryLabeler(config(), board, lambda _: engine), asked)
 
 
 def test_an_engine_stops_once_enough_replies_are_neither_yes_nor_no(ray_cluster):
