@@ -17,8 +17,9 @@ quickstart: install
 check: install lint
 	$(BIN)/python -m pytest -q -m "not process"
 
+# A worker that crashed ends the run: xdist would go on, and may then wait for good for its files.
 test: install lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile # most of it waits for processes to start
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 lint: install
 	$(BIN)/ruff check .
