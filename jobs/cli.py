@@ -25,11 +25,18 @@ def run(options: argparse.Namespace, job: Callable[[Config], int]) -> int:
     1 and one line where storage failed or Ray killed workers for want of memory, 130 where it was
     interrupted: what was finished stays, and a rerun goes on from there.
     """
-    place = options.config
-    try:
+
+    def loaded() -> int:
         config = load(options.config, options.set)
-        place = config.root
-        return job(config)
+        return explained(config.root, lambda: job(config))
+
+    return explained(options.config, loaded)
+
+
+def explained(place: str, job: Callable[[], int]) -> int:
+    """job's exit status, or that of its error, as `run` tells them. place: where it works."""
+    try:
+        return job()
     except ValueError as error:
         told = str(getattr(error, "cause", error))  # a Ray task's own
         print(f"error: {' '.join(told.splitlines())}", file=sys.stderr)

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow.fs import FileType
 
 from jobs import cli
@@ -64,15 +66,15 @@ def main(arguments: list[str] | None = None) -> int:
     if options.data is not None:
         options.config = options.data
         return cli.run(options, _look)
-    try:
-        place = Location.of(options.uri)
-        artifact = label_artifact(place)
-        summary = Summary()
-        for row in rows(artifact):
-            summary.add(row)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return cli.explained(options.uri, lambda: _inspect(options.uri))
+
+
+def _inspect(uri: str) -> int:
+    place = Location.of(uri)
+    artifact = label_artifact(place)
+    summary = Summary()
+    for row in rows(artifact):
+        summary.add(row)
     print_summary(summary, artifact)
     if others := _unfinished(place, artifact):
         names = ", ".join(others)
@@ -136,8 +138,25 @@ def _unfinished(root: Location, artifact: Location) -> list[str]:
 
 
 def rows(artifact: Location) -> Iterator[dict[str, Any]]:
-    for batch in artifact.batches(columns=["dataset", "kind", "reference", "samples", "counters"]):
-        yield from batch.to_pylist()
+    """Of its files that are whole; ValueError where it has none."""
+    is_done = (artifact / MANIFEST).exists()
+    read = 0
+    for name in artifact.names():
+        if not name.endswith(".parquet"):
+            continue
+        try:
+            file = pq.ParquetFile(artifact.filesystem.open_input_file((artifact / name).path))
+        except pa.ArrowInvalid:  # a disk shows a file that is being written
+            if is_done:
+                raise
+            continue
+        read += 1
+        for batch in file.iter_batches(
+            256, columns=["dataset", "kind", "reference", "samples", "counters"]
+        ):
+            yield from batch.to_pylist()
+    if not read:
+        raise ValueError(f"{artifact.uri}: no Parquet file is there")
 
 
 def print_summary(summary: Summary, artifact: Location) -> None:

@@ -85,7 +85,7 @@ def _serve(config: Config, base: bool) -> int:
     cluster.connect(config)
     from ray import serve
 
-    from pipelines.serving.service import address, deploy
+    from pipelines.serving.service import address, deploy, removed_on_failure
 
     ingress, _ = deploy(config, chosen, "answers", "/", digests)
     host, port = address()
@@ -98,12 +98,11 @@ def _serve(config: Config, base: bool) -> int:
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.default_int_handler)
     say("Finishing what is under way; a second Ctrl-C ends it at once")
-    try:
+    with removed_on_failure("answers"):
         ingress.drain.remote().result()
-    finally:
-        serve.delete("answers")
-        if not serve.status().applications:  # of others, on a Serve that ran before
-            serve.shutdown()
+    serve.delete("answers")
+    if not serve.status().applications:  # of others, on a Serve that ran before
+        serve.shutdown()
     return 0
 
 

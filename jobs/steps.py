@@ -30,19 +30,21 @@ def carry_out(
 ) -> Artifacts:
     """What is not done yet, alone on the root; the artifacts of all.
 
-    after: is given them while the root is still held; not where nothing was to do. keep: as
+    after: is given them while the root is still held, or where all was done before. keep: as
     dag.run's.
     """
     from pipelines import pipeline
 
+    def work(planned: Sequence[Planned]) -> Artifacts:
+        artifacts = dag.run(planned, config.root, say, starting, keep)
+        if after is not None:
+            after(artifacts)
+        return artifacts
+
     starting = partial(cluster.tell_job, config.root)
     if all_done(planned):
-        return dag.run(planned, config.root, say, starting, keep)
+        return work(planned)
     pipeline.check(config)
     with lease.hold(Location.of(config.root)):
         # Planned again: another run may have held the root until now.
-        now = dag.plan([one.step for one in planned], config.root)
-        artifacts = dag.run(now, config.root, say, starting, keep)
-        if after is not None:
-            after(artifacts)
-    return artifacts
+        return work(dag.plan([one.step for one in planned], config.root))

@@ -22,6 +22,7 @@ MOVED = "this Ray has it otherwise: look at what uses it"
         ("ray._private.worker", "print_to_stdstream", ("data", "ignore_prefix")),
         # pipelines/serving/service.py
         ("ray.serve.context", "_get_global_client", ("raise_if_no_controller_running=",)),
+        ("ray.serve", "delete", ("name", "_blocking=")),
         # tell_job in pipelines/running/cluster.py
         ("ray.dashboard.modules.job.common", "JobInfoStorageClient", ("gcs_client",)),
         ("ray.dashboard.modules.job.common", "JobInfoStorageClient.get_info", ("self", "job_id")),

@@ -121,7 +121,8 @@ def _adapter(config: Config, name: str, labels: str) -> Step:
         (out / "examples").clear()
         drawn = examples.run(config, {"label": inputs[labels]}, out / "examples")
         trained = train.run(config, {"examples": out / "examples"}, out)
-        return Result(trained.rows, "", {"drawn": drawn.metrics, "trained": trained.metrics})
+        metrics = {"drawn": drawn.metrics, "trained": trained.metrics}
+        return Result(trained.rows, "", metrics, trained.scratch)
 
     spec = {
         "examples": examples.spec(config) | {"version": examples.VERSION},

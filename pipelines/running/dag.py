@@ -21,11 +21,13 @@ State = Literal["done", "unfinished", "to do"]
 
 @dataclass(frozen=True)
 class Result:
-    """What a stage's function returns: facts for its manifest."""
+    """What a stage's function returns: facts for its manifest, and the name of what it goes on from
+    where it is killed, a directory of its artifact that is deleted once the manifest stands."""
 
     rows: int
     schema: str = ""
     metrics: Mapping[str, Any] | None = None
+    scratch: str | None = None
 
 
 # run(inputs, out): reads the artifacts of `inputs` by step name, fills the directory `out`.
@@ -142,6 +144,8 @@ def run(
             "git_commit": git_commit(),
         }
         (out / MANIFEST).write_json(manifest)
+        if result.scratch:
+            (out / result.scratch).delete()
         known = _tell_latest(latest, known, {step.name: out.uri} | kept)
         say(f"{head}: {result.rows} rows in {seconds:.0f} s")
     return artifacts

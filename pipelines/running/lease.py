@@ -79,6 +79,8 @@ def _read(file: Location) -> dict[str, Any]:
         return file.read_json()
     except FileNotFoundError:
         return {}
+    except ValueError:  # half written: nobody's, unless it is renewed
+        return {"host": None}
 
 
 def _take_over(file: Location, mine: dict[str, Any]) -> None:
@@ -118,7 +120,7 @@ def _renew(file: Location, mine: dict[str, Any], over: threading.Event) -> None:
     while not over.wait(_RENEW_EVERY):
         try:
             # None may mean that storage is away for a moment, which s3fs tells as a missing file.
-            if (now := _read(file)) and now["id"] != mine["id"]:
+            if (now := _read(file)) and now.get("id") != mine["id"]:
                 print(f"root: another run took over in {file.parent.uri}: {now}", file=sys.stderr)
                 os.kill(os.getpid(), _TAKEN)
                 return

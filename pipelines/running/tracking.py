@@ -26,9 +26,24 @@ def check(config: Config) -> None:
 
 
 def track(config: Config, artifacts: Mapping[str, Location]) -> None:
-    """Logs the artifacts of a run, by step name, where the config names an MLflow store."""
+    """Logs the artifacts of a run, by step name, where the config names an MLflow store; ValueError
+    where that fails."""
     if not config.tracking.mlflow:
         return
+    check(config)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        _log(config, artifacts)
+    except MlflowException as error:  # it names the store, whose URI may hold a password
+        code = error.error_code
+        raise ValueError(
+            f"tracking.mlflow: it refuses this run, or does not answer ({code}); the run is done, "
+            "and the same command logs it"
+        ) from error
+
+
+def _log(config: Config, artifacts: Mapping[str, Location]) -> None:
     from mlflow.entities import Metric, Param, RunTag
     from mlflow.tracking import MlflowClient
 

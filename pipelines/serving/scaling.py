@@ -26,8 +26,8 @@ from pipelines.serving.target import Reached, Target, reaching
 # Policies that judge each sample by itself, so also where no answers are read.
 _ALONE = {"best_of_n", *FALLBACKS.values()}
 
-# A promise is of the evaluated budget, of samples in their order, and of the fallback weighted: these
-# stand over a server's own defaults where one is asked for.
+# A promise is of the evaluated budget, of samples in order and of the fallback weighted: these
+# stand over a server's own defaults.
 _PROMISED = {"budget": None, "order": "index", "fallback": None}
 
 # Characters at the end of a question in which choices are looked for: in millions it takes seconds.

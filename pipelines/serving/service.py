@@ -2,7 +2,8 @@
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ray import serve
@@ -81,6 +82,17 @@ def _check_free(host: str, port: int) -> None:
             ) from None
 
 
+@contextmanager
+def removed_on_failure(name: str) -> Iterator[None]:
+    """An application that would outlive this process, on a cluster that it joined, and hold its
+    GPUs: taken away, without waiting for what it has under way."""
+    try:
+        yield
+    except BaseException:
+        serve.delete(name, _blocking=False)
+        raise
+
+
 def deploy(
     config: Config,
     served: Served,
@@ -98,18 +110,23 @@ def deploy(
     engine = config.engine
     placement.tell_if_short("engine.count", engine.count, placement.bundles(engine))
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    if _get_global_client(raise_if_no_controller_running=False) is None:
-        _check_free(config.serve.host, config.serve.port)
     where = {"host": config.serve.host, "port": config.serve.port}
+    runs = _get_global_client(raise_if_no_controller_running=False) is not None
+    if runs and address() != tuple(where.values()) and not serve.status().applications:
+        serve.shutdown()  # as an evaluation leaves it; one that answers others stays where it is
+        runs = False
+    if not runs:
+        _check_free(**where)
     serve.start(http_options=where, logging_config=_QUIET)
-    keys.check_wanted(address()[0], digests)  # Serve that ran before stays where it is
+    keys.check_wanted(address()[0], digests)
     app = application(config, served, digests, board)
-    try:
-        ingress = serve.run(app, name=name, route_prefix=route)
-    except RuntimeError:  # it names no reason; the status of the deployments ends with it
-        for deployment in serve.status().applications[name].deployments.values():
-            *_, reason = deployment.message.strip().splitlines() or [""]
-            if reason.startswith("ValueError: "):
-                raise ValueError(reason.removeprefix("ValueError: ")) from None
-        raise
+    with removed_on_failure(name):
+        try:
+            ingress = serve.run(app, name=name, route_prefix=route)
+        except RuntimeError:  # it names no reason; the status of the deployments ends with it
+            for deployment in serve.status().applications[name].deployments.values():
+                *_, reason = deployment.message.strip().splitlines() or [""]
+                if reason.startswith("ValueError: "):
+                    raise ValueError(reason.removeprefix("ValueError: ")) from None
+            raise
     return ingress, serve.get_deployment_handle("Answerer", name)

@@ -64,7 +64,7 @@ def run(
 
     from pipelines.serving import keys
     from pipelines.serving.served import base_model, calibrated_model
-    from pipelines.serving.service import deploy
+    from pipelines.serving.service import deploy, removed_on_failure
 
     cluster.connect(config)
     # As the service is by default: what a config has it do for others is not what is measured.
@@ -93,17 +93,17 @@ def run(
             served = replace(served, reads=bool(config.evaluate.confidences))
             _, handle = deploy(config, served, served.name, route, digests, board)
             drawn = Count()
-            try:
+            with removed_on_failure(served.name):
                 for name in names:
                     asyncio.run(_collect(config, handle, rows, out, name, board, drawn))
                 for name in names:
                     columns = ["query_id", "role", "question", "kind", "choices", "samples"]
-                    recorded = out.read_table(f"{name}-", columns).to_pylist()
+                    table = out.read_table(f"{name}-", columns).sort_by("query_id")
+                    recorded = table.to_pylist()
                     tests = [row for row in recorded if row["role"] == "eval"]
                     systems = {row["query_id"]: row.get("system") for row in rows}
                     live[name] = asyncio.run(_live(config, route, name, tests, systems, key))
-            finally:
-                serve.delete(served.name)
+            serve.delete(served.name)
     (out / LIVE_FILE).write_json(live)
     spent = costs(out, models)
     for line in noise(spent):
@@ -218,7 +218,7 @@ async def _live(
     systems: Mapping[str, str | None],
     key: str,
 ) -> dict[str, Any]:
-    """Answers the first test queries live; RuntimeError where an answer is not the replay's.
+    """Answers some test queries live, evenly; RuntimeError where an answer is not the replay's.
 
     systems: by query_id, its own system prompt.
 
@@ -237,7 +237,7 @@ async def _live(
     chosen = rows[::step][: config.evaluate.live_queries]
     budget = config.evaluate.num_samples
     counts: dict[str, float] = {"runs": 0, "stopped_early": 0, "same_samples": 0, "samples": 0}
-    timeout = aiohttp.ClientTimeout(total=600)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=60)  # they wait for each other
     start = time.monotonic()
     async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
 

@@ -140,7 +140,6 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
             ):
                 target.write(source.read())
     (out / LOSSES_FILE).write_text("".join(json.dumps(step) + "\n" for step in losses))
-    (out / CHECKPOINTS).delete()
     seen = sum(step["rows"] for step in losses)
     metrics = {
         "steps": len(losses),
@@ -150,7 +149,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         "busy_seconds": sum(step["seconds"] for step in losses),
         "last": losses[-1],
     }
-    return Result(seen, "", metrics)
+    return Result(seen, "", metrics, CHECKPOINTS)
 
 
 def count(examples: Location, max_length: int) -> tuple[int, int, int]:

@@ -4,7 +4,9 @@ A URI is a local path, file://, s3://, or anything else that pyarrow opens. Cred
 and endpoint come from the usual AWS environment and profile, never from config.
 """
 
+import errno
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -85,8 +87,7 @@ class Location:
         try:
             if self._is_local:
                 self.parent.make_dir()
-                with open(self.path, "x") as file:
-                    file.write(text)
+                self._link(text)
             elif isinstance(self.filesystem, pafs.PyFileSystem):
                 self.filesystem.handler.fs.pipe_file(self.path, text.encode(), mode="create")
             elif self.exists():
@@ -96,6 +97,20 @@ class Location:
         except FileExistsError:
             return False
         return True
+
+    def _link(self, text: str) -> None:
+        """Creates a local file whole; FileExistsError where one is."""
+        part = Path(self.parent.path) / f".{self.name}.{uuid.uuid4().hex[:8]}"
+        try:
+            part.write_text(text)
+            os.link(part, self.path)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                raise
+            with open(self.path, "x") as file:  # a file system without links
+                file.write(text)
+        finally:
+            part.unlink(missing_ok=True)
 
     def read_json(self) -> Any:
         return json.loads(self.read_text())

@@ -117,6 +117,28 @@ def test_an_artifact_without_rows_is_told(tmp_path, capsys):
     assert "no Parquet file" in capsys.readouterr().err
 
 
+def test_a_file_that_is_being_written_is_left_out(root, capsys):
+    artifact = root / "label-12345678"
+    assert inspect.main([str(root)]) == 0
+    said = capsys.readouterr().out
+    whole = (artifact / "0.parquet").read_bytes()
+    (artifact / "begun.parquet").touch()
+    (artifact / "half.parquet").write_bytes(whole[: len(whole) // 2])
+    assert inspect.main([str(root)]) == 0
+    assert capsys.readouterr().out == said
+    (artifact / "_MANIFEST.json").write_text("{}")
+    assert inspect.main([str(root)]) == 2
+    assert "Parquet" in capsys.readouterr().err
+
+
+def test_storage_that_is_out_of_reach_is_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert inspect.main(["s3://artifacts/label-1"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: s3://artifacts/label-1: there is no such AWS profile")
+    assert said.count("\n") == 1
+
+
 def test_a_first_look_at_data_says_what_would_stop_a_run(tmp_path, capsys):
     (tmp_path / "own.jsonl").write_text('{"question": "q", "answer": "soon"}')
     (tmp_path / "config.yaml").write_text(

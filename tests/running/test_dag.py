@@ -10,6 +10,7 @@ from pipelines import pipeline
 from pipelines.config import Config, load
 from pipelines.running import dag
 from pipelines.running.dag import Result, Step
+from pipelines.storage.location import Location
 
 
 def steps(calls, fail=None, spec=1):
@@ -54,6 +55,26 @@ def test_an_unfinished_step_is_never_read_and_runs_again(tmp_path):
     assert states == {"a": "done", "b": "unfinished", "c": "to do", "d": "to do"}
     run(str(tmp_path), steps(calls))
     assert calls == ["b", "c", "d"]
+
+
+def test_what_a_step_goes_on_from_is_there_until_its_manifest_stands(tmp_path, monkeypatch):
+    def work(artifacts, out):
+        (out / "_parts").make_dir()
+        (out / "_parts" / "one.txt").write_text("1")
+        return Result(1, scratch="_parts")
+
+    made = [Step("a", work, {})]
+
+    def full(place, value):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Location, "write_json", full)
+        with pytest.raises(OSError, match="No space"):
+            run(str(tmp_path), made)
+    assert list(tmp_path.glob("a-*/_parts/one.txt"))
+    artifact = run(str(tmp_path), made)["a"]
+    assert artifact.names() == ["_MANIFEST.json"]
 
 
 def test_the_manifest_tells_what_made_the_artifact(tmp_path):

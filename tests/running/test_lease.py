@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -78,10 +79,15 @@ def test_a_dead_process_of_this_machine_is_followed_at_once(config, tmp_path):
     assert not (tmp_path / "root" / lease.LEASE).exists()
 
 
-def test_a_lease_of_elsewhere_that_nothing_renews_is_taken_over(config, tmp_path):
-    (tmp_path / "root").mkdir()
-    (tmp_path / "root" / lease.LEASE).write_text(json.dumps({**GONE, "host": "elsewhere"}))
-    succeeds(config)
+def test_a_lease_that_nothing_renews_is_taken_over(config, tmp_path):
+    """One of elsewhere, and one that is half written; each is waited for, beside the other."""
+    leases = {"elsewhere": json.dumps({**GONE, "host": "elsewhere"}), "half": '{"id"'}
+    for name, text in leases.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / lease.LEASE).write_text(text)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: succeeds(config, "--set", f"root={tmp_path / name}"), leases))
+    assert not list(tmp_path.glob(f"*/{lease.LEASE}"))
 
 
 def lose(root):

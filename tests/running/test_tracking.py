@@ -4,8 +4,9 @@ import json
 
 import pytest
 import yaml
+from ports import free_port
 
-from pipelines.config import load
+from pipelines.config import load, vary
 from pipelines.running.dag import Result, Step, plan, run
 from pipelines.running.tracking import check, track
 
@@ -66,6 +67,16 @@ def test_a_run_is_logged_once_with_its_config_losses_and_results(config):
     assert [(one.step, one.value) for one in losses] == [(1, 1.0), (2, 0.5)]
     assert logged.data.tags["selfcal.root"] == config.root
     assert logged.info.status == "FINISHED"
+
+
+def test_a_store_that_does_not_answer_is_one_line_without_its_password(config, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    artifacts = run(plan(steps(), config.root), config.root, lambda line: None)
+    away = vary(config, [f"tracking.mlflow=http://me:secret@127.0.0.1:{free_port()}"])
+    with pytest.raises(ValueError, match=r"^tracking\.mlflow: .* does not answer .*") as told:
+        track(away, artifacts)
+    assert str(told.value).endswith("the run is done, and the same command logs it")
+    assert "secret" not in str(told.value)
 
 
 def test_without_mlflow_it_is_one_line_before_anything_runs(config, monkeypatch):

@@ -86,6 +86,7 @@ def replicas(tiny, ray_cluster):
         answerer = service.Answerer.options(func_or_class=stated.Stated)
         patched.setattr(service, "Answerer", answerer)
         made = Service(tiny)
+        serve.start(http_options={"port": free_port()})  # with nothing on it, as a run leaves it
         made.deploy({"max_concurrent": AT_ONCE}, count=2)
         yield made
     serve.shutdown()

@@ -225,6 +225,14 @@ def undisturbed(ray_cluster, tmp_path_factory):
     return labeled(tmp_path_factory.mktemp("undisturbed"))
 
 
+def test_what_is_killed_before_its_manifest_is_not_labeled_again(undisturbed, tmp_path):
+    def make_engine(config):
+        raise ValueError("there is nothing to draw")
+
+    assert labeled(tmp_path).equals(undisturbed)
+    assert labeled(tmp_path, make_engine).equals(undisturbed)
+
+
 def test_every_query_once_with_all_its_samples(undisturbed):
     assert undisturbed["query_id"].to_pylist() == [f"{i:012}" for i in range(COUNT)]
     assert {len(samples) for samples in undisturbed["samples"].to_pylist()} == {SAMPLES}

@@ -86,9 +86,14 @@ def run(made, examples, out):
 
 
 @pytest.fixture(scope="module")
-def one_worker(tiny, examples, ray_cluster, tmp_path_factory):
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("one")
+
+
+@pytest.fixture(scope="module")
+def one_worker(tiny, examples, ray_cluster, place):
     """Dropout is on, here and in what is compared with it: its masks are the same everywhere."""
-    return run(config(tiny), examples, tmp_path_factory.mktemp("one"))
+    return run(config(tiny), examples, place)
 
 
 def same_weights(adapter, wanted):
@@ -205,7 +210,14 @@ def test_a_killed_worker_resumes_from_the_last_checkpoint(
     with killed_after_a_checkpoint(tmp_path, waiting) as kept:
         resumed = run(config(tiny, zero_stage=stage), examples, tmp_path)
     ends_as_undisturbed(resumed, kept, one_worker)
-    assert not (tmp_path / "_checkpoints").exists()
+
+
+def test_what_is_killed_before_its_manifest_is_not_trained_again(
+    tiny, examples, one_worker, place, ray_cluster
+):
+    result, losses, adapter = run(config(tiny), examples, place)
+    assert (result.metrics, losses) == (one_worker[0].metrics, one_worker[1])
+    assert all(torch.equal(tensor, one_worker[2][name]) for name, tensor in adapter.items())
 
 
 def test_any_number_of_workers_takes_the_same_steps_and_others_go_on(

@@ -1,5 +1,8 @@
 """Whole files or none, over local paths and file URIs."""
 
+import errno
+import os
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -32,6 +35,32 @@ def test_text_is_whole_or_not_there(tmp_path, monkeypatch):
         Location(place.uri, FailingFilesystem(), place.path).write_text("half")
     assert place.read_json() == {"a": 1}
     assert [one.name for one in (tmp_path / "deep").iterdir()] == ["file.json"]
+
+
+@pytest.mark.parametrize("refused", [None, errno.EPERM])
+def test_a_file_is_created_whole_once(tmp_path, monkeypatch, refused):
+    """Also where a file system has no links."""
+
+    def link(source, target):
+        raise OSError(refused, os.strerror(refused))
+
+    if refused is not None:
+        monkeypatch.setattr(os, "link", link)
+    place = Location.of(str(tmp_path)) / "deep" / "file"
+    assert place.create_text("first")
+    assert not place.create_text("second")
+    assert place.read_text() == "first"
+    assert place.parent.names() == ["file"]
+
+
+def test_a_full_disk_leaves_no_half_of_a_file_that_is_created(tmp_path, monkeypatch):
+    def link(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(OSError, match="No space left"):
+        (Location.of(str(tmp_path)) / "file").create_text("text")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("prefix", ["", "file://"])

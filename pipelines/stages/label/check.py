@@ -49,8 +49,7 @@ def finish(source: Location, out: Location) -> Result:
     # Also of the few that no engine had enough of.
     if wrong := near_zero(spent["mass"], int(spent["scored_responses"])):
         raise ValueError(wrong)
-    (out / CHECKPOINT).delete()
-    return Result(labeled.count, str(LABELS), {**spent, **_signs(out)})
+    return Result(labeled.count, str(LABELS), {**spent, **_signs(out)}, CHECKPOINT)
 
 
 def _signs(labels: Location) -> dict[str, Any]:

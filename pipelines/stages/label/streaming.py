@@ -8,7 +8,7 @@ from pipelines.config import Config
 from pipelines.engine.sampling import queries_at_once
 from pipelines.storage.location import Location
 
-CHECKPOINT = "_rows"  # finished rows' ids, deleted once the manifest stands
+CHECKPOINT = "_rows"  # finished rows' ids
 PENDING = ".pending."  # in the name of a record whose rows are not yet written
 # Ray Data's driver holds 10 KB and more of a block: so many at most, whatever the number of
 # queries, but so many for each engine that it idles little while others do their last ones.
