@@ -26,7 +26,6 @@ _WARPS = 4
 
 _SCALE = tl.constexpr(int(Change.SCALE))
 _DRAW = tl.constexpr(int(Change.DRAW))
-_NORMALIZE = tl.constexpr(int(Change.NORMALIZE))
 _DRAW_TOP_P = tl.constexpr(int(Change.DRAW_TOP_P))
 _TOKENS = tl.constexpr(BLOCK)
 _MASKED = tl.constexpr(-1e4)  # as edt.py's

@@ -41,11 +41,6 @@ def ece(confidence: Array, correct: Array, weights: Array) -> Estimate:
     return _estimate(_in_bins(confidence, correct), weights, _sum, _shrink_sum)
 
 
-def plain_ece(confidence: Array, correct: Array, weights: Array) -> Array:
-    """ECE as it is usually reported, alone: a metrics.Metric."""
-    return _sum(mean(_in_bins(confidence, correct), weights))
-
-
 def ks(confidence: Array, correct: Array, weights: Array) -> Estimate:
     """KS calibration error: the most by which claimed and actual share of correct responses differ
     among those up to any one confidence. Shapes as in `ece`."""

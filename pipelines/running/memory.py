@@ -2,11 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import psutil
+
+from pipelines.storage.errors import causes
 
 # Of Ray's report, which has some sixty lines.
 _KILLED = re.compile(
@@ -56,7 +57,7 @@ def brief(report: str) -> str | None:
 
 def explain(error: BaseException) -> str | None:
     """What to do where Ray killed what the run waited for; None where it failed otherwise."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if type(cause).__module__.startswith("ray") and (line := brief(str(cause))):
             return (
                 f"{line}; free some there, or lower engine.count, engine.kv_cache_gib, "
@@ -76,9 +77,3 @@ def shorten_reports() -> None:
         whole(data | {"lines": [brief(one) or one for one in data["lines"]]}, ignore_prefix)
 
     worker.print_to_stdstream = short
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = getattr(error, "cause", None) or error.__cause__ or error.__context__

@@ -110,14 +110,14 @@ def deploy(
     engine = config.engine
     placement.tell_if_short("engine.count", engine.count, placement.bundles(engine))
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    where = {"host": config.serve.host, "port": config.serve.port}
+    host, port = config.serve.host, config.serve.port
     runs = _get_global_client(raise_if_no_controller_running=False) is not None
-    if runs and address() != tuple(where.values()) and not serve.status().applications:
+    if runs and address() != (host, port) and not serve.status().applications:
         serve.shutdown()  # as an evaluation leaves it; one that answers others stays where it is
         runs = False
     if not runs:
-        _check_free(**where)
-    serve.start(http_options=where, logging_config=_QUIET)
+        _check_free(host, port)
+    serve.start(http_options={"host": host, "port": port}, logging_config=_QUIET)
     keys.check_wanted(address()[0], digests)
     app = application(config, served, digests, board)
     with removed_on_failure(name):

@@ -48,7 +48,7 @@ _ERRNOS = {
 
 def explain(error: BaseException) -> str | None:
     """What to do about a failure of storage; None where it was something else."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in _ERRNOS:
             return _ERRNOS[cause.errno]
         for code, advice in _CODES.items():
@@ -60,11 +60,16 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
+def reason(error: BaseException) -> str:
+    """Of a failure with no advice of its own, in a few words."""
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
 def _is_of_storage(error: BaseException) -> bool:
     return isinstance(error, OSError) or type(error).__module__.startswith("botocore")
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error and what led to it; Ray hands on a task's own as `cause`."""
     while error is not None:
         yield error

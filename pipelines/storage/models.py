@@ -24,6 +24,7 @@ from pipelines.method.tokenizer import (
     read_settings,
 )
 from pipelines.storage import builtin
+from pipelines.storage.errors import reason
 from pipelines.storage.location import Location
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ def _from_hub(source: str, wanted: Sequence[str] = WHOLE) -> Path:
         directory = Path(snapshot_download(source, allow_patterns=list(wanted)))
     except (HTTPError, OSError) as error:  # the hub's own errors are the first
         raise ValueError(
-            f"model.source: could not fetch {source} from the hub ({type(error).__name__}); "
+            f"model.source: could not fetch {source} from the hub ({reason(error)}); "
             "check the name and its access, or give a directory"
         ) from None
     if wanted == WHOLE:

@@ -19,7 +19,7 @@ import pytest
 import torch
 from chi_square import p_value
 from ports import free_port
-from processes import ROOT
+from processes import ROOT, kill_with_children
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from torch.overrides import TorchFunctionMode
 
@@ -804,7 +804,6 @@ def test_an_engine_starts_where_no_compiler_works(tiny, tmp_path, mode):
 def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
     port = free_port()
     read = load_tokenizer(tiny).decode
-    log = (tmp_path / "log").open("w")
     environment = os.environ | {
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "TORCHDYNAMO_DISABLE": "1",
@@ -815,7 +814,8 @@ def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny)]
     command += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "512"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tiny"]
-    server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         wait_for(f"http://127.0.0.1:{port}/health", server, tmp_path / "log")
 
@@ -862,8 +862,7 @@ def test_a_plain_vllm_server_takes_edt_by_request_arguments(tiny, tmp_path):
         assert refused(**drawn, frequency_penalty=0.5).startswith("frequency_penalty: vLLM appl")
         assert refused(**drawn, seed=1).startswith("seed: it does nothing where edt_key draws")
     finally:
-        server.terminate()
-        server.wait(300)
+        kill_with_children(server)
 
 
 @retry(retry=retry_if_exception_type(OSError), wait=wait_fixed(0.5), stop=stop_after_delay(300))

@@ -54,6 +54,11 @@ class Hosts:
         }
         self._hosts: dict[str, subprocess.Popen[bytes]] = {}
         self._metrics: dict[str, int] = {}  # ports
+        self._head = ip, dashboard
+
+    def begin(self) -> None:
+        """Starts the head."""
+        ip, dashboard = self._head
         self._start(
             "head", ip, "--head", f"--port={self._gcs}", "--num-cpus=0",
             f"--dashboard-host={ip}", f"--dashboard-port={dashboard}",
@@ -145,6 +150,7 @@ def hosts(environment: dict[str, str], network: Network | Loopback = LOOPBACK) -
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as disks:
         made = Hosts(environment, Path(disks), network)
         try:
+            made.begin()
             yield made
         finally:
             made.end()

@@ -111,24 +111,32 @@ def object_store() -> Iterator[tuple[dict[str, str], Proxy]]:
     )
     proxy = Proxy(f"http://127.0.0.1:{port}")
     loop = asyncio.new_event_loop()
+    app = web.Application(client_max_size=2**30)
+    app.router.add_route("*", "/{path:.*}", proxy.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
 
     async def serve() -> None:
-        app = web.Application(client_max_size=2**30)
-        app.router.add_route("*", "/{path:.*}", proxy.handle)
-        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", front).start()
 
+    def run() -> None:
+        loop.run_forever()
+        loop.run_until_complete(runner.cleanup())  # who asks on is refused, and does not wait
+        loop.close()
+
+    thread = threading.Thread(target=run, daemon=True)
     try:
         once(lambda: answers(port))
         loop.run_until_complete(serve())
-        threading.Thread(target=loop.run_forever, daemon=True).start()
+        thread.start()
         environment = reaching(front)
         client(environment).create_bucket(Bucket=BUCKET)
         yield environment, proxy
     finally:
         s3fs.S3FileSystem.clear_instance_cache()  # they would look for the next one here
-        loop.call_soon_threadsafe(loop.stop)
+        if thread.is_alive():
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
         server.kill()
         server.wait()
 
@@ -143,7 +151,6 @@ class DurableStore:
             "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required"
         }
         (directory / BUCKET).mkdir()
-        self.start()
 
     def start(self) -> None:
         rclone = Path(sys.executable).parent / "rclone"
@@ -163,6 +170,7 @@ def durable_store(directory: Path) -> Iterator[DurableStore]:
     s3fs.S3FileSystem.clear_instance_cache()  # they look where an earlier store was
     store = DurableStore(directory)
     try:
+        store.start()
         yield store
     finally:
         s3fs.S3FileSystem.clear_instance_cache()

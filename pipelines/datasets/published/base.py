@@ -15,6 +15,7 @@ from pipelines.datasets.sources import files
 from pipelines.datasets.values import field, text_of
 from pipelines.method.answers import Kind, canonical
 from pipelines.method.answers.option import LETTERS
+from pipelines.storage.errors import reason
 from pipelines.storage.text import short
 
 SPLITS = ("train", "calibration", "test")
@@ -139,7 +140,7 @@ class Published:
         except (HTTPError, OSError) as error:  # the hub's own errors are the first
             raise ValueError(
                 f"{config.name}: could not fetch {file} of {self.hub} from the hub "
-                f"({type(error).__name__}); give it as path, from where there is one: hf download "
+                f"({reason(error)}); give it as path, from where there is one: hf download "
                 f"{self.hub} {file} --repo-type dataset --revision {self.revision} --local-dir ."
             ) from None
 

@@ -11,6 +11,7 @@ from pipelines.method.consistency import soft_self_consistency
 from pipelines.method.metrics import Array
 from pipelines.method.replay import Recorded
 from pipelines.stages.report.figures import groups
+from pipelines.stages.report.measure import known
 from pipelines.stages.report.replays import STOPPING, Queries, Replays
 from pipelines.storage.schemas import BASE, CALIBRATED
 
@@ -71,8 +72,8 @@ def _ssc(recorded: Recorded, weights: Array) -> dict[str, Any]:
 
     value = float(apart(once)[0])
     return {
-        "auroc": _known(metrics.auroc(target, correct, once)),
-        "p_true_auroc": _known(metrics.auroc(said, correct, once)),
+        "auroc": known(metrics.auroc(target, correct, once)),
+        "p_true_auroc": known(metrics.auroc(said, correct, once)),
         "difference": {
             "value": None if np.isnan(value) else value,
             "ci95": metrics.interval(apart(weights)),
@@ -102,7 +103,3 @@ def _against_best(replays: Replays, queries: Queries, weights: Array) -> list[di
         }
         for budget in range(2, most + 1)
     ]
-
-
-def _known(figure: Array) -> float | None:
-    return None if np.isnan(figure[0]) else float(figure[0])
