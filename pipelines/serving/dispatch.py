@@ -26,17 +26,17 @@ _LOOK = 0.5  # more of them, for what is there already when this process itself 
 
 
 class Dispatch:
-    """engines: of Answerer. full: what to say where the queue has no room. deadline: in seconds.
+    """engines: of Answerer. queue_full: what to say where the queue has no room. deadline: seconds.
     answered: is told of each outcome."""
 
     def __init__(
         self,
         engines: DeploymentHandle,
-        full: Callable[[], RequestError],
+        queue_full: Callable[[], RequestError],
         deadline: float | None,
         answered: Callable[[], None],
     ):
-        self._engines, self._full, self._deadline = engines, full, deadline
+        self._engines, self._queue_full, self._deadline = engines, queue_full, deadline
         self._answered = answered
 
     @retry(retry=retry_if_exception_type(_DIED), stop=stop_after_attempt(_TRIES), reraise=True)
@@ -94,7 +94,7 @@ class Dispatch:
                 self._answered()
             return made
         except BackPressureError:
-            raise self._full() from None
+            raise self._queue_full() from None
         except DeploymentUnavailableError:
             line = "no engine starts; the server's log says why"
             raise RequestError(503, line, code="unavailable", retry_after=30) from None

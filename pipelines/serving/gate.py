@@ -80,7 +80,7 @@ class Gate:
             line = "the server is about to end; it finishes what it has"
             raise RequestError(503, line, code="draining", retry_after=self.retry_after())
 
-    def full(self) -> RequestError:
+    def queue_full(self) -> RequestError:
         """Where the queue has no room."""
         line = f"{self._serve.max_queue} requests wait already (serve.max_queue)"
         return RequestError(429, line, code="overloaded", retry_after=self.retry_after())

@@ -85,7 +85,7 @@ class Ingress:
         self.max_body = int(config.serve.max_body_mib * 2**20)
         self._readiness, self._scrape = Readiness(engines), Scrape()
         self._dispatch = Dispatch(
-            engines, self.gate.full, config.serve.deadline, self._readiness.answered
+            engines, self.gate.queue_full, config.serve.deadline, self._readiness.answered
         )
         self._started = int(time.time())
         self._about = about(config, served)

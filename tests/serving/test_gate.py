@@ -70,13 +70,13 @@ def test_as_many_come_in_as_end_in_time():
     grown = [batch(gate, clock, 1.0) for _ in range(5)]
     assert grown == sorted(grown)
     assert 5 <= grown[0] <= grown[-1] <= 4 + 5 + 1  # one more for each lot
-    assert gate.full().retry_after == 1
+    assert gate.queue_full().retry_after == 1
     late = [batch(gate, clock, 10.0) for _ in range(2)]
     assert late[1] <= 0.7 * late[0] + 1  # once, though all of the lot were late
     for _ in range(20):
         batch(gate, clock, 10.0)
     assert batch(gate, clock, 10.0) == 4  # for which nothing waits
-    assert gate.full().retry_after == 10
+    assert gate.queue_full().retry_after == 10
 
 
 def test_a_service_that_slept_is_not_taken_for_a_slow_one():
@@ -119,7 +119,7 @@ def test_without_a_deadline_all_come_in():
         for _ in range(500):
             assert entered(gate, inside) is None
         clock.now += 1000
-    assert gate.full().retry_after == 60  # a client that is told hours never comes back
+    assert gate.queue_full().retry_after == 60  # a client that is told hours never comes back
 
 
 def test_a_service_that_drains_ends_when_the_last_one_has():
