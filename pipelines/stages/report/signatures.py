@@ -12,8 +12,9 @@ from typing import Any
 
 from pipelines.config import GROUPS, OUT_OF_DOMAIN
 from pipelines.method.savings import SLACK
-from pipelines.stages.report.headline import FEW, NAMES, change, named, percent
 from pipelines.stages.report.promises import KINDS
+from pipelines.stages.report.verdicts import FEW
+from pipelines.stages.report.wording import NAMES, change, named, percent
 from pipelines.storage.schemas import MODELS
 
 HIGH_ECE, SURELY = 0.10, 0.05  # of ECE out of domain: the figure, and its interval's lower end
