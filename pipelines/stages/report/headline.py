@@ -8,7 +8,7 @@ from pipelines.method.policies import POLICIES
 from pipelines.method.savings import SLACK
 from pipelines.stages.report.replays import STOPPING
 from pipelines.stages.report.tuning import tuning
-from pipelines.stages.report.verdicts import FEW, Answer, Verdict, over_zero, overall
+from pipelines.stages.report.verdicts import FEW, Answer, Verdict, over_zero, overall, side
 from pipelines.stages.report.wording import (
     CHANGES,
     change,
@@ -43,7 +43,7 @@ def over_seeds(results: Mapping[str, Any]) -> str | None:
 
 def answers(results: Mapping[str, Any]) -> list[Answer]:
     """Of the first group of data sets: samples saved at one accuracy, tokens, paired differences to
-    the base model, and to its best recalibration. results: of metrics.json."""
+    the base model, and to what it knows without fine-tuning. results: of metrics.json."""
     found = [*_samples(results), *_tokens(results), *_confidences(results), *tuning(results)]
     if results["datasets"][results["groups"][0]]["calibrated"]["queries"] < FEW:
         return [replace(one, verdict="not shown") for one in found]
@@ -129,6 +129,6 @@ def _confidences(results: Mapping[str, Any]) -> Iterator[Answer]:
     told = ", ".join(f"{name} {change(changes[key])}" for key, name in CHANGES.items())
     yield Answer(
         "Are its confidences better?",
-        overall({key: changes[key] for key in CHANGES}),
+        overall(side(changes[key], key) for key in CHANGES),
         f"Calibrated less base, paired: {told} ({where(results)}).",
     )

@@ -1,6 +1,6 @@
 """What the report answers, and by which intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,12 +23,12 @@ class Answer:
         return f"{self.question} {self.verdict.capitalize()}. {self.told}"
 
 
-def overall(changes: Mapping[str, Any]) -> Verdict:
-    """Yes where some are better and none is worse, each by its whole interval."""
-    sides = {side(difference, key) for key, difference in changes.items()} - {0}
-    if not sides:
+def overall(sides: Iterable[int]) -> Verdict:
+    """Yes where some are better and none is worse. sides: those of differences."""
+    found = set(sides) - {0}
+    if not found:
         return "not shown"
-    return "in part" if len(sides) > 1 else "yes" if sides == {1} else "no"
+    return "in part" if len(found) > 1 else "yes" if found == {1} else "no"
 
 
 def side(difference: Mapping[str, Any], key: str) -> int:
