@@ -135,6 +135,16 @@ def test_early_stopping_is_worse_than_the_most_confident(high, holds):
         assert signatures(found)[0].figures == {"budget": 3, "difference": -0.02}
 
 
+def test_early_stopping_is_worse_on_a_data_set_of_a_group_that_is_not():
+    found, of = results(), results()["health"]["datasets"]["rhymes"]
+    worse = {"early_stopping_less_best_of_n": [{"budget": 3, "value": -0.2, "ci95": [-0.3, -0.1]}]}
+    found["health"]["datasets"]["rhymes"] = of | worse
+    (one,) = signatures(found)
+    assert one.says.startswith("rhymes: under a budget of 3 samples early stopping answers worse")
+    found["health"]["datasets"]["out_of_domain"] = of | worse  # not once more of its group
+    assert [one.says.partition(":")[0] for one in signatures(found)] == ["rhymes"]
+
+
 @pytest.mark.parametrize(
     ("queries", "wrong", "holds"), [(12, 3, True), (12, 2, False), (9, 9, False)]
 )
@@ -208,7 +218,7 @@ def test_of_few_queries_no_figure_is_evidence(queries, holds):
             "early_stopping_less_best_of_n": [{"budget": 2, "value": -0.1, "ci95": [-0.2, -0.05]}],
         }
     evident = [
-        *["accuracy falls"] * 3, "ECE out of domain", "early stopping below best-of-N",
+        *["accuracy falls"] * 3, "ECE out of domain", *["early stopping below best-of-N"] * 3,
         *["confidence collapsed"] * 3,
     ]  # fmt: skip
     seen = ["unparsed or cut"] * 3

@@ -81,22 +81,25 @@ def ece_out_of_domain(results: Results) -> Iterator[Signature]:
 def stopping_below_best(results: Results) -> Iterator[Signature]:
     """Where the first sure sample is worse than the surest of so many, which cost more, by more
     than what savings are read at."""
-    title = results["groups"][0]
-    worse = [
-        one
-        for one in results["health"]["datasets"][title]["early_stopping_less_best_of_n"]
-        if one["ci95"] is not None and one["ci95"][1] < -SLACK
-    ]
-    if worse and _enough(results, title):
-        most = min(worse, key=lambda one: one["value"])
-        yield Signature(
-            "early stopping below best-of-N",
-            f"{named(title)}: under a budget of {most['budget']} samples early stopping answers "
-            f"worse than the most confident of them, accuracy {change(most)}.",
-            {"budget": most["budget"], "difference": most["value"]},
-            "Stop later: a higher threshold, or more calibration queries to choose it on; "
-            "best_of_n or asc_conf where budgets are that small.",
-        )
+
+    def of(title: str) -> Iterator[Signature]:
+        worse = [
+            one
+            for one in results["health"]["datasets"][title]["early_stopping_less_best_of_n"]
+            if one["ci95"] is not None and one["ci95"][1] < -SLACK
+        ]
+        if worse and _enough(results, title):
+            most = min(worse, key=lambda one: one["value"])
+            yield Signature(
+                "early stopping below best-of-N",
+                f"{named(title)}: under a budget of {most['budget']} samples early stopping "
+                f"answers worse than the most confident of them, accuracy {change(most)}.",
+                {"budget": most["budget"], "difference": most["value"]},
+                "Stop later: a higher threshold, or more calibration queries to choose it on; "
+                "best_of_n or asc_conf where budgets are that small.",
+            )
+
+    return _alone_or_together(results, of)
 
 
 def consensus_wrong(results: Results) -> Iterator[Signature]:
