@@ -27,9 +27,9 @@ from pipelines.method.policies import POLICIES
 from pipelines.method.replay import Recorded
 from pipelines.running.dag import Step
 from pipelines.stages import queries
-from pipelines.stages.report.headline import FEW
 from pipelines.stages.report.replays import SC
 from pipelines.stages.report.responses import Responses
+from pipelines.stages.report.verdicts import FEW
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import MODELS
 

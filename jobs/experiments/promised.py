@@ -12,8 +12,8 @@ from pipelines.config import Config
 from pipelines.method.guarantees import CONFIDENCE, Evidence, Promise, max_error, max_loss
 from pipelines.method.policies import POLICIES, Policy
 from pipelines.method.replay import Recorded
-from pipelines.stages.report.headline import FEW
 from pipelines.stages.report.promises import KINDS
+from pipelines.stages.report.verdicts import FEW
 
 ERRORS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # of wrong stops; each a promise of its own
 LOSSES = KINDS["max_loss"].limits

@@ -13,7 +13,7 @@ from pipelines.method import metrics
 from pipelines.method.metrics import Array
 from pipelines.method.policies import Policy
 from pipelines.method.replay import Outcome, Recorded, as_recorded, orders_of
-from pipelines.stages.report.headline import FEW
+from pipelines.stages.report.verdicts import FEW
 
 _ORDERS = 32  # of a query's samples
 

@@ -136,14 +136,58 @@ def test_the_map_is_one_of_probabilities():
     assert np.mean(1 / (1 + np.exp(-np.array(z)))) == pytest.approx(share, abs=0.02)
 
 
+def test_the_calibrated_model_is_held_against_each_source_of_the_base_model():
+    """Paired: of the same responses P(True) less a source is what the source lacks to it."""
+    base, other = Replays.of(CONFIG, rows()), Replays.of(CONFIG, rows(seed=1))
+    same = figures(CONFIG, {"base": base, "calibrated": base})["datasets"]["capitals"]["base"]
+    found = figures(CONFIG, {"base": base, "calibrated": other})["datasets"]["capitals"]
+    assert "calibrated_less" not in same["p_true"]
+    for name in ("tail_entropy", "mean_logprob"):
+        for rank in ("auroc", "wqd"):
+            own, lacks = same[name]["less_p_true"][rank], same[name]["calibrated_less"][rank]
+            assert lacks["value"] == pytest.approx(-own["value"])
+            assert lacks["ci95"] == pytest.approx([-end for end in own["ci95"][::-1]])
+            less = found["base"][name]["calibrated_less"][rank]["value"]
+            tuned = found["calibrated"]["p_true"][rank]
+            assert less == pytest.approx(tuned - found["base"][name][rank])
+        saved = same[name]["calibrated_less"]["saved"]
+        assert list(saved) == ["best_of_n", "early_stopping"]
+        low, high = saved["early_stopping"]["ci95"]
+        assert low <= saved["early_stopping"]["value"] <= high
+
+
+def test_the_best_source_is_chosen_on_calibration_queries():
+    """There the log-probability is turned round, and tells all; on the test queries the entropy is
+    better by far."""
+    turned = rows()
+    for row in turned:
+        for sample in row["samples"]:
+            if row["role"] == "calibration" and sample["answer"]:
+                sample["mean_logprob"] = -1.0 - (sample["answer"] != "rome")
+    one = Replays.of(CONFIG, turned)
+    found = figures(CONFIG, {"base": one, "calibrated": one})
+    of = found["datasets"]["capitals"]["base"]
+    assert of["tail_entropy"]["auroc"] > of["mean_logprob"]["auroc"]
+    assert found["best"] == "mean_logprob"
+    for row in turned:
+        if row["role"] == "calibration":  # of which no ranks are known
+            row["samples"] = [sample | {"answer": "milan"} for sample in row["samples"]]
+    one = Replays.of(CONFIG, turned)
+    found = figures(CONFIG, {"base": one, "calibrated": one})
+    assert (found["best"], found["calibration_auroc"]) == (None, {})
+
+
 def test_without_calibration_queries_sources_are_ranked_alone():
     tests = [row for row in rows() if row["role"] == "eval"]
     one = Replays.of(CONFIG, tests)
     found = figures(CONFIG, {"base": one, "calibrated": one})
     assert found["maps"] == {"base": {}, "calibrated": {}}
+    assert found["best"] is None
     for source in found["datasets"]["capitals"]["base"].values():
         assert source["auroc"] is not None
         assert source["samples_saved"] == {}
+    less = found["datasets"]["capitals"]["base"]["tail_entropy"]["calibrated_less"]
+    assert (less["auroc"]["value"] < 0, less["saved"]) == (True, {})
 
 
 def test_a_source_that_was_not_recorded():

@@ -588,8 +588,15 @@ def test_confidence_sources_are_told_where_they_are_asked_for(tmp_path, inputs, 
     assert (of["lowest_group"]["auroc"], of["tail_entropy"]["auroc"]) == (0.5, 1)
     assert of["p_true"]["auroc"] == results["datasets"]["in_domain"]["calibrated"]["auroc"]
     assert of["tail_entropy"]["samples_saved"]["early_stopping"]["saved"] > 0
+    told = answers(results)[3].told
+    assert told.startswith(answers(before)[3].told)  # and the source beside
+    best = (
+        "Tail entropy of the base model's own tokens, the best of 2 such sources on the calibration"
+    )
+    assert f" {best} queries, " in told
     print_table(out)
     printed, page = capsys.readouterr().out, (out / "index.html").read_text()
+    assert told in unescape(page)
     assert "Confidence sources on the same responses, in domain" in printed
     assert re.search(r"tail entropy +1.000 \[1.00, 1.00\] +1.000", printed)
     assert "…" not in printed
@@ -719,6 +726,102 @@ def test_whether_it_took_fine_tuning_is_told_by_the_paired_intervals(
     assert answer.told.startswith("Platt scaling on the base model")
     assert " at accuracy 0.500 (" in answer.told
     assert told in answer.told
+
+
+BETTER, WORSE, HOLDS = [0.1, 0.2], [-0.2, -0.1], [-0.1, 0.1]
+
+
+def against(results, recalibration, sources, best):
+    """Results by the interval of the calibrated model's difference to each: to a recalibration, or
+    none, in all figures; to sources by name in AUROC, and in WQD it holds 0."""
+    changed, title = deepcopy(results), results["groups"][0]
+    if recalibration is None:
+        changed["recalibrated"]["best"] = None
+    else:
+        best_map = changed["recalibrated"]["best"]
+        less = changed["recalibrated"]["datasets"][title][best_map]["calibrated_less"]
+        low, high = recalibration
+        less |= {key: {"value": 0.0, "ci95": [low, high]} for key in ("auroc", "wqd")}
+        less |= {key: {"value": 0.0, "ci95": [-high, -low]} for key in ("brier", "ece_debiased")}
+        less["saved"] = {}
+    of = {
+        name: {
+            "calibrated_less": {
+                "auroc": {"value": 0.0, "ci95": ends},
+                "wqd": {"value": 0.0, "ci95": HOLDS},
+                "saved": {},
+            },
+            "samples_saved": {},
+        }
+        for name, ends in sources.items()
+    }
+    changed["sources"] = {"best": best, "datasets": {title: {"base": {"p_true": {}} | of}}}
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("recalibration", "source", "verdict", "told"),
+    [
+        (BETTER, BETTER, "in part", "and is worse in AUROC."),
+        (BETTER, WORSE, "in part", "and is better in AUROC."),
+        (HOLDS, BETTER, "not shown", "and is worse in AUROC."),  # the map does as well in all
+        (HOLDS, WORSE, "no", "and is better in AUROC."),
+        (WORSE, BETTER, "no", "and is worse in AUROC."),  # a weaker rival makes no other worse
+        (None, BETTER, "in part", "and is worse in AUROC."),
+        (None, WORSE, "no", "and is better in AUROC."),
+        (None, None, "not shown", "Calibrated less this, paired: AUROC -, WQD"),  # undefined
+    ],
+)
+def test_what_took_fine_tuning_no_source_does_as_well(
+    results, recalibration, source, verdict, told
+):
+    changed = against(results, recalibration, {"mean_logprob": source}, "mean_logprob")
+    answer = answers(changed)[3]
+    assert answer.verdict == verdict
+    one = "Mean log-probability of the base model's own tokens does as well in WQD"
+    assert f"{one} (intervals hold 0)" in answer.told
+    assert told in answer.told
+    assert answer.told.startswith(one) == (recalibration is None)
+
+
+def test_of_sources_the_best_is_told_and_where_none_could_be_chosen_each(results):
+    sources = {"tail_entropy": BETTER, "mean_logprob": WORSE}
+    chosen = answers(against(results, None, sources, "tail_entropy"))[3]
+    assert chosen.verdict == "in part"
+    assert chosen.told.startswith("Tail entropy of the base model's own tokens, the best of 2 such")
+    assert "log-probability" not in chosen.told
+    each = answers(against(results, None, sources, None))[3]
+    assert each.verdict == "no"
+    for name in ("Tail entropy", "Mean log-probability"):
+        assert f"{name} of the base model's own tokens does as well in WQD" in each.told
+    assert "the best of" not in each.told
+    undefined = against(results, None, {"tail_entropy": None}, None)
+    undefined["sources"]["datasets"][results["groups"][0]]["base"]["tail_entropy"][
+        "calibrated_less"
+    ]["wqd"] = {"value": None, "ci95": None}
+    assert len(answers(undefined)) == 3
+
+
+def test_how_far_a_source_gets_is_told_where_it_is_less_or_more_far(results):
+    """Savings are read at one accuracy, the lower one."""
+    changed = against(results, None, {"tail_entropy": BETTER}, "tail_entropy")
+    title = results["groups"][0]
+    source = changed["sources"]["datasets"][title]["base"]["tail_entropy"]
+    source["calibrated_less"]["saved"] = {
+        "early_stopping": {"value": -0.12, "ci95": [-0.36, -0.02], "accuracy": 0.546}
+    }
+    tuned = changed["samples_saved"][title]["calibrated"]["early_stopping"]
+    tuned["accuracy"] = 0.622
+    source["samples_saved"] = {"early_stopping": {"accuracy": 0.546}}
+    answer = answers(changed)[3]
+    assert answer.verdict == "in part"
+    assert "is worse in AUROC and is better in samples saved." in answer.told
+    assert answer.told.endswith(
+        "saved by early stopping -12 points [-36, -2] at accuracy 0.546 (in domain, 30 queries). "
+        "Early stopping by it reaches accuracy 0.546, on the calibrated model 0.622."
+    )
+    source["samples_saved"] = {"early_stopping": {"accuracy": 0.62}}
+    assert answers(changed)[3].told.endswith("30 queries).")
 
 
 def test_what_is_undefined_is_no_as_well_and_few_queries_show_nothing(results):

@@ -2,13 +2,18 @@
 
 import pytest
 
+from pipelines.method.guarantees import Evidence, Tried
+from pipelines.stages.report.promises import KINDS
 from pipelines.stages.report.signatures import signatures
 
 NOTHING = {"value": 0.0, "ci95": [-0.1, 0.1]}
 
 
 def promise(kind, limit, threshold, queries):
-    return {"kind": kind, "limit": limit, "threshold": threshold, "queries": queries}
+    why = f"too many of them at {limit}"
+    return {
+        "kind": kind, "limit": limit, "threshold": threshold, "queries": queries, "why": why,
+    }  # fmt: skip
 
 
 def results():
@@ -130,6 +135,16 @@ def test_early_stopping_is_worse_than_the_most_confident(high, holds):
         assert signatures(found)[0].figures == {"budget": 3, "difference": -0.02}
 
 
+def test_early_stopping_is_worse_on_a_data_set_of_a_group_that_is_not():
+    found, of = results(), results()["health"]["datasets"]["rhymes"]
+    worse = {"early_stopping_less_best_of_n": [{"budget": 3, "value": -0.2, "ci95": [-0.3, -0.1]}]}
+    found["health"]["datasets"]["rhymes"] = of | worse
+    (one,) = signatures(found)
+    assert one.says.startswith("rhymes: under a budget of 3 samples early stopping answers worse")
+    found["health"]["datasets"]["out_of_domain"] = of | worse  # not once more of its group
+    assert [one.says.partition(":")[0] for one in signatures(found)] == ["rhymes"]
+
+
 @pytest.mark.parametrize(
     ("queries", "wrong", "holds"), [(12, 3, True), (12, 2, False), (9, 9, False)]
 )
@@ -203,7 +218,7 @@ def test_of_few_queries_no_figure_is_evidence(queries, holds):
             "early_stopping_less_best_of_n": [{"budget": 2, "value": -0.1, "ci95": [-0.2, -0.05]}],
         }
     evident = [
-        *["accuracy falls"] * 3, "ECE out of domain", "early stopping below best-of-N",
+        *["accuracy falls"] * 3, "ECE out of domain", *["early stopping below best-of-N"] * 3,
         *["confidence collapsed"] * 3,
     ]  # fmt: skip
     seen = ["unparsed or cut"] * 3
@@ -223,10 +238,52 @@ def test_too_few_calibration_queries():
     assert one.figures == {"queries": 200}
     promised["asc"].append(promise("max_loss_with_giving_up", 0.1, None, 40))
     assert "asc with at most 10% lost by stopping or giving up" in signatures(found)[0].advice
-    for each in (one for several in promised.values() for one in several):
-        each["queries"] = None  # whatever their number, the shares are too bad
-    assert signatures(found)[0].advice == "More of them (data.calibration)."
     promised.clear()  # votes alone: nothing stops early
     assert names(found) == []
     found["health"]["calibration_queries"] = 0
     assert names(found) == ["few calibration queries"]
+
+
+@pytest.mark.parametrize(("queries", "holds"), [(10, True), (9, False)])
+def test_more_calibration_queries_would_not_help(queries, holds):
+    """Where none of the shares is under its limit, if there are enough queries to know it."""
+    found = results()
+    found["health"]["calibration_queries"] = queries
+    found["promises"]["calibrated"] = {
+        "asc": [promise("max_loss", 0.05, None, None), promise("max_loss", 0.1, None, None)],
+        "esc": [promise("max_error", 0.2, None, None), promise("max_error", 0.1, None, None)],
+    }
+    (one,) = signatures(found)
+    if not holds:
+        assert (one.name, one.advice) == (
+            "few calibration queries", "More of them (data.calibration).",
+        )  # fmt: skip
+        return
+    assert one.name == "nothing can be promised"
+    assert one.says == (
+        "With 10 calibration queries nothing can be promised of any threshold, nor with more if "
+        "the shares stay as they are: for esc with at most 20% wrong where it stops, too many of "
+        "them at 0.2."
+    )
+    assert "data.calibration" not in one.advice
+    assert "larger limit" in one.advice
+    found["promises"]["calibrated"]["asc"][0]["queries"] = 500  # of one it is known
+    assert names(found) == ["few calibration queries"]
+
+
+def test_equal_confidences_are_no_want_of_calibration_queries():
+    """By the rules of guarantees.py: 45 in a hundred are wrong where any threshold stops."""
+    shown = Evidence(
+        2000, [Tried(one, 2000, 900, 400, 1.0) for one in (0.9, 0.5, 0.1)], 0, ()
+    )  # fmt: skip
+    found, made = results(), []
+    for kind, of in KINDS.items():
+        for limit in of.limits:
+            (refused, *_) = of.rule(shown, limit, 0.9)
+            made.append(promise(kind, limit, None, refused.queries) | {"why": refused.why})
+    found["promises"]["calibrated"] = {"early_stopping": made}
+    found["health"]["calibration_queries"] = 2000
+    (one,) = signatures(found)
+    assert one.name == "nothing can be promised"
+    assert "With 2000 calibration queries nothing can be promised" in one.says
+    assert "900 of the 2000 calibration queries that stop early are answered wrongly" in one.says

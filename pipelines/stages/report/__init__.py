@@ -35,7 +35,7 @@ from pipelines.storage.schemas import (
     of_seed,
 )
 
-VERSION = 6  # the headline's policies are chosen on calibration queries alone
+VERSION = 7  # the headline weighs confidence sources, too
 
 
 def spec(config: Config) -> dict[str, Any]:

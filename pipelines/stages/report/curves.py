@@ -13,8 +13,8 @@ from math import ceil, floor, log2
 from typing import Any
 
 from pipelines.method.policies import POLICIES
-from pipelines.stages.report.headline import named
 from pipelines.stages.report.replays import SC, STOPPING
+from pipelines.stages.report.wording import named
 
 WIDTH, HEIGHT = 500, 350  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 36, 196, 30, 40  # of the lines, from its edges

@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.config import IN_DOMAIN, OUT_OF_DOMAIN, Config
 from pipelines.method import metrics
 from pipelines.method.metrics import Array
-from pipelines.method.savings import EqualAccuracy, at_equal_accuracy
+from pipelines.method.savings import Curve, EqualAccuracy, at_equal_accuracy
 from pipelines.stages.report.measure import as_json, differences, measure, points
 from pipelines.stages.report.replays import SC, STOPPING, Choice, Queries, Replays
 from pipelines.storage.schemas import BASE, CALIBRATED, MODELS
@@ -118,11 +118,37 @@ def saved(replays: Replays, name: str, queries: Queries, weights: Array) -> dict
     }
 
 
+def saves_more(
+    calibrated: Replays, base: Replays, name: str, queries: Queries, weights: Array
+) -> dict[str, Any]:
+    """How much more a policy saves on the calibrated model than on the base model by other
+    confidences, both of the base model's SC; all three are read at one accuracy."""
+    sc = base.curve(base.replayed[SC][None], queries)
+    after, before = (_final(one, name, queries) for one in (calibrated, base))
+
+    def read(under: Array) -> tuple[Array, Array]:
+        """The accuracy, and how much more is saved there; a figure a resample."""
+        tuned = at_equal_accuracy(sc, after, under, beside=before)
+        other = at_equal_accuracy(sc, before, under, beside=after)
+        return tuned.accuracy, tuned.saved - other.saved
+
+    (accuracy,), (value,) = read(metrics.each_once(len(queries)))
+    return {
+        "accuracy": float(accuracy),
+        "value": float(value),
+        "ci95": metrics.interval(read(weights)[1]),
+    }
+
+
 def equal_accuracy(replays: Replays, name: str, queries: Queries, weights: Array) -> EqualAccuracy:
+    sc = replays.curve(replays.replayed[SC][None], queries)
+    return at_equal_accuracy(sc, _final(replays, name, queries), weights)
+
+
+def _final(replays: Replays, name: str, queries: Queries) -> Curve:
     final = replays.final(name)
     assert final is not None, f"{name} has no threshold"
-    sc = replays.curve(replays.replayed[SC][None], queries)
-    return at_equal_accuracy(sc, replays.curve(final, queries), weights)
+    return replays.curve(final, queries)
 
 
 def _fallbacks(replays: Replays, queries: Queries, weights: Array) -> dict[str, Any]:

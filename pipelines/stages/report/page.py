@@ -15,22 +15,21 @@ from matplotlib.figure import Figure
 
 from pipelines.config import Config
 from pipelines.stages.report import curves
-from pipelines.stages.report.headline import (
+from pipelines.stages.report.headline import answers, over_seeds
+from pipelines.stages.report.promises import KINDS
+from pipelines.stages.report.wording import (
     NAMES,
     RECALIBRATED,
     SOURCE_NAMES,
-    answers,
     changed_by,
     headings,
     named,
     over_runs,
-    over_seeds,
     percent,
     percents,
     saved_by,
     signed,
 )
-from pipelines.stages.report.promises import KINDS
 
 # Okabe and Ito's (2008), which the color-blind tell apart; a dash beside each.
 _LOOKS: dict[str, tuple[str, Any]] = {

@@ -18,10 +18,9 @@ from pipelines.config import Config
 from pipelines.method import metrics
 from pipelines.method.metrics import Array
 from pipelines.method.recalibration import FITS, Seen
-from pipelines.method.savings import Curve, at_equal_accuracy
-from pipelines.stages.report.figures import groups, saved
+from pipelines.stages.report.figures import groups, saved, saves_more
 from pipelines.stages.report.measure import as_json, differences, measure
-from pipelines.stages.report.replays import SC, Replays, with_confidence
+from pipelines.stages.report.replays import Replays, with_confidence
 from pipelines.storage.location import MANIFEST, Location
 from pipelines.storage.schemas import CALIBRATED
 
@@ -90,44 +89,12 @@ def figures(config: Config, replays: Mapping[str, Replays], found: Recalibrated)
             part = one.test.recorded.of(queries)
             own = measure(part, weights)
             policies = [policy for policy in one.chosen if one.final(policy) is not None]
+            more = {p: saves_more(calibrated, one, p, queries, weights) for p in policies}
             datasets[title][name] = as_json(part, own) | {
                 "samples_saved": {p: saved(one, p, queries, weights) for p in policies},
-                "calibrated_less": differences(own, tuned)
-                | {"saved": {p: _saves(calibrated, one, p, queries, weights) for p in policies}},
+                "calibrated_less": differences(own, tuned) | {"saved": more},
             }
     return found.facts | {"best": found.best, "datasets": datasets}
-
-
-def _saves(
-    calibrated: Replays,
-    recalibrated: Replays,
-    policy: str,
-    queries: NDArray[np.intp],
-    weights: Array,
-) -> dict[str, Any]:
-    """How much more a policy saves on the calibrated model than under a map, both of the base
-    model's SC; all three are read at one accuracy."""
-    sc = recalibrated.curve(recalibrated.replayed[SC][None], queries)  # the base model's own
-    after, before = (_curve(one, policy, queries) for one in (calibrated, recalibrated))
-
-    def read(under: Array) -> tuple[Array, Array]:
-        """The accuracy, and how much more is saved there; a figure a resample."""
-        tuned = at_equal_accuracy(sc, after, under, beside=before)
-        mapped = at_equal_accuracy(sc, before, under, beside=after)
-        return tuned.accuracy, tuned.saved - mapped.saved
-
-    (accuracy,), (value,) = read(metrics.each_once(len(queries)))
-    return {
-        "accuracy": float(accuracy),
-        "value": float(value),
-        "ci95": metrics.interval(read(weights)[1]),
-    }
-
-
-def _curve(replays: Replays, policy: str, queries: NDArray[np.intp]) -> Curve:
-    final = replays.final(policy)
-    assert final is not None, f"{policy} has no threshold"
-    return replays.curve(final, queries)
 
 
 def _brier(replays: Replays) -> float:

@@ -12,8 +12,9 @@ from typing import Any
 
 from pipelines.config import GROUPS, OUT_OF_DOMAIN
 from pipelines.method.savings import SLACK
-from pipelines.stages.report.headline import FEW, NAMES, change, named, percent
 from pipelines.stages.report.promises import KINDS
+from pipelines.stages.report.verdicts import FEW
+from pipelines.stages.report.wording import NAMES, change, named, percent
 from pipelines.storage.schemas import MODELS
 
 HIGH_ECE, SURELY = 0.10, 0.05  # of ECE out of domain: the figure, and its interval's lower end
@@ -80,22 +81,25 @@ def ece_out_of_domain(results: Results) -> Iterator[Signature]:
 def stopping_below_best(results: Results) -> Iterator[Signature]:
     """Where the first sure sample is worse than the surest of so many, which cost more, by more
     than what savings are read at."""
-    title = results["groups"][0]
-    worse = [
-        one
-        for one in results["health"]["datasets"][title]["early_stopping_less_best_of_n"]
-        if one["ci95"] is not None and one["ci95"][1] < -SLACK
-    ]
-    if worse and _enough(results, title):
-        most = min(worse, key=lambda one: one["value"])
-        yield Signature(
-            "early stopping below best-of-N",
-            f"{named(title)}: under a budget of {most['budget']} samples early stopping answers "
-            f"worse than the most confident of them, accuracy {change(most)}.",
-            {"budget": most["budget"], "difference": most["value"]},
-            "Stop later: a higher threshold, or more calibration queries to choose it on; "
-            "best_of_n or asc_conf where budgets are that small.",
-        )
+
+    def of(title: str) -> Iterator[Signature]:
+        worse = [
+            one
+            for one in results["health"]["datasets"][title]["early_stopping_less_best_of_n"]
+            if one["ci95"] is not None and one["ci95"][1] < -SLACK
+        ]
+        if worse and _enough(results, title):
+            most = min(worse, key=lambda one: one["value"])
+            yield Signature(
+                "early stopping below best-of-N",
+                f"{named(title)}: under a budget of {most['budget']} samples early stopping "
+                f"answers worse than the most confident of them, accuracy {change(most)}.",
+                {"budget": most["budget"], "difference": most["value"]},
+                "Stop later: a higher threshold, or more calibration queries to choose it on; "
+                "best_of_n or asc_conf where budgets are that small.",
+            )
+
+    return _alone_or_together(results, of)
 
 
 def consensus_wrong(results: Results) -> Iterator[Signature]:
@@ -186,26 +190,42 @@ def ssc_no_better(results: Results) -> Iterator[Signature]:
         )
 
 
-def few_calibration_queries(results: Results) -> Iterator[Signature]:
-    """Where no threshold can be promised anything (promises.py)."""
+def nothing_promised(results: Results) -> Iterator[Signature]:
+    """Where no threshold can be promised anything (promises.py): for want of calibration queries
+    or, where FEW or more show it, whatever their number."""
     n = results["health"]["calibration_queries"]
     every = [
-        (one["queries"], name, one)
+        (name, one)
         for name, several in results["promises"]["calibrated"].items()
         for one in several
     ]
-    if any(one["threshold"] is not None for _, _, one in every) or (n and not every):
+    if any(one["threshold"] is not None for _, one in every) or (n and not every):
         return  # without a policy that stops at a threshold there is nothing to promise
-    name = "few calibration queries"
-    says = f"With {n} calibration queries nothing can be promised of any threshold."
-    advice = "More of them (data.calibration)"
-    if known := [(queries, policy, one) for queries, policy, one in every if queries]:
+    says = f"With {n} calibration queries nothing can be promised of any threshold"
+    if known := [(one["queries"], policy, one) for policy, one in every if one["queries"]]:
         queries, policy, one = min(known, key=lambda each: each[:2])
-        advice += (
-            f": about {queries:,} would do for {named(policy)} with at most "
-            f"{percent(one['limit'])} {KINDS[one['kind']].told}, if the shares stay as they are"
+        advice = (
+            f"More of them (data.calibration): about {queries:,} would do for "
+            f"{_promised(policy, one)}, if the shares stay as they are."
         )
-    yield Signature(name, says, {"queries": n}, f"{advice}.")
+        yield Signature("few calibration queries", f"{says}.", {"queries": n}, advice)
+    elif n < FEW:
+        advice = "More of them (data.calibration)."
+        yield Signature("few calibration queries", f"{says}.", {"queries": n}, advice)
+    else:
+        policy, one = max(every, key=lambda each: each[1]["limit"])  # the first of the largest
+        yield Signature(
+            "nothing can be promised",
+            f"{says}, nor with more if the shares stay as they are: for {_promised(policy, one)}, "
+            f"{one['why']}.",
+            {"queries": n, "limit": one["limit"]},
+            "Confidences that tell right from wrong better, a stronger model, or a larger limit in "
+            "a request's scaling.target.",
+        )
+
+
+def _promised(policy: str, one: Mapping[str, Any]) -> str:
+    return f"{named(policy)} with at most {percent(one['limit'])} {KINDS[one['kind']].told}"
 
 
 RULES: tuple[Rule, ...] = (
@@ -216,7 +236,7 @@ RULES: tuple[Rule, ...] = (
     confidence_collapsed,
     unreadable,
     ssc_no_better,
-    few_calibration_queries,
+    nothing_promised,
 )
 
 

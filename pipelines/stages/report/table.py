@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines.stages.report.headline import (
+from pipelines.stages.report.headline import headline
+from pipelines.stages.report.wording import (
     NAMES,
     SOURCE_NAMES,
     change,
     headings,
-    headline,
     percent,
     percents,
 )
