@@ -1,7 +1,9 @@
 """Experiments on recorded responses: what their tables say, against counting, byte for byte."""
 
+import itertools
 import json
 import math
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -197,21 +199,35 @@ def test_calibration_is_told_by_group_and_model(config, artifacts):
         "in domain", "out of domain", "capitals", "arithmetic",
     ]  # fmt: skip
     less = made.tables[1], made.tables[2]
-    for name in ("Brier", "AUROC", "ECE"):  # less base, and the other way round
+    for name in ("Brier", "AUROC", "WQD", "ECE"):  # less base, and the other way round
         there, back = (compared.column(table, name) for table in less)
         assert there["calibrated"].value == pytest.approx(-back["base"].value)
     rows = [r for r in artifacts["evaluate"].read_table("base-").to_pylist() if r["role"] == "eval"]
     rows = [r for r in rows if r["dataset"] != "elements"]
     c = np.array([[s["p_true"] for s in r["samples"]] for r in rows], float)
     right = np.array([[s["answer"] == "yes" for s in r["samples"]] for r in rows], float)
-    base = {name: cells(made.tables[0], name)[0] for name in ("accuracy", "Brier", "AUROC", "ECE")}
+    figures = ("accuracy", "AUROC", "WQD", "Brier", "ECE")
+    assert [name for name, _ in made.tables[0].columns] == ["", *figures]
+    base = {name: cells(made.tables[0], name)[0] for name in figures}
     assert base["accuracy"].value == pytest.approx(right.mean())
     assert base["Brier"].value == pytest.approx(((c - right) ** 2).mean())
+    pairs = [
+        (sure, unsure)
+        for own, which in zip(c, right == 1, strict=True)
+        for sure, unsure in itertools.product(own[which], own[~which])
+    ]
+    won = np.mean([(np.sign(sure - unsure) + 1) / 2 for sure, unsure in pairs])
+    assert base["WQD"].value == pytest.approx(won)
+    assert base["WQD"].ci95[0] < won < base["WQD"].ci95[1]
     weights = metrics.resample(50, config.evaluate.bootstrap, config.seed)
     error = calibration_error.ece(c, right, weights)
     # By query id, rows lie in another order: the bootstrap draws others, the figures are the same.
     assert base["ECE"].value == pytest.approx(error.debiased, abs=0.02)
     assert made.paragraph.startswith("in domain, 50 queries: AUROC, less base: ")
+    (told,) = re.findall("WQD, less base: ([^.]*)", made.paragraph.partition("\n")[0])
+    assert "calibrated better" in told
+    # A temperature moves all confidences of a query alike.
+    assert compared.column(less[0], "WQD")["temperature"].value == pytest.approx(0)
     names = [row[0] for row in made.tables[0].rows]
     assert names == ["base", "temperature", "platt", "isotonic", "ridge", "calibrated"]
 
