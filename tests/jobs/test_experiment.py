@@ -293,8 +293,12 @@ def test_thresholds_that_are_named_are_those_that_calibration_queries_chose(conf
 
 def test_calibration_is_repaid_by_what_it_saves(config, artifacts):
     made = cost.read(config, artifacts)
-    (table,) = made.tables
-    spent = 1750 + 2 * 2000 + 20 * (20 + SAMPLES + 14 * SAMPLES)
+    parts, table = made.tables
+    answered = 20 * (20 + SAMPLES + 14 * SAMPLES)
+    spent = 1750 + 2 * 2000 + answered
+    assert [(row[0], row[1].value) for row in parts.rows] == [
+        ("label", 1750), ("train", 4000), ("calibration responses", answered), ("in all", spent),
+    ]  # fmt: skip
     assert made.paragraph.startswith(f"Calibration took {spent:,.0f} tokens.")
     for row in table.rows:
         _, _, _, by_sc, by_policy, saved, after = row
@@ -303,11 +307,28 @@ def test_calibration_is_repaid_by_what_it_saves(config, artifacts):
         wanted = math.ceil(spent / saved.value) if saved.value > 0 else math.inf
         assert after.value == wanted
         assert after.ci95[0] <= after.ci95[1]
-    assert made.seconds == {
+    seconds = dict(made.seconds)
+    curve = seconds.pop("seconds a query at the rate")
+    assert seconds == {
         "label, seconds with an engine": 0.5,
         "train, seconds of steps": 1.5,
+        "calibration responses, seconds at the rate": answered / 3500,
         "computed tokens a second, while with an engine": 3500.0,
     }
+    took = 2 + answered / 3500  # not what its tokens would take at the rate of inference
+    assert [one["of SC's accuracy"] for one in curve] == [row[1] for row in table.rows]
+    for row, one in zip(table.rows, curve, strict=True):
+        saved, after = one["saved a query"], one["queries to break even"]
+        if not math.isfinite(row[5].value):
+            assert (saved["value"], after["value"]) == (None, None)
+            continue
+        assert saved["value"] == pytest.approx(row[5].value / 3500, abs=1e-6)
+        assert saved["ci95"][1] is None or saved["ci95"][1] == pytest.approx(
+            row[5].ci95[1] / 3500, abs=1e-6
+        )
+        wanted = math.ceil(took * 3500 / row[5].value) if row[5].value > 0 else None
+        assert after["value"] == wanted
+    assert any(one["queries to break even"]["value"] for one in curve)
 
 
 def test_what_a_curve_never_reaches_costs_without_end():
