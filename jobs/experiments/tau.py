@@ -4,12 +4,13 @@ At the full budget, on the test queries that the report opens with. No training 
 responses: every policy is replayed from those of the evaluate stage, at thresholds that stand where
 these queries' confidences do, and at the one that calibration queries chose. Seconds are tokens at
 the rate of the evaluate stage, whose engines answer many queries at once: a share of the machine's
-time, and not how long one query waits.
+time, and not how long one query waits. At one rate, the frontier of seconds is that of tokens.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 from jobs.experiments import reading, recorded
 from jobs.experiments.reading import Cell, Reading, Table, Value
@@ -25,7 +26,8 @@ from pipelines.storage.location import Location
 from pipelines.storage.schemas import MODELS
 
 SWEPT = ("early_stopping", "asc_conf", "asc", "esc")
-_VERSION = 3  # says that it is of one training run; seconds are those with an engine
+_VERSION = 4  # the frontier of samples, beside that of tokens
+_SAMPLES, _TOKENS = attrgetter("samples"), attrgetter("tokens")
 _QUANTILES = 2  # of a confidence's, every second one: ten rows tell a curve
 
 
@@ -130,14 +132,16 @@ def _table(title: str, points: Sequence[Point], weights: Array) -> Table:
                 _mean(one.right - sc.right, weights) if one is not sc else "",
                 _mean(one.samples, weights), _mean(one.tokens, weights),
                 "yes" if one.chosen else "",
-                "yes" if _on_frontier(one, points) else "",
+                "yes" if _on_frontier(one, points, _SAMPLES) else "",
+                "yes" if _on_frontier(one, points, _TOKENS) else "",
             ]
         )  # fmt: skip
     return Table(
         title,
         [
             ("policy", ""), ("τ", ""), ("accuracy", ".3f"), ("less SC's", "+.3f"),
-            ("samples", ".1f"), ("tokens", ",.0f"), ("chosen", ""), ("on the frontier", ""),
+            ("samples", ".1f"), ("tokens", ",.0f"), ("chosen", ""), ("frontier of samples", ""),
+            ("frontier of tokens", ""),
         ],
         rows,
     )  # fmt: skip
@@ -147,10 +151,10 @@ def _mean(values: Array, weights: Array) -> Cell:
     return Cell(float(values.mean()), metrics.interval(metrics.mean(values, weights)))
 
 
-def _on_frontier(one: Point, points: Sequence[Point]) -> bool:
-    """Whether none is as accurate for fewer tokens, or more accurate for as many."""
-    mine = (one.right.mean(), -one.tokens.mean())
-    others = [(other.right.mean(), -other.tokens.mean()) for other in points]
+def _on_frontier(one: Point, points: Sequence[Point], spent: Callable[[Point], Array]) -> bool:
+    """Whether none is as accurate for less that is spent, or more accurate for as much."""
+    mine = (one.right.mean(), -spent(one).mean())
+    others = [(other.right.mean(), -spent(other).mean()) for other in points]
     return not any(
         other[0] >= mine[0] and other[1] >= mine[1] and other != mine for other in others
     )

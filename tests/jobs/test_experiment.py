@@ -262,11 +262,30 @@ def test_a_threshold_trades_samples_for_accuracy(config, artifacts):
     assert table.rows[0][5].value == pytest.approx(20 + SAMPLES + 10 * SAMPLES)
     for row in own:
         assert row[5].value == pytest.approx(20 - 8 / 7 + row[4].value * (8 / 7 + 10 + 4))
-    frontier = sorted((row[5].value, row[2].value) for row in table.rows if row[7] == "yes")
-    assert [accuracy for _, accuracy in frontier] == sorted(accuracy for _, accuracy in frontier)
     assert made.seconds["computed tokens a second, while with an engine"] == 3500.0
     seconds = made.seconds["seconds a query at that rate"]["calibrated"]
     assert seconds["self_consistency"] == pytest.approx(table.rows[0][5].value / 3500, abs=1e-4)
+
+
+def test_frontiers_are_of_samples_and_of_tokens(config, artifacts):
+    """Scores that cost ten times a sample, and no samples: policies without confidences are on the
+    frontier of tokens alone."""
+    place = artifacts["evaluate"]
+    rows = place.read_table("calibrated-").to_pylist()
+    for row in rows:
+        row["counters"] = COUNTERS | {"scored_tokens": 100 * SAMPLES}
+    write(place, "calibrated", rows)
+    table = tau.read(config, artifacts).tables[1]
+    assert [name for name, _ in table.columns][-2:] == ["frontier of samples", "frontier of tokens"]
+    found = {}
+    for heading, spent in (("samples", 4), ("tokens", 5)):
+        points = [(row[2].value, -row[spent].value) for row in table.rows]
+        marks = cells(table, f"frontier of {heading}")
+        for mine, mark in zip(points, marks, strict=True):
+            as_good = (one[0] >= mine[0] and one[1] >= mine[1] for one in points if one != mine)
+            assert mark == ("" if any(as_good) else "yes")
+        found[heading] = {row[0] for row, mark in zip(table.rows, marks, strict=True) if mark}
+    assert found["tokens"] - found["samples"] == {"asc", "esc"}
 
 
 def test_thresholds_that_are_named_are_those_that_calibration_queries_chose(config, artifacts):
