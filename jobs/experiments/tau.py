@@ -5,6 +5,7 @@ responses: every policy is replayed from those of the evaluate stage, at thresho
 these queries' confidences do, and at the one that calibration queries chose. Seconds are tokens at
 the rate of the evaluate stage, whose engines answer many queries at once: a share of the machine's
 time, and not how long one query waits. At one rate, the frontier of seconds is that of tokens.
+What a lower threshold saves stands beside (giving_up.py).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,21 +13,21 @@ from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 
-from jobs.experiments import reading, recorded
+from jobs.experiments import giving_up, reading, recorded
 from jobs.experiments.reading import Cell, Reading, Table, Value
 from pipelines import pipeline
 from pipelines.config import Config
 from pipelines.method import metrics, thresholds
 from pipelines.method.metrics import Array
 from pipelines.method.policies import POLICIES
-from pipelines.method.replay import Replayed, replay
+from pipelines.method.replay import Recorded, Replayed, replay
 from pipelines.running.dag import Step
 from pipelines.stages.report.replays import SC, Queries, Replays
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import MODELS
 
 SWEPT = ("early_stopping", "asc_conf", "asc", "esc")
-_VERSION = 4  # the frontier of samples, beside that of tokens
+_VERSION = 5  # the frontier of samples, beside that of tokens; and giving up
 _SAMPLES, _TOKENS = attrgetter("samples"), attrgetter("tokens")
 _QUANTILES = 2  # of a confidence's, every second one: ten rows tell a curve
 
@@ -58,7 +59,8 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
     from jobs.experiments.picture import Line, Panel, curves
 
     title, datasets = recorded.first_group(config)
-    tables, panels, said = [], [], []
+    tables, panels, said, lower_said = [], [], [], []
+    groups = {}
     rate = recorded.tokens_a_second(inputs["evaluate"])
     seconds = {}
     for model in MODELS:
@@ -76,19 +78,30 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
             lines.append(Line(policy, x, y))
         panels.append(Panel(f"{model} model", "samples a query", "accuracy", lines, log2=True))
         said.append(_said(model, points, weights))
+        groups[model] = _groups(replays, datasets, title.replace("_", " "))
+        shown = {name: replays.evidence[name] for name in SWEPT if name in replays.evidence}
+        lower_said.append(giving_up.said(model, shown))
         seconds[model] = {
             f"{one.policy} {one.threshold or ''}".strip(): round(one.tokens.mean() / rate, 4)
             for one in points
         }
+    lower = giving_up.table(config, groups, SWEPT)
     return Reading(
-        tables,
-        " ".join([*said, recorded.of_one_run(config)]),
+        [*tables, *([lower] if lower else [])],
+        " ".join([*said, *filter(None, lower_said), recorded.of_one_run(config)]),
         curves(panels),
         {
             "computed tokens a second, while with an engine": round(rate, 1),
             "seconds a query at that rate": seconds,
         },
     )
+
+
+def _groups(replays: Replays, datasets: set[str], title: str) -> dict[str, Recorded]:
+    """The calibration queries, where there are any, and the test queries of some data sets."""
+    found = {"calibration": replays.calibration.recorded} if replays.calibration else {}
+    found[title] = replays.test.recorded.of(replays.of_sets(datasets))
+    return {f"{name}, {len(of.answers)}": of for name, of in found.items()}
 
 
 def _points(config: Config, replays: Replays, queries: Queries) -> Iterator[Point]:

@@ -31,6 +31,7 @@ from pipelines.method.policies import POLICIES
 from pipelines.method.recalibration import FITS
 from pipelines.method.replay import Recorded
 from pipelines.method.savings import Curve
+from pipelines.method.trials import evidence
 from pipelines.running import dag
 from pipelines.stages.report.recalibrated import labels
 from pipelines.stages.report.responses import Responses
@@ -288,10 +289,51 @@ def test_frontiers_are_of_samples_and_of_tokens(config, artifacts):
     assert found["tokens"] - found["samples"] == {"asc", "esc"}
 
 
+def test_what_a_lower_threshold_saves_is_told_on_calibration_and_test_queries(config, artifacts):
+    """As the evidence of a promise counts it, after two of eight samples."""
+    made = tau.read(config, artifacts)
+    lower = made.tables[2]
+    assert lower.title.startswith("Giving up after 2 of 8 samples ")
+    wheres = ("calibration, 20", "in domain, 50")
+    assert [(row[1], row[2]) for row in lower.rows] == 2 * [
+        (below, where) for below in ("50%", "100%") for where in wheres
+    ]
+    names = [heading.removeprefix("lost, ") for heading, _ in lower.columns[4:]]
+    assert tuple(names) == tau.SWEPT
+    for model, rows in zip(MODELS, (lower.rows[:4], lower.rows[4:]), strict=True):
+        replays = recorded.replays(config, artifacts["evaluate"], model)
+        test = replays.test.recorded.of(replays.of_sets({"capitals", "arithmetic"}))
+        for name, place in itertools.product(names, range(2)):
+            policy = POLICIES[name].make(2)
+            of_test = evidence([(2, policy)], test).given_up[place]
+            for row, shown, queries in (
+                (rows[2 * place], replays.evidence[name].given_up[place], 20),
+                (rows[2 * place + 1], of_test, 50),
+            ):
+                assert row[3].value == pytest.approx(shown.avg_samples)
+                assert row[4 + names.index(name)].value == pytest.approx(shown.lost / queries)
+        apart = test.answers[:, 0] != test.answers[:, 1]
+        assert rows[3][3].value == pytest.approx(np.where(apart, 2, 8).mean())
+        assert (
+            f"lower threshold on the {model} model (confidence 90%): early_stopping"
+            in made.paragraph
+        )
+
+
+def test_a_budget_too_small_to_give_up_has_no_such_table(config, artifacts):
+    place = artifacts["evaluate"]
+    for model in MODELS:
+        rows = place.read_table(f"{model}-").to_pylist()
+        for row in rows:
+            row["samples"] = row["samples"][:7]
+        write(place, model, rows)
+    assert len(tau.read(config, artifacts).tables) == 2
+
+
 def test_thresholds_that_are_named_are_those_that_calibration_queries_chose(config, artifacts):
     """What is picked on the queries that it is told of looks better than it is."""
     made = tau.read(config, artifacts)
-    for model, table in zip(MODELS, made.tables, strict=True):
+    for model, table in zip(MODELS, made.tables[:2], strict=True):
         chosen = recorded.replays(config, artifacts["evaluate"], model).chosen
         marked = {row[0]: row for row in table.rows if row[6] == "yes"}
         assert set(marked) == set(tau.SWEPT)
@@ -305,7 +347,9 @@ def test_thresholds_that_are_named_are_those_that_calibration_queries_chose(conf
         rows = place.read_table(f"{model}-").to_pylist()
         write(place, model, [row for row in rows if row["role"] == "eval"])
     made = tau.read(config, artifacts)
-    assert not any(row[6] for table in made.tables for row in table.rows)
+    assert not any(row[6] for table in made.tables[:2] for row in table.rows)
+    assert {row[2] for row in made.tables[2].rows} == {"in domain, 50"}
+    assert "lower threshold" not in made.paragraph
     assert "that calibration queries chose" not in made.paragraph
     assert made.paragraph.count("picked on these test queries, for there are no others: ") == 2
 
