@@ -15,7 +15,7 @@ import numpy as np
 from jobs.experiments import compared, reading, recorded
 from jobs.experiments.compared import Runs, Statistics
 from jobs.experiments.reading import Reading, Table
-from jobs.experiments.scores import Scores
+from jobs.experiments.scores import RANKS, Scores
 from pipelines import pipeline
 from pipelines.config import Config
 from pipelines.method import metrics
@@ -27,11 +27,11 @@ from pipelines.stages.report.responses import Responses
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import BASE, CALIBRATED, of_seed
 
-VERSION = 2  # intervals over seeds, and what is said corrected for many rows
-_SAID = ("AUROC", "Brier", "ECE")
+VERSION = 3  # WQD beside AUROC
+_SAID = (*RANKS, "Brier", "ECE")
 STATISTICS: Statistics = {
     "accuracy": metrics.accuracy,
-    "AUROC": metrics.auroc,
+    **RANKS,
     "Brier": metrics.brier,
 }
 
@@ -71,9 +71,7 @@ def by_group(config: Config, found: Mapping[str, Runs]) -> Reading:
             for first in ((BASE, CALIBRATED) if len(runs) > 2 else (BASE,))
         ]
         tables += apart
-        sentences = [
-            compared.sentence(one, name, name == "AUROC") for one in apart for name in _SAID
-        ]
+        sentences = [compared.sentence(one, name, name in RANKS) for one in apart for name in _SAID]
         said.append(f"{heading}: {' '.join(sentences)}")
         for place, (name, marks) in enumerate(compared.marks(apart[0], _SAID)):
             if len(panels) <= place:

@@ -32,7 +32,7 @@ _WORDS = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
 Asked = tuple[str, str]  # a question, and its reference
 Keys = tuple[tuple[str, str], ...]  # of an entry of data, with their values
 _VERSION = 2  # of the shifted rows: they keep their system prompt and choices
-_READING = 2  # says that it is of one training run
+_READING = 3  # WQD beside AUROC
 
 
 def framed(question: str, reference: str) -> Asked | None:

@@ -11,9 +11,10 @@ from pipelines.method.calibration_error import Estimate
 from pipelines.method.metrics import Array, Metric
 
 Scores = tuple[Array, Array]  # confidence and correctness, [queries, samples] each
+RANKS: dict[str, Metric] = {"AUROC": metrics.auroc, "WQD": metrics.wqd}  # more is better
 STATISTICS: dict[str, Metric] = {
     "mean c": lambda confidence, correct, weights: metrics.mean(confidence.mean(1), weights),
-    "AUROC": metrics.auroc,
+    **RANKS,
     "Brier": metrics.brier,
 }
 

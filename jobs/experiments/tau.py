@@ -4,28 +4,31 @@ At the full budget, on the test queries that the report opens with. No training 
 responses: every policy is replayed from those of the evaluate stage, at thresholds that stand where
 these queries' confidences do, and at the one that calibration queries chose. Seconds are tokens at
 the rate of the evaluate stage, whose engines answer many queries at once: a share of the machine's
-time, and not how long one query waits.
+time, and not how long one query waits. At one rate, the frontier of seconds is that of tokens.
+What a lower threshold saves stands beside (giving_up.py).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
-from jobs.experiments import reading, recorded
+from jobs.experiments import giving_up, reading, recorded
 from jobs.experiments.reading import Cell, Reading, Table, Value
 from pipelines import pipeline
 from pipelines.config import Config
 from pipelines.method import metrics, thresholds
 from pipelines.method.metrics import Array
 from pipelines.method.policies import POLICIES
-from pipelines.method.replay import Replayed, replay
+from pipelines.method.replay import Recorded, Replayed, replay
 from pipelines.running.dag import Step
 from pipelines.stages.report.replays import SC, Queries, Replays
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import MODELS
 
 SWEPT = ("early_stopping", "asc_conf", "asc", "esc")
-_VERSION = 3  # says that it is of one training run; seconds are those with an engine
+_VERSION = 5  # the frontier of samples, beside that of tokens; and giving up
+_SAMPLES, _TOKENS = attrgetter("samples"), attrgetter("tokens")
 _QUANTILES = 2  # of a confidence's, every second one: ten rows tell a curve
 
 
@@ -56,7 +59,8 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
     from jobs.experiments.picture import Line, Panel, curves
 
     title, datasets = recorded.first_group(config)
-    tables, panels, said = [], [], []
+    tables, panels, said, lower_said = [], [], [], []
+    groups = {}
     rate = recorded.tokens_a_second(inputs["evaluate"])
     seconds = {}
     for model in MODELS:
@@ -74,19 +78,30 @@ def read(config: Config, inputs: Mapping[str, Location]) -> Reading:
             lines.append(Line(policy, x, y))
         panels.append(Panel(f"{model} model", "samples a query", "accuracy", lines, log2=True))
         said.append(_said(model, points, weights))
+        groups[model] = _groups(replays, datasets, title.replace("_", " "))
+        shown = {name: replays.evidence[name] for name in SWEPT if name in replays.evidence}
+        lower_said.append(giving_up.said(model, shown))
         seconds[model] = {
             f"{one.policy} {one.threshold or ''}".strip(): round(one.tokens.mean() / rate, 4)
             for one in points
         }
+    lower = giving_up.table(config, groups, SWEPT)
     return Reading(
-        tables,
-        " ".join([*said, recorded.of_one_run(config)]),
+        [*tables, *([lower] if lower else [])],
+        " ".join([*said, *filter(None, lower_said), recorded.of_one_run(config)]),
         curves(panels),
         {
             "computed tokens a second, while with an engine": round(rate, 1),
             "seconds a query at that rate": seconds,
         },
     )
+
+
+def _groups(replays: Replays, datasets: set[str], title: str) -> dict[str, Recorded]:
+    """The calibration queries, where there are any, and the test queries of some data sets."""
+    found = {"calibration": replays.calibration.recorded} if replays.calibration else {}
+    found[title] = replays.test.recorded.of(replays.of_sets(datasets))
+    return {f"{name}, {len(of.answers)}": of for name, of in found.items()}
 
 
 def _points(config: Config, replays: Replays, queries: Queries) -> Iterator[Point]:
@@ -130,14 +145,16 @@ def _table(title: str, points: Sequence[Point], weights: Array) -> Table:
                 _mean(one.right - sc.right, weights) if one is not sc else "",
                 _mean(one.samples, weights), _mean(one.tokens, weights),
                 "yes" if one.chosen else "",
-                "yes" if _on_frontier(one, points) else "",
+                "yes" if _on_frontier(one, points, _SAMPLES) else "",
+                "yes" if _on_frontier(one, points, _TOKENS) else "",
             ]
         )  # fmt: skip
     return Table(
         title,
         [
             ("policy", ""), ("τ", ""), ("accuracy", ".3f"), ("less SC's", "+.3f"),
-            ("samples", ".1f"), ("tokens", ",.0f"), ("chosen", ""), ("on the frontier", ""),
+            ("samples", ".1f"), ("tokens", ",.0f"), ("chosen", ""), ("frontier of samples", ""),
+            ("frontier of tokens", ""),
         ],
         rows,
     )  # fmt: skip
@@ -147,10 +164,10 @@ def _mean(values: Array, weights: Array) -> Cell:
     return Cell(float(values.mean()), metrics.interval(metrics.mean(values, weights)))
 
 
-def _on_frontier(one: Point, points: Sequence[Point]) -> bool:
-    """Whether none is as accurate for fewer tokens, or more accurate for as many."""
-    mine = (one.right.mean(), -one.tokens.mean())
-    others = [(other.right.mean(), -other.tokens.mean()) for other in points]
+def _on_frontier(one: Point, points: Sequence[Point], spent: Callable[[Point], Array]) -> bool:
+    """Whether none is as accurate for less that is spent, or more accurate for as much."""
+    mine = (one.right.mean(), -spent(one).mean())
+    others = [(other.right.mean(), -spent(other).mean()) for other in points]
     return not any(
         other[0] >= mine[0] and other[1] >= mine[1] and other != mine for other in others
     )

@@ -10,7 +10,7 @@ from functools import partial
 
 from jobs.experiments import compared, reading, variants
 from jobs.experiments.reading import Reading
-from jobs.experiments.scores import STATISTICS
+from jobs.experiments.scores import RANKS, STATISTICS
 from jobs.experiments.variants import Variant
 from pipelines.config import Config, vary
 from pipelines.method import metrics
@@ -18,7 +18,8 @@ from pipelines.running.dag import Step
 from pipelines.storage.location import Location
 
 AS_CONFIGURED = Variant("as_configured")  # what the others are compared with
-VERSION = 3  # says what is not compared
+VERSION = 4  # WQD beside AUROC
+_SAID = ("Brier", *RANKS, "ECE")
 OF_CONFIDENCES = (
     "Compared are confidences in the base model's responses, drawn as the config's labels are. "
     "What a variant does to the accuracy of the trained model's own answers, as the generation "
@@ -63,6 +64,6 @@ def read(config: Config, several: Sequence[Variant], inputs: Mapping[str, Locati
         ),
         apart,
     ]
-    said = [compared.sentence(apart, name, name == "AUROC") for name in ("Brier", "AUROC", "ECE")]
+    said = [compared.sentence(apart, name, name in RANKS) for name in _SAID]
     paragraph = " ".join([*said, compared.NOTE, OF_CONFIDENCES])
-    return Reading(tables, paragraph, intervals(compared.marks(apart, ("Brier", "AUROC", "ECE"))))
+    return Reading(tables, paragraph, intervals(compared.marks(apart, _SAID)))

@@ -1,12 +1,13 @@
 """Thresholds tried on the calibration queries: the counts that a guarantee is made of."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.method.guarantees import GIVE_UP_PARTS, Evidence, GivenUp, Tried
 from pipelines.method.policies import GivingUp, Policy
-from pipelines.method.replay import Recorded, as_recorded
+from pipelines.method.replay import Flags, Integers, Recorded, as_recorded
 
 
 def evidence(policies: Sequence[tuple[float, Policy]], recorded: Recorded) -> Evidence | None:
@@ -31,20 +32,40 @@ def evidence(policies: Sequence[tuple[float, Policy]], recorded: Recorded) -> Ev
         )
         for (threshold, _), one in zip(policies, outcomes, strict=True)
     ]
+    after = give_up_after(recorded)
+    given_up = [
+        GivenUp(one.below, int(one.lost.sum()), float(one.samples.mean()))
+        for one in lower_thresholds(policies[0][1], right_after, recorded)
+    ]
+    return Evidence(len(at_end), tried, after, given_up)
+
+
+class Lower(NamedTuple):
+    """A lower threshold in single runs, were it all that ends sampling early; [queries] each."""
+
+    below: float
+    lost: Flags  # answered wrongly, and rightly with all samples
+    samples: Integers  # used
+
+
+def give_up_after(recorded: Recorded) -> int:
+    """The samples after which it may give up; 0 where there are too few in all."""
     samples = recorded.answers.shape[1]
-    if samples < 2 * GIVE_UP_PARTS:
-        return Evidence(len(at_end), tried, 0, [])
-    after = samples // GIVE_UP_PARTS
+    return samples // GIVE_UP_PARTS if samples >= 2 * GIVE_UP_PARTS else 0
+
+
+def lower_thresholds(policy: Policy, right_after: Flags, recorded: Recorded) -> list[Lower]:
+    """Each that there is, the most careful first. right_after: an Outcome's, of the policy."""
+    after, samples = give_up_after(recorded), recorded.answers.shape[1]
     first = recorded.answers[:, :after]
     agree = np.array([np.bincount(row[row >= 0], minlength=1).max() for row in first])
-    lost = at_end & ~right_after[after - 1]
-    limits = [GivingUp(policies[0][1], after, votes / after) for votes in range(1, after + 1)]
-    given_up = [
-        GivenUp(
+    lost = right_after[-1] & ~right_after[after - 1]
+    limits = [GivingUp(policy, after, votes / after) for votes in range(1, after + 1)]
+    return [
+        Lower(
             one.below,
-            int((lost & one.gives_up(agree)).sum()),
-            float(np.where(one.gives_up(agree), after, samples).mean()),
+            lost & one.gives_up(agree),
+            np.where(one.gives_up(agree), after, samples),
         )
         for one in limits
     ]
-    return Evidence(len(at_end), tried, after, given_up)

@@ -1,7 +1,9 @@
 """Experiments on recorded responses: what their tables say, against counting, byte for byte."""
 
+import itertools
 import json
 import math
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +31,7 @@ from pipelines.method.policies import POLICIES
 from pipelines.method.recalibration import FITS
 from pipelines.method.replay import Recorded
 from pipelines.method.savings import Curve
+from pipelines.method.trials import evidence
 from pipelines.running import dag
 from pipelines.stages.report.recalibrated import labels
 from pipelines.stages.report.responses import Responses
@@ -197,21 +200,35 @@ def test_calibration_is_told_by_group_and_model(config, artifacts):
         "in domain", "out of domain", "capitals", "arithmetic",
     ]  # fmt: skip
     less = made.tables[1], made.tables[2]
-    for name in ("Brier", "AUROC", "ECE"):  # less base, and the other way round
+    for name in ("Brier", "AUROC", "WQD", "ECE"):  # less base, and the other way round
         there, back = (compared.column(table, name) for table in less)
         assert there["calibrated"].value == pytest.approx(-back["base"].value)
     rows = [r for r in artifacts["evaluate"].read_table("base-").to_pylist() if r["role"] == "eval"]
     rows = [r for r in rows if r["dataset"] != "elements"]
     c = np.array([[s["p_true"] for s in r["samples"]] for r in rows], float)
     right = np.array([[s["answer"] == "yes" for s in r["samples"]] for r in rows], float)
-    base = {name: cells(made.tables[0], name)[0] for name in ("accuracy", "Brier", "AUROC", "ECE")}
+    figures = ("accuracy", "AUROC", "WQD", "Brier", "ECE")
+    assert [name for name, _ in made.tables[0].columns] == ["", *figures]
+    base = {name: cells(made.tables[0], name)[0] for name in figures}
     assert base["accuracy"].value == pytest.approx(right.mean())
     assert base["Brier"].value == pytest.approx(((c - right) ** 2).mean())
+    pairs = [
+        (sure, unsure)
+        for own, which in zip(c, right == 1, strict=True)
+        for sure, unsure in itertools.product(own[which], own[~which])
+    ]
+    won = np.mean([(np.sign(sure - unsure) + 1) / 2 for sure, unsure in pairs])
+    assert base["WQD"].value == pytest.approx(won)
+    assert base["WQD"].ci95[0] < won < base["WQD"].ci95[1]
     weights = metrics.resample(50, config.evaluate.bootstrap, config.seed)
     error = calibration_error.ece(c, right, weights)
     # By query id, rows lie in another order: the bootstrap draws others, the figures are the same.
     assert base["ECE"].value == pytest.approx(error.debiased, abs=0.02)
     assert made.paragraph.startswith("in domain, 50 queries: AUROC, less base: ")
+    (told,) = re.findall("WQD, less base: ([^.]*)", made.paragraph.partition("\n")[0])
+    assert "calibrated better" in told
+    # A temperature moves all confidences of a query alike.
+    assert compared.column(less[0], "WQD")["temperature"].value == pytest.approx(0)
     names = [row[0] for row in made.tables[0].rows]
     assert names == ["base", "temperature", "platt", "isotonic", "ridge", "calibrated"]
 
@@ -246,17 +263,77 @@ def test_a_threshold_trades_samples_for_accuracy(config, artifacts):
     assert table.rows[0][5].value == pytest.approx(20 + SAMPLES + 10 * SAMPLES)
     for row in own:
         assert row[5].value == pytest.approx(20 - 8 / 7 + row[4].value * (8 / 7 + 10 + 4))
-    frontier = sorted((row[5].value, row[2].value) for row in table.rows if row[7] == "yes")
-    assert [accuracy for _, accuracy in frontier] == sorted(accuracy for _, accuracy in frontier)
     assert made.seconds["computed tokens a second, while with an engine"] == 3500.0
     seconds = made.seconds["seconds a query at that rate"]["calibrated"]
     assert seconds["self_consistency"] == pytest.approx(table.rows[0][5].value / 3500, abs=1e-4)
 
 
+def test_frontiers_are_of_samples_and_of_tokens(config, artifacts):
+    """Scores that cost ten times a sample, and no samples: policies without confidences are on the
+    frontier of tokens alone."""
+    place = artifacts["evaluate"]
+    rows = place.read_table("calibrated-").to_pylist()
+    for row in rows:
+        row["counters"] = COUNTERS | {"scored_tokens": 100 * SAMPLES}
+    write(place, "calibrated", rows)
+    table = tau.read(config, artifacts).tables[1]
+    assert [name for name, _ in table.columns][-2:] == ["frontier of samples", "frontier of tokens"]
+    found = {}
+    for heading, spent in (("samples", 4), ("tokens", 5)):
+        points = [(row[2].value, -row[spent].value) for row in table.rows]
+        marks = cells(table, f"frontier of {heading}")
+        for mine, mark in zip(points, marks, strict=True):
+            as_good = (one[0] >= mine[0] and one[1] >= mine[1] for one in points if one != mine)
+            assert mark == ("" if any(as_good) else "yes")
+        found[heading] = {row[0] for row, mark in zip(table.rows, marks, strict=True) if mark}
+    assert found["tokens"] - found["samples"] == {"asc", "esc"}
+
+
+def test_what_a_lower_threshold_saves_is_told_on_calibration_and_test_queries(config, artifacts):
+    """As the evidence of a promise counts it, after two of eight samples."""
+    made = tau.read(config, artifacts)
+    lower = made.tables[2]
+    assert lower.title.startswith("Giving up after 2 of 8 samples ")
+    wheres = ("calibration, 20", "in domain, 50")
+    assert [(row[1], row[2]) for row in lower.rows] == 2 * [
+        (below, where) for below in ("50%", "100%") for where in wheres
+    ]
+    names = [heading.removeprefix("lost, ") for heading, _ in lower.columns[4:]]
+    assert tuple(names) == tau.SWEPT
+    for model, rows in zip(MODELS, (lower.rows[:4], lower.rows[4:]), strict=True):
+        replays = recorded.replays(config, artifacts["evaluate"], model)
+        test = replays.test.recorded.of(replays.of_sets({"capitals", "arithmetic"}))
+        for name, place in itertools.product(names, range(2)):
+            policy = POLICIES[name].make(2)
+            of_test = evidence([(2, policy)], test).given_up[place]
+            for row, shown, queries in (
+                (rows[2 * place], replays.evidence[name].given_up[place], 20),
+                (rows[2 * place + 1], of_test, 50),
+            ):
+                assert row[3].value == pytest.approx(shown.avg_samples)
+                assert row[4 + names.index(name)].value == pytest.approx(shown.lost / queries)
+        apart = test.answers[:, 0] != test.answers[:, 1]
+        assert rows[3][3].value == pytest.approx(np.where(apart, 2, 8).mean())
+        assert (
+            f"lower threshold on the {model} model (confidence 90%): early_stopping"
+            in made.paragraph
+        )
+
+
+def test_a_budget_too_small_to_give_up_has_no_such_table(config, artifacts):
+    place = artifacts["evaluate"]
+    for model in MODELS:
+        rows = place.read_table(f"{model}-").to_pylist()
+        for row in rows:
+            row["samples"] = row["samples"][:7]
+        write(place, model, rows)
+    assert len(tau.read(config, artifacts).tables) == 2
+
+
 def test_thresholds_that_are_named_are_those_that_calibration_queries_chose(config, artifacts):
     """What is picked on the queries that it is told of looks better than it is."""
     made = tau.read(config, artifacts)
-    for model, table in zip(MODELS, made.tables, strict=True):
+    for model, table in zip(MODELS, made.tables[:2], strict=True):
         chosen = recorded.replays(config, artifacts["evaluate"], model).chosen
         marked = {row[0]: row for row in table.rows if row[6] == "yes"}
         assert set(marked) == set(tau.SWEPT)
@@ -270,15 +347,21 @@ def test_thresholds_that_are_named_are_those_that_calibration_queries_chose(conf
         rows = place.read_table(f"{model}-").to_pylist()
         write(place, model, [row for row in rows if row["role"] == "eval"])
     made = tau.read(config, artifacts)
-    assert not any(row[6] for table in made.tables for row in table.rows)
+    assert not any(row[6] for table in made.tables[:2] for row in table.rows)
+    assert {row[2] for row in made.tables[2].rows} == {"in domain, 50"}
+    assert "lower threshold" not in made.paragraph
     assert "that calibration queries chose" not in made.paragraph
     assert made.paragraph.count("picked on these test queries, for there are no others: ") == 2
 
 
 def test_calibration_is_repaid_by_what_it_saves(config, artifacts):
     made = cost.read(config, artifacts)
-    (table,) = made.tables
-    spent = 1750 + 2 * 2000 + 20 * (20 + SAMPLES + 14 * SAMPLES)
+    parts, table = made.tables
+    answered = 20 * (20 + SAMPLES + 14 * SAMPLES)
+    spent = 1750 + 2 * 2000 + answered
+    assert [(row[0], row[1].value) for row in parts.rows] == [
+        ("label", 1750), ("train", 4000), ("calibration responses", answered), ("in all", spent),
+    ]  # fmt: skip
     assert made.paragraph.startswith(f"Calibration took {spent:,.0f} tokens.")
     for row in table.rows:
         _, _, _, by_sc, by_policy, saved, after = row
@@ -287,11 +370,28 @@ def test_calibration_is_repaid_by_what_it_saves(config, artifacts):
         wanted = math.ceil(spent / saved.value) if saved.value > 0 else math.inf
         assert after.value == wanted
         assert after.ci95[0] <= after.ci95[1]
-    assert made.seconds == {
+    seconds = dict(made.seconds)
+    curve = seconds.pop("seconds a query at the rate")
+    assert seconds == {
         "label, seconds with an engine": 0.5,
         "train, seconds of steps": 1.5,
+        "calibration responses, seconds at the rate": answered / 3500,
         "computed tokens a second, while with an engine": 3500.0,
     }
+    took = 2 + answered / 3500  # not what its tokens would take at the rate of inference
+    assert [one["of SC's accuracy"] for one in curve] == [row[1] for row in table.rows]
+    for row, one in zip(table.rows, curve, strict=True):
+        saved, after = one["saved a query"], one["queries to break even"]
+        if not math.isfinite(row[5].value):
+            assert (saved["value"], after["value"]) == (None, None)
+            continue
+        assert saved["value"] == pytest.approx(row[5].value / 3500, abs=1e-6)
+        assert saved["ci95"][1] is None or saved["ci95"][1] == pytest.approx(
+            row[5].ci95[1] / 3500, abs=1e-6
+        )
+        wanted = math.ceil(took * 3500 / row[5].value) if row[5].value > 0 else None
+        assert after["value"] == wanted
+    assert any(one["queries to break even"]["value"] for one in curve)
 
 
 def test_what_a_curve_never_reaches_costs_without_end():

@@ -168,7 +168,8 @@ def test_a_differences_interval_is_over_queries():
 
 
 def test_a_table_has_means_over_runs_and_says_what_is_better():
-    """A variant that knows is better by Brier and AUROC than one that guesses, in both runs."""
+    """A variant that knows is better by Brier, AUROC and WQD than one that guesses, in both
+    runs."""
     draws = np.random.default_rng(1)
     correct = (draws.uniform(size=(60, 8)) < 0.4).astype(float)
     knows = [(0.8 * correct + 0.1 + shift, correct) for shift in (0.0, 0.02)]
@@ -176,6 +177,9 @@ def test_a_table_has_means_over_runs_and_says_what_is_better():
     found = {"guesses": guesses, "knows": knows}
     weights = metrics.resample(60, 300, 0)
     table = compared.figures("title", found, STATISTICS, weights, {"knows": "a=1"})
+    names = [name for name, _ in table.columns]
+    assert names == ["", "changes", "mean c", "AUROC", "WQD", "Brier", "ECE"]
+    assert [one.value for one in compared.column(table, "WQD").values()] == [0.5, 1.0]
     cell = compared.column(table, "mean c")["knows"]
     assert cell.value == pytest.approx(0.8 * correct.mean() + 0.11)
     assert np.diff(cell.seeds) == pytest.approx([0.02])
@@ -183,6 +187,7 @@ def test_a_table_has_means_over_runs_and_says_what_is_better():
     assert [row[1] for row in table.rows] == ["", "a=1"]
     apart = compared.differences("title", found, STATISTICS, weights, "guesses")
     brier = [np.mean([((c - r) ** 2).mean() for c, r in runs]) for runs in (guesses, knows)]
+    assert compared.column(apart, "WQD")["knows"].value == 0.5
     assert compared.column(apart, "Brier")["knows"].value == pytest.approx(brier[1] - brier[0])
     assert compared.sentence(apart, "Brier") == "Brier, less guesses: knows better."
     assert compared.sentence(apart, "AUROC", True) == "AUROC, less guesses: knows better."

@@ -23,6 +23,18 @@ from pipelines.stages.report.responses import COMPUTED
 from pipelines.storage.schemas import MODELS
 
 
+def calibration_tokens(
+    manifests: Mapping[str, Mapping[str, Any]], calibrated: Replays
+) -> dict[str, float]:
+    """Tokens that the calibration cost, by what for. manifests: of the stages, by name."""
+    label, train = (manifests[name]["metrics"] for name in ("label", "train"))
+    return {
+        "label": sum(label[key] for key in COMPUTED),
+        "train": 2 * train["tokens"],
+        "calibration responses": calibrated.calibration.tokens if calibrated.calibration else 0.0,
+    }
+
+
 def cost(
     manifests: Mapping[str, Mapping[str, Any]],
     replays: Mapping[str, Replays],
@@ -34,9 +46,7 @@ def cost(
     the policies' costs are of."""
     of = {name: manifest["metrics"] for name, manifest in manifests.items()}
     base, calibrated = (replays[model] for model in MODELS)
-    label = sum(of["label"][key] for key in COMPUTED)
-    learned = calibrated.calibration.tokens if calibrated.calibration else 0.0
-    spent = label + 2 * of["train"]["tokens"] + learned
+    spent = sum(calibration_tokens(manifests, calibrated).values())
     queries = base.of_sets(datasets)
     weights = metrics.resample(len(queries), resamples, seed)
     sc = base.token_curve(SC, base.replayed[SC][None], queries)
