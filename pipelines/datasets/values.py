@@ -4,6 +4,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from pipelines.config.values import meant
 from pipelines.datasets.records import Record
 from pipelines.storage.text import flaw, short
 
@@ -13,7 +14,8 @@ _SEPARATOR = re.compile("[;\t]")  # of cells, which in CSV are commas
 
 
 def field(record: Record, name: str) -> Any:
-    """A field's value, not null; ValueError with the row and the fields that are there."""
+    """A field's value, not null; ValueError with the row, the fields that are there, and the one
+    that may be meant."""
     place, fields = record
     if name not in fields:
         there = [" ".join(str(one).split()) for one in fields]
@@ -22,7 +24,7 @@ def field(record: Record, name: str) -> Any:
         why = ": its cells are not separated by commas" if within else ""
         raise ValueError(
             f"{place}: there is no field {name!r} (fields: {', '.join(there[:_MOST_FIELDS])}{more})"
-            f"{why}"
+            f"{why or meant(name, there)}"
         )
     if fields[name] is None:
         raise ValueError(f"{place}: field {name!r} is null")
@@ -47,6 +49,11 @@ def text_of(value: Any, what: str) -> str:
     if (found := flaw(value)) is not None:
         raise ValueError(f"{what} holds {found}")
     return value.strip()
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value stands for none."""
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def spellings(value: Any, what: str) -> list[str]:

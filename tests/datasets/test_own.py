@@ -4,6 +4,7 @@ import re
 from itertools import count
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from own_files import BASE, check, is_refused, lines, parquet, row
 
@@ -146,6 +147,7 @@ CASES = [
 
 SEVERAL = {"kind": "option", "choices": ["A", "B", "C"]}
 ASKED = {"prompt": "{question}\nContext: {context}"}
+BEFORE = {"prompt": "{context}\n{question}"}
 CASES += [
     # choices with a field each
     ("f.jsonl", lines(row(answer="B", A="one", B="two", C="three")), SEVERAL,
@@ -176,11 +178,30 @@ CASES += [
     ("f.jsonl", lines(row(A="one", B="two", answer="A")),
      {"prompt": "{question}\n(A) {A}\n(B) {B}", "kind": "option", "choices": ["A", "B"]},
      [(asked(choices="one|two"), "A", ABC[:2])]),
-    ("f.jsonl", lines(row(), row(context="c")), ASKED,
-     r"row 1: there is no field 'context' \(fields: question, answer\)"),
-    ("f.jsonl", lines(row(context=None)), ASKED, "row 1: field 'context' is null"),
     ("f.jsonl", lines(row(context=["c"])), ASKED, "row 1: field 'context' is a list"),
     ("f.jsonl", lines(row()), {"system": "As {who}."}, "row 1: there is no field 'who'"),
+    # one that is empty there
+    ("f.jsonl", lines(row(context=""), row("r", context=None)), BEFORE, [("q", "a"), ("r", "a")]),
+    ("f.jsonl", lines(row(context=" \n"), row("r", context="c")), BEFORE,
+     [("q", "a"), ("c\nr", "a")]),
+    ("f.csv", "question,context,answer\nq,,a\n", ASKED, [("q\nContext:", "a")]),
+    ("f.parquet", parquet(question=["q"], context=pa.nulls(1), answer=["a"]), BEFORE,
+     [("q", "a")]),
+    ("f.jsonl", lines(row(), row("r", context="c")), BEFORE, [("q", "a"), ("c\nr", "a")]),
+    ("f.jsonl", lines(row("r", context="c"), row()), BEFORE, [("c\nr", "a"), ("q", "a")]),
+    ("f.jsonl", lines(row(), row("", context=None)), BEFORE,
+     r"row 2: all fields of prompt are empty \(context, question\)"),
+    ("f.jsonl", lines(row("", context="")), ASKED, "row 1: all fields of prompt are empty"),
+    # one that no row has
+    ("f.jsonl", lines(row(context="c"), row("r")), {"prompt": "{contxt}\n{question}"},
+     r"row 1: there is no field 'contxt' \(fields: question, answer, context\); did you mean "
+     r"context\?"),
+    ("f.jsonl", lines(row()), {"question": "Question"},
+     r"row 1: there is no field 'Question' \(fields: question, answer\); did you mean question"),
+    ("f.jsonl", lines(row(), row("r")), ASKED,
+     r"row 1: there is no field 'context' \(fields: question, answer\)$"),
+    ("f.csv", "question,input,answer\nq,,a\n", {"prompt": "{inputs} {question}"},
+     r"there is no field 'inputs' .*; did you mean input\?"),
     # several references
     ("f.jsonl", lines(row(answer=["NY", "New York"])), {}, [("q", "NY|New York")]),
     ("f.jsonl", lines(row(answer=["3", 3.0])), {"kind": "number"}, [("q", "3")]),
@@ -193,12 +214,12 @@ def test_a_row_is_read_or_refused(told, name, content, entry, expected):
 
 
 def test_a_system_prompt_is_a_text_with_fields(told):
-    Path("f.jsonl").write_text(lines(row(who="a judge"), row("r", who="a cook")))
+    Path("f.jsonl").write_text(lines(row(who="a judge"), row("r", who=""), row("s")))
     for system, expected in (
-        ("You are {who}.", ["You are a judge.", "You are a cook."]),
-        ("{who}", ["a judge", "a cook"]),
-        ("Be brief.", ["Be brief."] * 2),
-        (None, [None] * 2),
+        ("You are {who}.", ["You are a judge.", "You are .", "You are ."]),
+        ("{who}", ["a judge", None, None]),  # then model.system
+        ("Be brief.", ["Be brief."] * 3),
+        (None, [None] * 3),
     ):
         entry = {"name": "jsonl", "path": "f.jsonl", "system": system}
         status, error, rows = told(BASE | {"data": {"train": [entry]}})
