@@ -32,6 +32,8 @@ def load(config: DatasetConfig, seed: int, refused: Refused = fail) -> Iterator[
     has = cache(partial(_has, path))
     templates = [one for one in (config.prompt, config.system) if one]
     may_be_empty = {name for one in templates for name in fields_of(one)}
+    if isinstance(config.choices, tuple):
+        may_be_empty |= set(config.choices)
     for place, fields in picked(partial(read, path), config.limit, seed, refused):
         empty = [name for name in may_be_empty - fields.keys() if has(name)]
         try:
@@ -74,14 +76,13 @@ def _row(config: DatasetConfig, record: Record) -> Row:
 
 
 def _choices(named: str | Sequence[str], record: Record) -> Choices:
-    """Those in a field, or one in each of several, which is null or empty where there is none."""
-    place, fields = record
+    """Those in a field, or one in each of several, which is empty where there is none."""
+    place, _ = record
     if isinstance(named, str):
         value = field(record, named)
         with _at(place):
             return of_field(value)
-    empty = {name for name in named if name in fields and is_empty(fields[name])}
-    there = {name: field(record, name) for name in named if name not in empty}
+    there = {name: field(record, name) for name in named if not is_empty(record, name)}
     with _at(place):
         return of_texts(list(there.values()), list(there))
 
@@ -96,19 +97,18 @@ def _at(place: str) -> Iterator[None]:
 
 def _asked(prompt: str, record: Record) -> str:
     """A question from several fields, of which one has to be there."""
-    place, fields = record
+    place, _ = record
     names = fields_of(prompt)
-    if all(name in fields and is_empty(fields[name]) for name in names):
+    if all(is_empty(record, name) for name in names):
         raise ValueError(f"{place}: all fields of prompt are empty ({', '.join(names)})")
     return _filled(prompt, record)
 
 
 def _filled(template: str, record: Record) -> str:
     """A template with the row's fields in it, of which one that is empty leaves nothing."""
-    _, fields = record
     parts = []
     for literal, name, _, _ in Formatter().parse(template):
-        none = name is None or (name in fields and is_empty(fields[name]))
+        none = name is None or is_empty(record, name)
         parts += [literal, "" if none else _text(record, name)]
     return "".join(parts).strip()
 

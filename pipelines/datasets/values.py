@@ -51,9 +51,11 @@ def text_of(value: Any, what: str) -> str:
     return value.strip()
 
 
-def is_empty(value: Any) -> bool:
-    """Whether a value stands for none."""
-    return value is None or (isinstance(value, str) and not value.strip())
+def is_empty(record: Record, name: str) -> bool:
+    """Whether a field is there, with nothing in it."""
+    _, fields = record
+    value = fields.get(name)
+    return name in fields and (value is None or (isinstance(value, str) and not value.strip()))
 
 
 def spellings(value: Any, what: str) -> list[str]:
