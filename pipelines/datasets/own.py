@@ -20,8 +20,8 @@ from pipelines.datasets.choices import (
 )
 from pipelines.datasets.records import Record, Refused, fail, read
 from pipelines.datasets.sources import FORMATS
-from pipelines.datasets.values import field, is_empty, spellings, text_of
-from pipelines.method.answers import Kind, canonical
+from pipelines.datasets.values import field, is_empty, several, text_of
+from pipelines.method.answers import SEPARATORS, Kind, canonical, references
 from pipelines.storage.text import short
 
 
@@ -55,7 +55,9 @@ def _row(config: DatasetConfig, record: Record) -> Row:
     place, _ = record
     question = _asked(config.prompt, record) if config.prompt else _text(record, config.question)
     system = (_filled(config.system, record) or None) if config.system else None
-    answers = spellings(field(record, config.answer), f"{place}: field {config.answer!r}")
+    answers = several(
+        field(record, config.answer), config.kind, f"{place}: field {config.answer!r}"
+    )
     if config.kind != "option":
         return Row(question, _reference(answers, config.kind, record), config.kind, system=system)
     given = None if config.choices is None else _choices(config.choices, record)
@@ -114,20 +116,17 @@ def _filled(template: str, record: Record) -> str:
 
 
 def _reference(answers: Sequence[str], kind: Kind, record: Record) -> str:
-    """Spellings joined by |; of numbers, letters and formulas the one that all are."""
+    """The answers as one string, of an option the one letter that all are."""
     place, _ = record
-    one_by_one = [part for answer in answers for part in answer.split("|")]
-    read = [canonical(one, kind) for one in (one_by_one if kind == "text" else answers)]
-    if None in read:
-        raise ValueError(f"{place}: answer {short('|'.join(answers))!r} is not of kind {kind}")
-    if kind == "text":
-        return "|".join(answers)
-    if len(set(read)) > 1:
-        shown = short(", ".join(answers))
-        if kind == "math":  # whether they are equal takes math-verify a process
-            raise ValueError(f"{place}: answers {shown} are several; kind math takes one formula")
-        raise ValueError(f"{place}: answers {shown} differ; kind {kind} has one")
-    return answers[0]
+    forms: dict[tuple[str | None, ...], str] = {}
+    for answer in answers:
+        read = [canonical(one, kind) for one in references(answer, kind)]
+        if None in read:
+            raise ValueError(f"{place}: answer {short(answer)!r} is not of kind {kind}")
+        forms.setdefault(tuple(read), answer)
+    if kind == "option" and len(forms) > 1:
+        raise ValueError(f"{place}: answers {short(', '.join(answers))} differ; an option has one")
+    return answers[0] if len(forms) == 1 else SEPARATORS[kind].join(forms.values())
 
 
 def _text(record: Record, name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines.config.values import meant
 from pipelines.datasets.records import Record
+from pipelines.method.answers import SEPARATORS, Kind, references
 from pipelines.storage.text import flaw, short
 
 _MOST_FIELDS = 20  # that a message names
@@ -58,16 +59,17 @@ def is_empty(record: Record, name: str) -> bool:
     return name in fields and (value is None or (isinstance(value, str) and not value.strip()))
 
 
-def spellings(value: Any, what: str) -> list[str]:
-    """The answers that a field accepts: its one, or those of a list."""
+def several(value: Any, kind: Kind, what: str) -> list[str]:
+    """The references in a field: its one, or those of a list."""
     if not isinstance(value, list):
         return [text_of(value, what)]
     if not value:
         raise ValueError(f"{what} is an empty list")
     texts = [text_of(one, f"{what}, entry {number}") for number, one in enumerate(value, start=1)]
     for text in texts:
-        if "|" in text:
-            raise ValueError(f"{what}: {short(text)!r} holds a |, which separates spellings")
+        if references(text, kind) != [text]:
+            sign = SEPARATORS[kind]
+            raise ValueError(f"{what}: {short(text)!r} holds a {sign}, which separates answers")
     return texts
 
 

@@ -58,8 +58,6 @@ CASES = [
      "choices with text and label: expected two lists"),
     ("f.jsonl", lines(row(answer="B", choices={"text": "x", "label": "A"})), CHOICES,
      "choices with text and label: expected two lists"),
-    ("f.jsonl", lines(row(answer=["1/2", "0.5"])), MATH,
-     "row 1: answers 1/2, 0.5 are several; kind math takes one formula"),
     ("f.jsonl", lines(row(answer=["1/2", " 1/2"])), MATH, [("q", "1/2")]),
     ("f.jsonl", lines(row(asked(), 2)), OPTION,
      "row 1: answer '2' may count the choices from 0 or"),
@@ -215,6 +213,27 @@ CASES += [
     # several references
     ("f.jsonl", lines(row(answer=["NY", "New York"])), {}, [("q", "NY|New York")]),
     ("f.jsonl", lines(row(answer=["3", 3.0])), {"kind": "number"}, [("q", "3")]),
+    ("f.jsonl", lines(row(answer=["2", "-2", 2.0])), {"kind": "number"}, [("q", "2␟-2")]),
+    ("f.jsonl", lines(row(answer=[4, 5])), {"kind": "number"}, [("q", "4␟5")]),
+    ("f.csv", 'question,answer\nq,"[""2"", -2]"\n', {"kind": "number"}, [("q", "2␟-2")]),
+    ("f.parquet", parquet(question=["q"], answer=[["2", "-2"]]), {"kind": "number"},
+     [("q", "2␟-2")]),
+    ("f.jsonl", lines(row(answer="2␟-2")), {"kind": "number"}, [("q", "2␟-2")]),
+    ("f.jsonl", lines(row(answer=["2", "soon"])), {"kind": "number"},
+     "row 1: answer 'soon' is not of kind number"),
+    ("f.jsonl", lines(row(answer="2␟")), {"kind": "number"}, "row 1: answer '2␟' is not of kind"),
+    ("f.jsonl", lines(row(answer=["2␟3", "4"])), {"kind": "number"},
+     "row 1: field 'answer': '2␟3' holds a ␟, which separates"),
+    ("f.jsonl", lines(row(answer=["1/2", r"\frac{1}{2}"])), MATH, [("q", r"1/2␟\frac{1}{2}")]),
+    ("f.jsonl", lines(row(answer=["x", "{x"])), MATH, "row 1: answer '{x' is not of kind math"),
+    # a bar that separates nothing
+    ("f.jsonl", lines(row(answer="|x|")), MATH, [("q", "|x|")]),
+    ("f.jsonl", lines(row(answer=["|x|", "x||y"])), MATH, [("q", "|x|␟x||y")]),
+    ("f.jsonl", lines(row(answer="|-4| is\n#### 4")), {"kind": "number"},
+     [("q", "|-4| is\n#### 4")]),
+    ("f.jsonl", lines(row(answer="3|4")), {"kind": "number"}, r"answer '3\|4' is not of kind numb"),
+    ("f.jsonl", lines(row(answer=["x|y"], choices=["x|y", "z"])), CHOICES,
+     [("q\n(A) x|y\n(B) z", "A", ["x|y", "z"])]),
 ]  # fmt: skip
 
 
