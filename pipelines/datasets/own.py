@@ -70,7 +70,8 @@ def _row(config: DatasetConfig, record: Record) -> Row:
     letters = []
     for answer in answers:
         try:
-            letters.append(choices.letter(answer) if choices else unlisted(answer))
+            base = config.answer_base
+            letters.append(choices.letter(answer, base) if choices else unlisted(answer, base))
         except ValueError as error:
             raise ValueError(f"{place}: answer {short(answer)!r} {error}") from None
     reference = _reference(letters, "option", record)

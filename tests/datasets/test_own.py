@@ -122,7 +122,7 @@ CASES = [
     ("f.jsonl", lines(row(answer=1, choices=["0) one", "1) two"])), CHOICES,
      [(asked(choices="0) one|1) two"), "B", ["0) one", "1) two"])]),
     ("f.jsonl", lines(row(answer=1, choices=["3) one", "4) two"])), CHOICES,
-     "row 1: answer '1' may count the choices from 0 or from 1; write a letter"),
+     "row 1: answer '1' may count the choices from 0 or from 1; say which by answer_base$"),
     ("f.jsonl", lines(row(answer="B", choices=["A) and so on", "B) only two"])), CHOICES,
      [(asked(choices="and so on|only two"), "B", ["and so on", "only two"])]),
     ("f.jsonl", lines(row(answer="A", choices=["(A) and (B)", "(B) alone"])), CHOICES,
@@ -142,6 +142,43 @@ CASES = [
      "choices: 2 texts have the labels A"),
 ]  # fmt: skip
 
+
+# answers that count the choices
+FROM_0, FROM_1 = CHOICES | {"answer_base": 0}, CHOICES | {"answer_base": 1}
+NONE_0 = "row 1: answer '{}' is none of the 3 choices, counted from 0"
+CASES += [
+    ("f.jsonl", lines(row(answer=0, choices=ABC)), FROM_0, [(asked(), "A", ABC)]),
+    ("f.jsonl", lines(row(answer=2, choices=ABC)), FROM_0, [(asked(), "C", ABC)]),
+    ("f.jsonl", lines(row(answer=2, choices=ABC)), FROM_1, [(asked(), "B", ABC)]),
+    ("f.csv", 'question,answer,choices\nq,1,"[""one"", ""two"", ""three""]"\n', FROM_0,
+     [(asked(), "B", ABC)]),
+    ("f.parquet", parquet(question=["q"], answer=[1], choices=[ABC]), FROM_0,
+     [(asked(), "B", ABC)]),
+    ("f.jsonl", lines(row(answer=1, A="one", B="two", C="three")),
+     {"kind": "option", "choices": ["A", "B", "C"], "answer_base": 0}, [(asked(), "B", ABC)]),
+    ("f.jsonl", lines(row(asked(), 1)), OPTION | {"answer_base": 0}, [(asked(), "B", ABC)]),
+    ("f.jsonl", lines(row(answer=1)), OPTION | {"answer_base": 0}, [("q", "B")]),
+    ("f.jsonl", lines(row(answer=18)), OPTION | {"answer_base": 0}, "answer '18' is beyond the"),
+    ("f.jsonl", lines(row(answer="two", choices=ABC)), FROM_0, [(asked(), "B", ABC)]),
+    ("f.jsonl", lines(row(answer="C", choices=ABC)), FROM_0, [(asked(), "C", ABC)]),
+    ("f.jsonl", lines(row(answer=3, choices=ABC)), FROM_0, NONE_0.format(3)),
+    # what stands for no answer
+    ("f.jsonl", lines(row(answer=-1, choices=ABC)), FROM_0, "answer '-1' is none of the 3 choices"),
+    ("f.jsonl", lines(row(answer="−1", choices=ABC)), FROM_0, "'−1' is none of the 3 choices"),
+    ("f.jsonl", lines(row(answer=-1, choices=ARC)), CHOICES, "'-1' is none of the 3 choices"),
+    ("f.jsonl", lines(row(answer=-1)), OPTION | {"answer_base": 0}, "'-1' is not of kind option"),
+    ("f.jsonl", lines(row(answer=1000, choices=ABC)), FROM_0, NONE_0.format(1000)),
+    ("f.jsonl", lines(row(answer=0, choices=ABC)), FROM_1,
+     "row 1: answer '0' is none of the 3 choices, counted from 1"),
+    # beside texts and labels that are numbers
+    ("f.jsonl", lines(row(answer=2, choices=[2, 4, 8])), FROM_0,
+     [(asked(choices="2|4|8"), "C", ["2", "4", "8"])]),
+    ("f.jsonl", lines(row(answer="2", choices=ARC)), FROM_1, [(asked(), "B", ABC)]),
+    ("f.jsonl", lines(row(answer="2", choices=ARC)), FROM_0,
+     "row 1: answer '2' names more than one of the choices"),
+    ("f.jsonl", lines(row("q\n1. one\n2. two", 1)), OPTION | {"answer_base": 0},
+     "row 1: answer '1' names more than one of the choices"),
+]  # fmt: skip
 
 SEVERAL = {"kind": "option", "choices": ["A", "B", "C"]}
 ASKED = {"prompt": "{question}\nContext: {context}"}
@@ -274,6 +311,8 @@ def test_a_system_prompt_is_a_text_with_fields(told):
         ({"choices": ["A"], "kind": "option"}, "data.train.0: choices: expected a field each for"),
         ({"choices": [5], "kind": "option"}, "data.train.0.choices.0: Input should be a valid"),
         ({"choices": ["A", "B"]}, "data.train.0: choices are of kind: option"),
+        ({"answer_base": 0}, "data.train.0: answer_base is of kind: option"),
+        ({"answer_base": 2, "kind": "option"}, "data.train.0.answer_base: Input should be 0 or 1"),
     ],
 )
 def test_keys_that_do_not_fit_are_one_line(told, entry, says):
