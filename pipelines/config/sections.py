@@ -82,6 +82,7 @@ class DatasetConfig(Section):
     prompt: Template | None = None  # jsonl: in its place a text with fields, "{question} {context}"
     system: Template | None = None  # jsonl: a system prompt, which may have fields in it
     answer: Text = "answer"  # jsonl: the field of the answer
+    answer_base: Literal[0, 1] | None = None  # jsonl: what numbers count an option's choices from
     # jsonl: the field of an option's choices, or [A, B], one field each; the question's, else
     choices: Text | Several[Text] | None = None
     kind: Kind = "text"  # jsonl: how answers compare
@@ -97,13 +98,15 @@ class DatasetConfig(Section):
             raise ValueError(f"label: {self.label} is for the results of several; take another")
         if self.choices is not None and self.kind != "option":
             raise ValueError("choices are of kind: option")
+        if self.answer_base is not None and self.kind != "option":
+            raise ValueError("answer_base is of kind: option")
         if isinstance(self.choices, tuple) and len(set(self.choices)) < max(2, len(self.choices)):
             raise ValueError("choices: expected a field each for two or more, none of them twice")
         if self.prompt is not None and self.question != "question":
             raise ValueError("question: leave it out, for prompt names the fields itself")
         if self.prompt is not None and not fields_of(self.prompt):
             raise ValueError('prompt: names no field; write one in braces, as "{question}"')
-        for key in ("question", "prompt", "system", "answer", "choices", "kind"):
+        for key in ("question", "prompt", "system", "answer", "answer_base", "choices", "kind"):
             default = type(self).model_fields[key].default
             if self.name != "jsonl" and getattr(self, key) != default:
                 raise ValueError(f"{key}: of name: jsonl alone")

@@ -44,8 +44,13 @@ def fields_of(template: str) -> list[str]:
 
 
 def nearest(word: str, choices: Any) -> str:
+    return meant(word, choices) or f"; valid: {', '.join(choices)}"
+
+
+def meant(word: str, choices: Any) -> str:
+    """The one that a wrong word is near to, as messages ask for it; "" where it is near none."""
     close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; valid: {', '.join(choices)}"
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def some(values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -18,6 +18,8 @@ _NESTED = 8  # labels at most that are taken off one text: "A. (A) one" has two
 _NAMED = re.compile(
     r"[\W_]*(?:(?:the )?(?:option|choice|answer|letter|label)\b[\W_]*)*([^\W_]+)[\W_]*"
 )
+_BELOW_0 = re.compile(r"\W*[-−–]\d")  # -1 stands for no answer
+_MAY_COUNT = "may count the choices from 0 or from 1; say which by answer_base"
 
 
 @dataclass(frozen=True)
@@ -27,19 +29,21 @@ class Choices:
     texts: tuple[str, ...]
     labels: tuple[str, ...]
 
-    def letter(self, reference: str) -> str:
+    def letter(self, reference: str, base: int | None = None) -> str:
         """The letter, from A, of the choice that a reference names by label, letter or text, or by
         a label and the text after it.
 
-        Where the data's own labels are letters, these alone count. ValueError, what is wrong with
-        it, where it names none of the choices, or more than one.
+        Where the data's own labels are letters, these alone count. base: what a number counts the
+        choices from, be it one's text or not. ValueError, what is wrong with it, where it names
+        none of the choices, or more than one.
         """
         labels, text = self._apart(reference)
-        named = _places(self.texts, fold(text))
+        counted = None if base is None else _counted(reference, base, len(self.texts))
+        named = _places(self.texts, fold(text)) if counted is None else {counted}
         for label in labels or [_bare(reference)]:
             named |= self._labeled(label)
-        if not labels and self._may_count(_bare(reference)):
-            raise ValueError("may count the choices from 0 or from 1; write a letter")
+        if counted is None and not labels and self._may_count(_bare(reference)):
+            raise ValueError(_MAY_COUNT)
         some = short(", ".join(self.texts))
         if len(named) > 1:
             raise ValueError(
@@ -139,16 +143,29 @@ def agreed(question: str, choices: Choices) -> Choices:
     return Choices(own.texts, choices.labels or own.labels)
 
 
-def unlisted(reference: str) -> str:
-    """The letter of a reference whose choices are not known; ValueError where it is none."""
-    if is_number(reference):
-        raise ValueError("may count the choices from 0 or from 1; write a letter")
-    letter = canonical(reference, "option")
-    if letter is None:
+def unlisted(reference: str, base: int | None = None) -> str:
+    """The letter of a reference whose choices are not known, or of a number that counts them from
+    base; ValueError where it is none."""
+    counted = None if base is None else _counted(reference, base, len(LETTERS))
+    if counted is None and is_number(reference):
+        raise ValueError(_MAY_COUNT)
+    letter = canonical(reference, "option") if counted is None else LETTERS[counted]
+    if letter is None or _BELOW_0.match(reference):
         raise ValueError("is not of kind option")
     if extract(f"Answer: ({letter})", "option") is None:
         raise ValueError("is beyond the letters that are read where no choices are listed")
     return letter
+
+
+def _counted(reference: str, base: int, count: int) -> int | None:
+    """The index of the choice, of so many, that a number names which counts from base; None where
+    it is no number. ValueError where it is beyond them."""
+    if not is_number(reference):
+        return None
+    index = int(_bare(reference).lstrip("0")[:3] or 0) - base
+    if not 0 <= index < count:
+        raise ValueError(f"is none of the {count} choices, counted from {base}")
+    return index
 
 
 def is_number(reference: str) -> bool:
@@ -245,7 +262,7 @@ def _bare(label: str) -> str:
     """What a label or a reference to one names: b of "(B)" and "Option B."."""
     folded = fold(label)
     match = _NAMED.fullmatch(folded)
-    return match[1] if match else folded
+    return match[1] if match and not _BELOW_0.match(folded) else folded
 
 
 def fold(text: str) -> str:

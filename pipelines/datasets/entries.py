@@ -25,7 +25,7 @@ from pipelines.datasets.found import Found
 from pipelines.datasets.published import SETS
 from pipelines.datasets.published.base import CARVED, ENDINGS
 from pipelines.datasets.records import Refused, fail
-from pipelines.method.answers import canonical
+from pipelines.method.answers import canonical, references
 from pipelines.method.formulas import parses
 from pipelines.storage.text import short
 
@@ -254,8 +254,9 @@ def _query(entry: Entry, row: Row) -> dict[str, Any]:
 
 
 def is_read(row: dict[str, Any]) -> bool:
-    """Whether a reference of kind math is a formula; SymPy takes some milliseconds."""
-    return row["kind"] != "math" or parses(canonical(row["reference"], "math") or "")
+    """Whether references of kind math are formulas; SymPy takes some milliseconds."""
+    several = references(row["reference"], "math") if row["kind"] == "math" else []
+    return all(parses(canonical(one, "math") or "") for one in several)
 
 
 def query_id(dataset: str, asked: str) -> str:

@@ -12,7 +12,7 @@ from pipelines.config import Config
 from pipelines.datasets.entries import Entry, Reading, entries, is_read
 from pipelines.datasets.found import Found
 from pipelines.datasets.published import SETS
-from pipelines.method.answers import canonical
+from pipelines.method.answers import canonical, references
 from pipelines.method.answers.option import LETTERS
 from pipelines.method.prompts import Prompts
 from pipelines.storage.models import fetch_tokenizer
@@ -120,8 +120,8 @@ def _shown(text: str, row: dict[str, Any], lengths: list[int], read: bool) -> It
 def _read(row: dict[str, Any]) -> str:
     """A reference's canonical forms, as responses are compared with; of an option, its text too."""
     kind = row["kind"]
-    spellings = row["reference"].split("|") if kind == "text" else [row["reference"]]
-    forms = " or ".join(repr(short(canonical(one, kind) or "")) for one in spellings)
+    several = references(row["reference"], kind)
+    forms = " or ".join(repr(short(canonical(one, kind) or "")) for one in several)
     if kind == "option" and row["choices"]:
         letter = canonical(row["reference"], kind) or ""
         forms += f" ({short(row['choices'][LETTERS.index(letter)])})"

@@ -1,12 +1,12 @@
 """`jsonl`: one's own questions, in files of any format (sources.py), whatever the name says."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from string import Formatter
-from typing import Any
 
 from pipelines.config import DatasetConfig
+from pipelines.config.values import fields_of
 from pipelines.datasets.base import Row, picked
 from pipelines.datasets.choices import (
     Choices,
@@ -20,8 +20,8 @@ from pipelines.datasets.choices import (
 )
 from pipelines.datasets.records import Record, Refused, fail, read
 from pipelines.datasets.sources import FORMATS
-from pipelines.datasets.values import field, spellings, text_of
-from pipelines.method.answers import Kind, canonical
+from pipelines.datasets.values import field, is_empty, several, text_of
+from pipelines.method.answers import SEPARATORS, Kind, canonical, references
 from pipelines.storage.text import short
 
 
@@ -29,20 +29,35 @@ def load(config: DatasetConfig, seed: int, refused: Refused = fail) -> Iterator[
     path = config.path
     if path is None:
         raise ValueError(f"jsonl: path is missing (a file, folder or URI of {FORMATS})")
-    for record in picked(partial(read, path), config.limit, seed, refused):
+    has = cache(partial(_has, path))
+    templates = [one for one in (config.prompt, config.system) if one]
+    may_be_empty = {name for one in templates for name in fields_of(one)}
+    if isinstance(config.choices, tuple):
+        may_be_empty |= set(config.choices)
+    for place, fields in picked(partial(read, path), config.limit, seed, refused):
+        empty = [name for name in may_be_empty - fields.keys() if has(name)]
         try:
-            row = _row(config, record)
+            row = _row(config, (place, fields | dict.fromkeys(empty)))
         except ValueError as error:
             refused(error)
         else:
             yield row
 
 
+def _has(path: str, name: str) -> bool:
+    """Whether any row has a field: then it is empty where JSON leaves it out, and else misspelt."""
+    with suppress(ValueError):  # of a broken file, which is told where its rows are read
+        return any(name in fields for _, fields in read(path, lambda error: None))
+    return False
+
+
 def _row(config: DatasetConfig, record: Record) -> Row:
     place, _ = record
-    question = _filled(config.prompt, record) if config.prompt else _text(record, config.question)
-    system = _filled(config.system, record) if config.system else None
-    answers = spellings(field(record, config.answer), f"{place}: field {config.answer!r}")
+    question = _asked(config.prompt, record) if config.prompt else _text(record, config.question)
+    system = (_filled(config.system, record) or None) if config.system else None
+    answers = several(
+        field(record, config.answer), config.kind, f"{place}: field {config.answer!r}"
+    )
     if config.kind != "option":
         return Row(question, _reference(answers, config.kind, record), config.kind, system=system)
     given = None if config.choices is None else _choices(config.choices, record)
@@ -55,7 +70,8 @@ def _row(config: DatasetConfig, record: Record) -> Row:
     letters = []
     for answer in answers:
         try:
-            letters.append(choices.letter(answer) if choices else unlisted(answer))
+            base = config.answer_base
+            letters.append(choices.letter(answer, base) if choices else unlisted(answer, base))
         except ValueError as error:
             raise ValueError(f"{place}: answer {short(answer)!r} {error}") from None
     reference = _reference(letters, "option", record)
@@ -63,14 +79,13 @@ def _row(config: DatasetConfig, record: Record) -> Row:
 
 
 def _choices(named: str | Sequence[str], record: Record) -> Choices:
-    """Those in a field, or one in each of several, which is null or empty where there is none."""
-    place, fields = record
+    """Those in a field, or one in each of several, which is empty where there is none."""
+    place, _ = record
     if isinstance(named, str):
         value = field(record, named)
         with _at(place):
             return of_field(value)
-    empty = {name for name in named if name in fields and _is_empty(fields[name])}
-    there = {name: field(record, name) for name in named if name not in empty}
+    there = {name: field(record, name) for name in named if not is_empty(record, name)}
     with _at(place):
         return of_texts(list(there.values()), list(there))
 
@@ -83,33 +98,36 @@ def _at(place: str) -> Iterator[None]:
         raise ValueError(f"{place}: {error}") from None
 
 
-def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+def _asked(prompt: str, record: Record) -> str:
+    """A question from several fields, of which one has to be there."""
+    place, _ = record
+    names = fields_of(prompt)
+    if all(is_empty(record, name) for name in names):
+        raise ValueError(f"{place}: all fields of prompt are empty ({', '.join(names)})")
+    return _filled(prompt, record)
 
 
 def _filled(template: str, record: Record) -> str:
-    """A template with the row's fields in it."""
+    """A template with the row's fields in it, of which one that is empty leaves nothing."""
     parts = []
     for literal, name, _, _ in Formatter().parse(template):
-        parts += [literal, "" if name is None else _text(record, name)]
+        none = name is None or is_empty(record, name)
+        parts += [literal, "" if none else _text(record, name)]
     return "".join(parts).strip()
 
 
 def _reference(answers: Sequence[str], kind: Kind, record: Record) -> str:
-    """Spellings joined by |; of numbers, letters and formulas the one that all are."""
+    """The answers as one string, of an option the one letter that all are."""
     place, _ = record
-    one_by_one = [part for answer in answers for part in answer.split("|")]
-    read = [canonical(one, kind) for one in (one_by_one if kind == "text" else answers)]
-    if None in read:
-        raise ValueError(f"{place}: answer {short('|'.join(answers))!r} is not of kind {kind}")
-    if kind == "text":
-        return "|".join(answers)
-    if len(set(read)) > 1:
-        shown = short(", ".join(answers))
-        if kind == "math":  # whether they are equal takes math-verify a process
-            raise ValueError(f"{place}: answers {shown} are several; kind math takes one formula")
-        raise ValueError(f"{place}: answers {shown} differ; kind {kind} has one")
-    return answers[0]
+    forms: dict[tuple[str | None, ...], str] = {}
+    for answer in answers:
+        read = [canonical(one, kind) for one in references(answer, kind)]
+        if None in read:
+            raise ValueError(f"{place}: answer {short(answer)!r} is not of kind {kind}")
+        forms.setdefault(tuple(read), answer)
+    if kind == "option" and len(forms) > 1:
+        raise ValueError(f"{place}: answers {short(', '.join(answers))} differ; an option has one")
+    return answers[0] if len(forms) == 1 else SEPARATORS[kind].join(forms.values())
 
 
 def _text(record: Record, name: str) -> str:

@@ -4,7 +4,9 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from pipelines.config.values import meant
 from pipelines.datasets.records import Record
+from pipelines.method.answers import SEPARATORS, Kind, references
 from pipelines.storage.text import flaw, short
 
 _MOST_FIELDS = 20  # that a message names
@@ -13,7 +15,8 @@ _SEPARATOR = re.compile("[;\t]")  # of cells, which in CSV are commas
 
 
 def field(record: Record, name: str) -> Any:
-    """A field's value, not null; ValueError with the row and the fields that are there."""
+    """A field's value, not null; ValueError with the row, the fields that are there, and the one
+    that may be meant."""
     place, fields = record
     if name not in fields:
         there = [" ".join(str(one).split()) for one in fields]
@@ -22,7 +25,7 @@ def field(record: Record, name: str) -> Any:
         why = ": its cells are not separated by commas" if within else ""
         raise ValueError(
             f"{place}: there is no field {name!r} (fields: {', '.join(there[:_MOST_FIELDS])}{more})"
-            f"{why}"
+            f"{why or meant(name, there)}"
         )
     if fields[name] is None:
         raise ValueError(f"{place}: field {name!r} is null")
@@ -49,16 +52,24 @@ def text_of(value: Any, what: str) -> str:
     return value.strip()
 
 
-def spellings(value: Any, what: str) -> list[str]:
-    """The answers that a field accepts: its one, or those of a list."""
+def is_empty(record: Record, name: str) -> bool:
+    """Whether a field is there, with nothing in it."""
+    _, fields = record
+    value = fields.get(name)
+    return name in fields and (value is None or (isinstance(value, str) and not value.strip()))
+
+
+def several(value: Any, kind: Kind, what: str) -> list[str]:
+    """The references in a field: its one, or those of a list."""
     if not isinstance(value, list):
         return [text_of(value, what)]
     if not value:
         raise ValueError(f"{what} is an empty list")
     texts = [text_of(one, f"{what}, entry {number}") for number, one in enumerate(value, start=1)]
     for text in texts:
-        if "|" in text:
-            raise ValueError(f"{what}: {short(text)!r} holds a |, which separates spellings")
+        if references(text, kind) != [text]:
+            sign = SEPARATORS[kind]
+            raise ValueError(f"{what}: {short(text)!r} holds a {sign}, which separates answers")
     return texts
 
 

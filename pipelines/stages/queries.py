@@ -31,7 +31,7 @@ from pipelines.storage.text import short
 Query = dict[str, Any]  # a row of schemas.QUERIES
 _ROWS_AT_ONCE = 1_000
 _SHOWN = 5  # of rows that are wrong, in a message
-_ADDED = {"prompt", "system"}  # keys that do not count where they are not set
+_ADDED = {"answer_base", "prompt", "system"}  # keys that do not count where they are not set
 _FILES_VERSION = 6  # of how files are read and published sets are asked
 VERSION = 3  # a limit is in a seeded order, and a sum stands once, in one split
 

@@ -107,8 +107,10 @@ def test_a_file_that_is_trained_on_and_tested_would_stop_a_run(look, tmp_path):
 
 
 def test_references_that_are_no_formulas_would_stop_a_run(look):
-    told, stops = look(lines(row(answer="x^2"), row("r", "1/0"), row("s", "1/2")), kind="math")
-    assert stops == ["data.train.0: 1 references that cannot be read as formulas"]
+    rows = row(answer="x^2"), row("r", "1/0"), row("s", ["1/2", "0.5"]), row("t", ["1/2", "1/0"])
+    told, stops = look(lines(*rows), kind="math")
+    assert stops == ["data.train.0: 2 references that cannot be read as formulas"]
+    assert "    answer '1/2␟0.5' is read as '1/2' or '0.5', kind math" in told
     assert "    answer '1/0' cannot be read as a formula, kind math" in told
 
 

@@ -4,6 +4,7 @@ import re
 from itertools import count
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from own_files import BASE, check, is_refused, lines, parquet, row
 
@@ -57,8 +58,6 @@ CASES = [
      "choices with text and label: expected two lists"),
     ("f.jsonl", lines(row(answer="B", choices={"text": "x", "label": "A"})), CHOICES,
      "choices with text and label: expected two lists"),
-    ("f.jsonl", lines(row(answer=["1/2", "0.5"])), MATH,
-     "row 1: answers 1/2, 0.5 are several; kind math takes one formula"),
     ("f.jsonl", lines(row(answer=["1/2", " 1/2"])), MATH, [("q", "1/2")]),
     ("f.jsonl", lines(row(asked(), 2)), OPTION,
      "row 1: answer '2' may count the choices from 0 or"),
@@ -123,7 +122,7 @@ CASES = [
     ("f.jsonl", lines(row(answer=1, choices=["0) one", "1) two"])), CHOICES,
      [(asked(choices="0) one|1) two"), "B", ["0) one", "1) two"])]),
     ("f.jsonl", lines(row(answer=1, choices=["3) one", "4) two"])), CHOICES,
-     "row 1: answer '1' may count the choices from 0 or from 1; write a letter"),
+     "row 1: answer '1' may count the choices from 0 or from 1; say which by answer_base$"),
     ("f.jsonl", lines(row(answer="B", choices=["A) and so on", "B) only two"])), CHOICES,
      [(asked(choices="and so on|only two"), "B", ["and so on", "only two"])]),
     ("f.jsonl", lines(row(answer="A", choices=["(A) and (B)", "(B) alone"])), CHOICES,
@@ -144,8 +143,46 @@ CASES = [
 ]  # fmt: skip
 
 
+# answers that count the choices
+FROM_0, FROM_1 = CHOICES | {"answer_base": 0}, CHOICES | {"answer_base": 1}
+NONE_0 = "row 1: answer '{}' is none of the 3 choices, counted from 0"
+CASES += [
+    ("f.jsonl", lines(row(answer=0, choices=ABC)), FROM_0, [(asked(), "A", ABC)]),
+    ("f.jsonl", lines(row(answer=2, choices=ABC)), FROM_0, [(asked(), "C", ABC)]),
+    ("f.jsonl", lines(row(answer=2, choices=ABC)), FROM_1, [(asked(), "B", ABC)]),
+    ("f.csv", 'question,answer,choices\nq,1,"[""one"", ""two"", ""three""]"\n', FROM_0,
+     [(asked(), "B", ABC)]),
+    ("f.parquet", parquet(question=["q"], answer=[1], choices=[ABC]), FROM_0,
+     [(asked(), "B", ABC)]),
+    ("f.jsonl", lines(row(answer=1, A="one", B="two", C="three")),
+     {"kind": "option", "choices": ["A", "B", "C"], "answer_base": 0}, [(asked(), "B", ABC)]),
+    ("f.jsonl", lines(row(asked(), 1)), OPTION | {"answer_base": 0}, [(asked(), "B", ABC)]),
+    ("f.jsonl", lines(row(answer=1)), OPTION | {"answer_base": 0}, [("q", "B")]),
+    ("f.jsonl", lines(row(answer=18)), OPTION | {"answer_base": 0}, "answer '18' is beyond the"),
+    ("f.jsonl", lines(row(answer="two", choices=ABC)), FROM_0, [(asked(), "B", ABC)]),
+    ("f.jsonl", lines(row(answer="C", choices=ABC)), FROM_0, [(asked(), "C", ABC)]),
+    ("f.jsonl", lines(row(answer=3, choices=ABC)), FROM_0, NONE_0.format(3)),
+    # what stands for no answer
+    ("f.jsonl", lines(row(answer=-1, choices=ABC)), FROM_0, "answer '-1' is none of the 3 choices"),
+    ("f.jsonl", lines(row(answer="−1", choices=ABC)), FROM_0, "'−1' is none of the 3 choices"),
+    ("f.jsonl", lines(row(answer=-1, choices=ARC)), CHOICES, "'-1' is none of the 3 choices"),
+    ("f.jsonl", lines(row(answer=-1)), OPTION | {"answer_base": 0}, "'-1' is not of kind option"),
+    ("f.jsonl", lines(row(answer=1000, choices=ABC)), FROM_0, NONE_0.format(1000)),
+    ("f.jsonl", lines(row(answer=0, choices=ABC)), FROM_1,
+     "row 1: answer '0' is none of the 3 choices, counted from 1"),
+    # beside texts and labels that are numbers
+    ("f.jsonl", lines(row(answer=2, choices=[2, 4, 8])), FROM_0,
+     [(asked(choices="2|4|8"), "C", ["2", "4", "8"])]),
+    ("f.jsonl", lines(row(answer="2", choices=ARC)), FROM_1, [(asked(), "B", ABC)]),
+    ("f.jsonl", lines(row(answer="2", choices=ARC)), FROM_0,
+     "row 1: answer '2' names more than one of the choices"),
+    ("f.jsonl", lines(row("q\n1. one\n2. two", 1)), OPTION | {"answer_base": 0},
+     "row 1: answer '1' names more than one of the choices"),
+]  # fmt: skip
+
 SEVERAL = {"kind": "option", "choices": ["A", "B", "C"]}
 ASKED = {"prompt": "{question}\nContext: {context}"}
+BEFORE = {"prompt": "{context}\n{question}"}
 CASES += [
     # choices with a field each
     ("f.jsonl", lines(row(answer="B", A="one", B="two", C="three")), SEVERAL,
@@ -161,6 +198,16 @@ CASES += [
      [(asked(choices="x|y"), "B", ["x", "y"])]),
     ("f.jsonl", lines(row(answer="B", A="one", B="two")), SEVERAL,
      r"row 1: there is no field 'C' \(fields: question, answer, A, B\)"),
+    ("f.jsonl",
+     lines(row(answer="B", A="one", B="two"), row("r", "C", A="one", B="two", C="three")),
+     SEVERAL, [(asked(choices="one|two"), "B", ABC[:2]), (asked("r"), "C", ABC)]),
+    ("f.jsonl", lines(row(answer="A", A="one"), row("r", "C", A="one", B="two", C="three")),
+     SEVERAL, "row 1: choices: expected from 2 to 26, not 1"),
+    ("f.jsonl", lines(row(answer="A", A="one", B="two"), row("r", A="one", c="three")), SEVERAL,
+     "row 1: there is no field 'C'"),
+    ("f.jsonl", lines(row(answer="x", opt1="x", opt2="y")),
+     {"kind": "option", "choices": ["opt1", "opt_2"]},
+     r"row 1: there is no field 'opt_2' .*; did you mean opt2\?"),
     ("f.jsonl", lines(row(answer="C", A="one", B="two", C="")), SEVERAL,
      "row 1: answer 'C' is none of the 2 choices"),
     ("f.jsonl", lines(row(answer="A", A=["one"], B="two", C="x")), SEVERAL,
@@ -176,14 +223,54 @@ CASES += [
     ("f.jsonl", lines(row(A="one", B="two", answer="A")),
      {"prompt": "{question}\n(A) {A}\n(B) {B}", "kind": "option", "choices": ["A", "B"]},
      [(asked(choices="one|two"), "A", ABC[:2])]),
-    ("f.jsonl", lines(row(), row(context="c")), ASKED,
-     r"row 1: there is no field 'context' \(fields: question, answer\)"),
-    ("f.jsonl", lines(row(context=None)), ASKED, "row 1: field 'context' is null"),
     ("f.jsonl", lines(row(context=["c"])), ASKED, "row 1: field 'context' is a list"),
     ("f.jsonl", lines(row()), {"system": "As {who}."}, "row 1: there is no field 'who'"),
+    # one that is empty there
+    ("f.jsonl", lines(row(context=""), row("r", context=None)), BEFORE, [("q", "a"), ("r", "a")]),
+    ("f.jsonl", lines(row(context=" \n"), row("r", context="c")), BEFORE,
+     [("q", "a"), ("c\nr", "a")]),
+    ("f.csv", "question,context,answer\nq,,a\n", ASKED, [("q\nContext:", "a")]),
+    ("f.parquet", parquet(question=["q"], context=pa.nulls(1), answer=["a"]), BEFORE,
+     [("q", "a")]),
+    ("f.jsonl", lines(row(), row("r", context="c")), BEFORE, [("q", "a"), ("c\nr", "a")]),
+    ("f.jsonl", lines(row("r", context="c"), row()), BEFORE, [("c\nr", "a"), ("q", "a")]),
+    ("f.jsonl", lines(row(), row("", context=None)), BEFORE,
+     r"row 2: all fields of prompt are empty \(context, question\)"),
+    ("f.jsonl", lines(row("", context="")), ASKED, "row 1: all fields of prompt are empty"),
+    # one that no row has
+    ("f.jsonl", lines(row(context="c"), row("r")), {"prompt": "{contxt}\n{question}"},
+     r"row 1: there is no field 'contxt' \(fields: question, answer, context\); did you mean "
+     r"context\?"),
+    ("f.jsonl", lines(row()), {"question": "Question"},
+     r"row 1: there is no field 'Question' \(fields: question, answer\); did you mean question"),
+    ("f.jsonl", lines(row(), row("r")), ASKED,
+     r"row 1: there is no field 'context' \(fields: question, answer\)$"),
+    ("f.csv", "question,input,answer\nq,,a\n", {"prompt": "{inputs} {question}"},
+     r"there is no field 'inputs' .*; did you mean input\?"),
     # several references
     ("f.jsonl", lines(row(answer=["NY", "New York"])), {}, [("q", "NY|New York")]),
     ("f.jsonl", lines(row(answer=["3", 3.0])), {"kind": "number"}, [("q", "3")]),
+    ("f.jsonl", lines(row(answer=["2", "-2", 2.0])), {"kind": "number"}, [("q", "2␟-2")]),
+    ("f.jsonl", lines(row(answer=[4, 5])), {"kind": "number"}, [("q", "4␟5")]),
+    ("f.csv", 'question,answer\nq,"[""2"", -2]"\n', {"kind": "number"}, [("q", "2␟-2")]),
+    ("f.parquet", parquet(question=["q"], answer=[["2", "-2"]]), {"kind": "number"},
+     [("q", "2␟-2")]),
+    ("f.jsonl", lines(row(answer="2␟-2")), {"kind": "number"}, [("q", "2␟-2")]),
+    ("f.jsonl", lines(row(answer=["2", "soon"])), {"kind": "number"},
+     "row 1: answer 'soon' is not of kind number"),
+    ("f.jsonl", lines(row(answer="2␟")), {"kind": "number"}, "row 1: answer '2␟' is not of kind"),
+    ("f.jsonl", lines(row(answer=["2␟3", "4"])), {"kind": "number"},
+     "row 1: field 'answer': '2␟3' holds a ␟, which separates"),
+    ("f.jsonl", lines(row(answer=["1/2", r"\frac{1}{2}"])), MATH, [("q", r"1/2␟\frac{1}{2}")]),
+    ("f.jsonl", lines(row(answer=["x", "{x"])), MATH, "row 1: answer '{x' is not of kind math"),
+    # a bar that separates nothing
+    ("f.jsonl", lines(row(answer="|x|")), MATH, [("q", "|x|")]),
+    ("f.jsonl", lines(row(answer=["|x|", "x||y"])), MATH, [("q", "|x|␟x||y")]),
+    ("f.jsonl", lines(row(answer="|-4| is\n#### 4")), {"kind": "number"},
+     [("q", "|-4| is\n#### 4")]),
+    ("f.jsonl", lines(row(answer="3|4")), {"kind": "number"}, r"answer '3\|4' is not of kind numb"),
+    ("f.jsonl", lines(row(answer=["x|y"], choices=["x|y", "z"])), CHOICES,
+     [("q\n(A) x|y\n(B) z", "A", ["x|y", "z"])]),
 ]  # fmt: skip
 
 
@@ -193,12 +280,12 @@ def test_a_row_is_read_or_refused(told, name, content, entry, expected):
 
 
 def test_a_system_prompt_is_a_text_with_fields(told):
-    Path("f.jsonl").write_text(lines(row(who="a judge"), row("r", who="a cook")))
+    Path("f.jsonl").write_text(lines(row(who="a judge"), row("r", who=""), row("s")))
     for system, expected in (
-        ("You are {who}.", ["You are a judge.", "You are a cook."]),
-        ("{who}", ["a judge", "a cook"]),
-        ("Be brief.", ["Be brief."] * 2),
-        (None, [None] * 2),
+        ("You are {who}.", ["You are a judge.", "You are .", "You are ."]),
+        ("{who}", ["a judge", None, None]),  # then model.system
+        ("Be brief.", ["Be brief."] * 3),
+        (None, [None] * 3),
     ):
         entry = {"name": "jsonl", "path": "f.jsonl", "system": system}
         status, error, rows = told(BASE | {"data": {"train": [entry]}})
@@ -224,6 +311,8 @@ def test_a_system_prompt_is_a_text_with_fields(told):
         ({"choices": ["A"], "kind": "option"}, "data.train.0: choices: expected a field each for"),
         ({"choices": [5], "kind": "option"}, "data.train.0.choices.0: Input should be a valid"),
         ({"choices": ["A", "B"]}, "data.train.0: choices are of kind: option"),
+        ({"answer_base": 0}, "data.train.0: answer_base is of kind: option"),
+        ({"answer_base": 2, "kind": "option"}, "data.train.0.answer_base: Input should be 0 or 1"),
     ],
 )
 def test_keys_that_do_not_fit_are_one_line(told, entry, says):

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import ROOT
 
-from pipelines.method.answers import canonical, extract, is_correct
+from pipelines.method.answers import canonical, extract, is_correct, references
 from pipelines.method.formulas import Classes
 
 CASES = [json.loads(line) for line in (ROOT / "tests" / "data" / "answers.jsonl").open()]
@@ -124,6 +124,31 @@ def test_spellings_and_forms_are_equal():
     assert is_correct(extract("It is 18.00", "number"), "18", "number")
     assert is_correct("0", "0", "number")
     assert not is_correct("1", "0", "number")
+
+
+@pytest.mark.parametrize(
+    ("reference", "kind", "one_by_one"),
+    [
+        ("Kyiv|Kiev", "text", ["Kyiv", "Kiev"]),
+        ("2␟-2.0", "number", ["2", "-2.0"]),
+        (r"1/2␟\frac{1}{2}", "math", ["1/2", r"\frac{1}{2}"]),
+        # what separates those of one kind is a sign like others in another
+        ("|x|", "math", ["|x|"]),
+        (r"\{x | x > 1\}␟x||y", "math", [r"\{x | x > 1\}", "x||y"]),
+        ("|-4| is\n#### 4", "number", ["|-4| is\n#### 4"]),
+        ("a␟b", "text", ["a␟b"]),
+        ("B", "option", ["B"]),
+    ],
+)
+def test_an_answer_is_right_that_is_any_of_several_references(reference, kind, one_by_one):
+    assert references(reference, kind) == one_by_one
+    for one in one_by_one:
+        assert is_correct(canonical(one, kind), reference, kind)
+
+
+def test_an_answer_is_wrong_that_is_none_of_several_references():
+    assert not is_correct("1", "2␟-2", "number")
+    assert not is_correct("2", "2␟-2", "text")
 
 
 @given(st.integers(-(10**9), 10**9))

@@ -199,6 +199,8 @@ def test_classes_of_a_query():
 def test_is_correct():
     assert is_correct(extract(r"It is \boxed{\dfrac{2}{4}}.", "math"), "$1/2$", "math")
     assert is_correct("|x|", "|x|", "math")  # a bar separates spellings of a text alone
+    assert is_correct("0.5", r"x␟\frac{1}{2}", "math")
+    assert not is_correct("0.4", r"x␟\frac{1}{2}", "math")
     assert not is_correct("1/3", "1/2", "math")
     assert not is_correct(None, "1/2", "math")
     assert not is_correct("1", "", "math")

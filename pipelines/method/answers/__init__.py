@@ -23,6 +23,8 @@ from pipelines.method.answers.folding import folded
 from pipelines.method.answers.quantity import whole
 
 Kind = Literal["number", "option", "text", "math"]
+# Stands between several references in one string. Formulas and worked solutions have bars.
+SEPARATORS: dict[Kind, str] = {"text": "|", "number": "␟", "math": "␟"}
 
 
 def extract(
@@ -96,8 +98,13 @@ def canonical(answer: str, kind: Kind) -> str | None:
     return value
 
 
+def references(reference: str, kind: Kind) -> list[str]:
+    """The answers that are right by a reference, which is several of them or one: "Kyiv|Kiev"."""
+    return reference.split(SEPARATORS[kind]) if kind in SEPARATORS else [reference]
+
+
 def is_correct(answer: str | None, reference: str, kind: Kind) -> bool:
-    """Whether an extracted answer is the reference, or one of its spellings: "Kyiv|Kiev"."""
+    """Whether an extracted answer is the reference, or one of several."""
     if answer is None:
         return False
     accepted = _accepted(reference, kind)
@@ -108,8 +115,8 @@ def is_correct(answer: str | None, reference: str, kind: Kind) -> bool:
 
 @lru_cache(maxsize=4096)
 def _accepted(reference: str, kind: Kind) -> frozenset[str]:
-    spellings = reference.split("|") if kind == "text" else [reference]
-    return frozenset(one for one in (canonical(s, kind) for s in spellings) if one is not None)
+    read = (canonical(one, kind) for one in references(reference, kind))
+    return frozenset(one for one in read if one is not None)
 
 
 def _stated(one: statements.Statement, kind: Kind, choices: Sequence[str] | None) -> str | None:
