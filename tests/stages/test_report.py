@@ -392,6 +392,9 @@ def test_it_pays_where_one_sure_sample_does_what_three_votes_do():
     assert stopping["break_even_queries"] == np.ceil(found["tokens_spent"] / saved)
     low, high = stopping["ci95"]
     assert low <= stopping["break_even_queries"] <= high
+    for name in ("tokens", "sc_tokens"):
+        low, high = stopping[f"{name}_ci95"]
+        assert low <= stopping[name] <= high
 
 
 def recorded_rows(rng, role, dataset, queries, skill):
@@ -489,6 +492,29 @@ def test_samples_are_saved_at_one_accuracy(results):
                 assert one["saved"] == pytest.approx(1 - one["samples"] / one["sc_samples"])
     one = results["samples_saved"]["<b>capitals"]["calibrated"]["early_stopping"]
     assert 0 < one["ci95"][0] <= one["saved"] <= one["ci95"][1] < 1
+    for name in ("samples", "sc_samples"):
+        low, high = one[f"{name}_ci95"]
+        assert 1 <= low <= one[name] <= high <= 3
+        assert low < high
+
+
+def test_what_the_headline_says_is_spent_has_its_interval(results):
+    changed, title = deepcopy(results), results["groups"][0]
+    changed["samples_saved"][title]["calibrated"]["early_stopping"] |= {
+        "samples": 2.06, "samples_ci95": [1.81, 2.29],
+        "sc_samples": 14.6, "sc_samples_ci95": [9, 16],
+    }  # fmt: skip
+    changed["cost"]["policies"]["early_stopping"] |= {
+        "tokens": 521.3, "tokens_ci95": [480, 560.4],
+        "sc_tokens": 1443, "sc_tokens_ci95": [998, 1502],
+    }  # fmt: skip
+    samples, tokens, *_ = answers(changed)
+    assert (
+        "with 2.1 [1.8, 2.3] samples a query where self-consistency takes 14.6 [9.0, 16.0] (in"
+        in samples.told
+    )
+    assert "computes 521 [480, 560] tokens a query, scores among them, where" in tokens.told
+    assert "on the base model computes 1,443 [998, 1,502], both at accuracy" in tokens.told
 
 
 def test_training_runs_are_measured_alike_and_spread(written, results):

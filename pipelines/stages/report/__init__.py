@@ -35,7 +35,7 @@ from pipelines.storage.schemas import (
     of_seed,
 )
 
-VERSION = 7  # the headline weighs confidence sources, too
+VERSION = 7  # the headline weighs confidence sources; samples and tokens have intervals
 
 
 def spec(config: Config) -> dict[str, Any]:

@@ -84,7 +84,9 @@ def _break_even(spent: float | None, sc: Curve, policy: Curve, weights: Array) -
         "tokens_a_query": float(policy.spent[:, -1].mean()),  # at the full budget
         "accuracy": float(once.accuracy[0]),
         "sc_tokens": float(once.by_sc[0]),
+        "sc_tokens_ci95": metrics.interval(resampled.by_sc),
         "tokens": float(once.by_policy[0]),
+        "tokens_ci95": metrics.interval(resampled.by_policy),
         "break_even_queries": _queries(spent, float(once.by_sc[0] - once.by_policy[0])),
         "ci95": [_queries(spent, float(most)), _queries(spent, float(least))],
     }

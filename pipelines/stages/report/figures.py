@@ -105,16 +105,20 @@ def _calibrated(choice: Choice) -> dict[str, Any] | None:
 
 
 def saved(replays: Replays, name: str, queries: Queries, weights: Array) -> dict[str, Any]:
-    """Of a policy that has a threshold, if it needs one."""
+    """Of a policy that has a threshold, if it needs one. Intervals: each resample is read at the
+    accuracy of its own."""
     once = equal_accuracy(replays, name, queries, metrics.each_once(len(queries)))
+    resampled = equal_accuracy(replays, name, queries, weights)
     sc = replays.curve(replays.replayed[SC][None], queries)
     return {
         "accuracy": float(once.accuracy[0]),
         "sc_accuracy": float(sc.right[:, -1].mean()),  # at the full budget
         "sc_samples": float(once.by_sc[0]),
+        "sc_samples_ci95": metrics.interval(resampled.by_sc),
         "samples": float(once.by_policy[0]),
+        "samples_ci95": metrics.interval(resampled.by_policy),
         "saved": float(once.saved[0]),
-        "ci95": metrics.interval(equal_accuracy(replays, name, queries, weights).saved),
+        "ci95": metrics.interval(resampled.saved),
     }
 
 

@@ -19,6 +19,7 @@ from pipelines.stages.report.wording import (
     percents,
     saved_by,
     signed,
+    spent,
     where,
 )
 
@@ -60,8 +61,9 @@ def _samples(results: Mapping[str, Any]) -> Iterator[Answer]:
     told = (
         f"Early stopping on the calibrated model saves {percent(saved['saved'])} "
         f"{percents(saved['ci95'])} of the samples: it reaches accuracy {saved['accuracy']:.3f} "
-        f"with {saved['samples']:.1f} samples a query where self-consistency takes "
-        f"{saved['sc_samples']:.1f} ({where(results)})."
+        f"with {spent(saved['samples'], saved['samples_ci95'], 1)} samples a query where "
+        f"self-consistency takes {spent(saved['sc_samples'], saved['sc_samples_ci95'], 1)} "
+        f"({where(results)})."
     )
     if saved["accuracy"] < saved["sc_accuracy"] - 2 * SLACK:
         told += f" It gets no further; self-consistency reaches {saved['sc_accuracy']:.3f}."
@@ -110,8 +112,9 @@ def _tokens(results: Mapping[str, Any]) -> Iterator[Answer]:
     yield Answer(
         "Does it pay in tokens?",
         verdict,
-        f"Early stopping computes {one['tokens']:,.0f} tokens a query, scores among them, where "
-        f"self-consistency on the base model computes {one['sc_tokens']:,.0f}, both at accuracy "
+        f"Early stopping computes {spent(one['tokens'], one['tokens_ci95'], 0)} tokens a query, "
+        "scores among them, where self-consistency on the base model computes "
+        f"{spent(one['sc_tokens'], one['sc_tokens_ci95'], 0)}, both at accuracy "
         f"{one['accuracy']:.3f}. What calibration took, {cost['tokens_spent']:,.0f} tokens, is "
         f"{_repaid(one['break_even_queries'], soonest, latest)}.",
     )

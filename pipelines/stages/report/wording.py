@@ -81,6 +81,12 @@ def percents(interval: Sequence[float]) -> str:
     return f"[{interval[0]:.0%}, {interval[1]:.0%}]"
 
 
+def spent(mean: float, interval: Sequence[float], digits: int) -> str:
+    """10.2 [6.9, 11.4] samples, or 521 [347, 573] tokens; so many digits after the point."""
+    low, value, high = (f"{one:,.{digits}f}" for one in (interval[0], mean, interval[1]))
+    return f"{value} [{low}, {high}]"
+
+
 def points(difference: Mapping[str, Any]) -> str:
     """+25 points [-5, 77], of a hundred; a dash where it is undefined."""
     if difference["ci95"] is None:
