@@ -1,12 +1,13 @@
 """What a run will take, by its config: memory, tokens and, at a rate that one names, hours.
 
 Memory is of the engine and of a training worker, by the model's shape, in bytes. Tokens are upper
-bounds: each response as long as it may be.
+bounds: each response as long as it may be, and each row that is trained on, too.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 from pipelines.config import Config, DatasetConfig
 from pipelines.datasets import BUILT_IN, LOADERS
@@ -98,15 +99,21 @@ class Tokens:
     evaluate: int
 
 
-def tokens(config: Config, queries: int, held_out: int) -> Tokens:
-    """Generated and scored, and trained, but for those of prompts. queries, held_out: how many are
-    labeled, and answered by both models."""
+def tokens(
+    config: Config, queries: int, held_out: int, longest_prompt: int | None = None
+) -> Tokens:
+    """Generated and scored, but for those of prompts, which samples share; and trained, with those
+    of prompts, for each row has its own. queries, held_out: how many are labeled, and answered by
+    both models; longest_prompt: of the labeled, None where it is not known yet."""
     most, answer = config.sampling.max_tokens, config.answering.max_tokens
     training = min(config.examples.total, 2 * queries * config.sampling.num_samples)
     runs = 1 + len(config.train.seeds)
+    row = min(config.train.max_length, config.engine.max_model_len)  # longer ones are dropped
+    if longest_prompt is not None:
+        row = min(row, longest_prompt + most + _TURN)
     return Tokens(
         queries * config.sampling.num_samples * (most + _TURN),
-        runs * config.train.epochs * training * min(config.train.max_length, most + _TURN),
+        runs * config.train.epochs * training * row,
         (1 + runs) * held_out * config.evaluate.num_samples * (answer + _TURN),
     )
 
@@ -168,13 +175,13 @@ def _work(config: Config, planned: Sequence[Planned], rates: Rates) -> str:
     if unknown := [name for of in counts for name, number in of.items() if number is None]:
         return f"tokens: not known, for {', '.join(unknown)} has no limit and is not read yet"
     queries, held_out = (sum(number or 0 for number in of.values()) for of in counts)
-    most = tokens(config, queries, held_out)
+    most = tokens(config, queries, held_out, _longest_prompt(planned))
     engines, workers = config.engine.count, config.train.workers
     return (
-        f"tokens, at most, but for prompts: label {most.label:,} ({queries:,} queries)"
+        f"tokens, at most: label {most.label:,} ({queries:,} queries, but for prompts)"
         f"{_hours(most.label, rates.engine, engines)}, train {most.train:,}"
         f"{_hours(most.train, rates.training, workers)}, evaluate {most.evaluate:,} "
-        f"({held_out:,} queries){_hours(most.evaluate, rates.engine, engines)}"
+        f"({held_out:,} queries, but for prompts){_hours(most.evaluate, rates.engine, engines)}"
     )
 
 
@@ -183,9 +190,8 @@ def _count(
 ) -> dict[str, int | None]:
     """Queries by what they are of: of the step, where it is done; else by limits, and of sets that
     come with this code by their rows. None of what is not known yet."""
-    for one in planned:
-        if one.step.name == step and one.state == "done":
-            return {step: (one.location / MANIFEST).read_json()["rows"]}
+    if (manifest := _manifest(planned, step)) is not None:
+        return {step: manifest["rows"]}
     found: dict[str, int | None] = {}
     for number, entry in enumerate(entries):
         name = f"{entry.title} ({entry.split}, {number})"
@@ -195,6 +201,21 @@ def _count(
         else:
             found[name] = entry.limit
     return found
+
+
+def _longest_prompt(planned: Sequence[Planned]) -> int | None:
+    """In tokens, of the queries to label; None where they are not there, or do not tell."""
+    of_roles = (_manifest(planned, "queries") or {}).get("metrics", {}).get("longest_prompt", {})
+    return of_roles.get("train")
+
+
+def _manifest(planned: Sequence[Planned], step: str) -> dict[str, Any] | None:
+    """None of a step that is not done."""
+    for one in planned:
+        if one.step.name == step and one.state == "done":
+            found: dict[str, Any] = (one.location / MANIFEST).read_json()
+            return found
+    return None
 
 
 def _hours(most: int, rate: float | None, many: int) -> str:

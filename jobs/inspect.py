@@ -24,7 +24,10 @@ from jobs import cli
 from pipelines.config import Config
 from pipelines.engine.signs import Signs, votes
 from pipelines.method.metrics import BINS
+from pipelines.running.progress import repeated
 from pipelines.storage.location import MANIFEST, Location
+
+TOLD_EVERY = 5.0  # seconds, of how far a look at data is
 
 
 @dataclass
@@ -89,8 +92,14 @@ def _look(config: Config) -> int:
     from pipelines.datasets.look import Look
 
     look = Look(config)
-    for line in look.lines():
-        cli.say(line)
+
+    def tell() -> None:
+        if (line := look.so_far()) is not None:
+            print(line, file=sys.stderr, flush=True)
+
+    with repeated(tell, TOLD_EVERY):
+        for line in look.lines():
+            cli.say(line)
     if look.stops:
         raise ValueError(f"a run would stop: {'; '.join(look.stops)}")
     return 0

@@ -30,6 +30,10 @@ class Look:
 
     config: Config
     stops: list[str] = field(default_factory=list)
+    _at: Entry | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._reading = Reading(self.config, strict=False)
 
     def lines(self) -> Iterator[str]:
         """What there is to tell, as it is read."""
@@ -40,16 +44,23 @@ class Look:
             prompts = Prompts.load(tokenizer, self.config.confidence.question, model.chat)
         except ValueError as error:
             yield f"no prompts and lengths, for the model's tokenizer cannot be had: {error}"
-        reading = Reading(self.config, strict=False)
         for entry in entries(self.config):
+            self._at = entry
             yield entry.where
-            yield from (f"  {line}" for line in self._entry(entry, reading, prompts))
+            yield from (f"  {line}" for line in self._entry(entry, prompts))
 
-    def _entry(self, entry: Entry, reading: Reading, prompts: Prompts | None) -> Iterator[str]:
+    def so_far(self) -> str | None:
+        """How far the entry that is read has come; None before the first."""
+        if self._at is None:
+            return None
+        found = self._reading.found.get(self._at.key, Found())
+        return f"{self._at.where}: {found.rows:,} rows so far"
+
+    def _entry(self, entry: Entry, prompts: Prompts | None) -> Iterator[str]:
         lengths: list[int] = []
         unread = 0
         try:
-            for number, row in enumerate(reading.rows(entry)):
+            for number, row in enumerate(self._reading.rows(entry)):
                 read = number >= _FORMULAS or is_read(row)
                 unread += not read
                 text = row["question"]
@@ -61,7 +72,7 @@ class Look:
         except ValueError as error:
             self.stops.append(str(error))
             yield f"stops: {error}"
-        if (found := reading.found.get(entry.key)) is None:
+        if (found := self._reading.found.get(entry.key)) is None:
             return
         yield from self._counted(entry, found)
         if unread:

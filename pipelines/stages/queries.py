@@ -77,7 +77,7 @@ def run(
     prompts = Prompts.load(fetch(model.source), config.confidence.question, model.chat)
     fits = _Lengths(config, partial(prompts.room, config.engine.max_model_len))
     reading, wrong = Reading(config), _Wrong()
-    counts = dict.fromkeys(roles, 0)
+    counts, longest = dict.fromkeys(roles, 0), dict.fromkeys(roles, 0)
     for role in ROLES[: ROLES.index(roles[-1]) + 1]:
         if role not in roles:
             for entry in entries(config, [role]):
@@ -91,7 +91,9 @@ def run(
                     for row in rows:
                         row["prompt"] = prompts.sampling_text(row["question"], row["system"])
                         row["prompt_ids"] = prompts.sampling_ids(row["question"], row["system"])
-                    fits.add(rows, [len(row["prompt_ids"]) for row in rows])
+                    lengths = [len(row["prompt_ids"]) for row in rows]
+                    fits.add(rows, lengths)
+                    longest[role] = max([longest[role], *lengths])
                     writer.write_table(pa.Table.from_pylist(rows, schema=QUERIES))
                     counts[role] += len(rows)
     if wrong:
@@ -107,7 +109,11 @@ def run(
     return Result(
         sum(counts.values()),
         str(QUERIES),
-        {"queries": counts, "told": {entry.key: notes(reading.found[entry.key]) for entry in told}},
+        {
+            "queries": counts,
+            "longest_prompt": longest,  # in tokens
+            "told": {entry.key: notes(reading.found[entry.key]) for entry in told},
+        },
     )
 
 

@@ -3,6 +3,8 @@
 import os
 import re
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from object_store import plain_environment
 from processes import ROOT
@@ -11,10 +13,12 @@ from s3fs import S3FileSystem
 from jobs import estimate
 from jobs.estimate import Rates, engine_memory, lines, tokens, training_memory
 from pipelines import pipeline
-from pipelines.config import load
+from pipelines.config import load, vary
 from pipelines.datasets import LOADERS
 from pipelines.running import dag
-from pipelines.storage.location import MANIFEST
+from pipelines.stages.train import count
+from pipelines.storage.location import MANIFEST, Location
+from pipelines.storage.schemas import EXAMPLES, EXAMPLES_FILE
 from pipelines.storage.shape import Shape, shape_of
 
 CONFIGS = ROOT / "jobs" / "configs"
@@ -112,29 +116,61 @@ def test_what_one_card_took_is_near_what_is_estimated(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("few", "trained"),
+    ("few", "longest_prompt", "trained"),
     [
-        (["examples.total=1000", "train.max_length=2048"], 160 * (20 + 32)),  # each response twice
-        (["examples.total=100", "train.max_length=40"], 100 * 40),
+        (["examples.total=1000"], None, 160 * 512),  # each response twice, in the whole context
+        (["examples.total=1000"], 30, 160 * (30 + 20 + 32)),
+        (["examples.total=1000"], 500, 160 * 512),
+        (["examples.total=100", "train.max_length=40"], None, 100 * 40),
+        (["examples.total=100", "train.max_length=40"], 30, 100 * 40),  # longer rows are dropped
     ],
 )
-def test_tokens_are_bounds_by_what_each_stage_draws(tmp_path, few, trained):
+def test_tokens_are_bounds_by_what_each_stage_draws(tmp_path, few, longest_prompt, trained):
     """32 of the confidence turn, beside max_tokens; three training runs, and the base model."""
     config = recipe(
         "quickstart", tmp_path, "train.seeds=[1, 2]", "train.epochs=2", "sampling.num_samples=8",
         "sampling.max_tokens=20", "evaluate.num_samples=4", "evaluate.sampling.max_tokens=50", *few,
     )  # fmt: skip
-    most = tokens(config, queries=10, held_out=5)
+    most = tokens(config, queries=10, held_out=5, longest_prompt=longest_prompt)
     assert most.label == 10 * 8 * (20 + 32)
     assert most.train == 3 * 2 * trained
     assert most.evaluate == (3 + 1) * 5 * 4 * (50 + 32)
 
 
+def test_training_takes_no_more_tokens_than_are_planned(tmp_path):
+    """Of rows as long as they may be, prompts among them, which each row computes on its own."""
+    config = recipe("quickstart", tmp_path, "sampling.num_samples=4", "sampling.max_tokens=20")
+    row = {"task": "calibration", "response_ids": [1] * 20, "turn_ids": [2] * 21}
+    rows = [
+        row | {"example_id": f"{n}", "prompt_ids": [0] * prompt}
+        for n, prompt in enumerate((60, 300, 471))
+    ]
+    place = Location.of(str(tmp_path / EXAMPLES_FILE))
+    pq.write_table(pa.Table.from_pylist(rows, EXAMPLES), place.path)
+    _, fitting, trained = count(place, config.train.max_length)
+    assert (fitting, trained) == (3, 60 + 300 + 471 + 3 * 41)
+    few = vary(config, ["examples.total=3"])
+    for longest in (None, 471):
+        assert trained <= tokens(few, 1, 0, longest).train
+
+
+def test_the_longest_prompt_is_that_of_the_queries_where_they_are_done(tmp_path):
+    config = recipe("quickstart", tmp_path)
+    told = lines(config, planned(config), Rates(100.0, 100.0))[-1]
+    assert f"train {800 * 512:,}, {800 * 512 / 100 / 3600:.2g} h by 1 at 100/s, " in told
+    steps = planned(config)
+    place = steps[0].location / MANIFEST
+    place.write_json({"rows": 205, "metrics": {"longest_prompt": {"train": 47}}})
+    assert f"train {800 * (47 + 32 + 32):,}," in lines(config, planned(config), Rates())[-1]
+    place.write_json({"rows": 205, "metrics": {}})  # one that an older version made
+    assert f"train {800 * 512:,}," in lines(config, planned(config), Rates())[-1]
+
+
 def test_hours_are_told_at_a_rate_and_rows_are_counted(tmp_path):
     config = recipe("quickstart", tmp_path)
     told = lines(config, planned(config), Rates())[-1]
-    assert "label 209,920 (205 queries), train" in told
-    assert "(170 queries)" in told
+    assert told.startswith("tokens, at most: label 209,920 (205 queries, but for prompts), train ")
+    assert told.endswith(" (170 queries, but for prompts)")
     told = lines(config, planned(config), Rates(1000.0, 100.0))[-1]
     assert f"{209_920 / 1000 / 3600:.2g} h by 1 at 1,000/s" in told
     assert "h by 1 at 100/s" in told
@@ -146,7 +182,7 @@ def test_what_is_not_known_is_said_until_the_queries_are_there(tmp_path):
     assert told.startswith("tokens: not known, for gsm8k (train, 0) has no limit")
     steps = planned(config)
     (steps[0].location / MANIFEST).write_json({"rows": 7473})
-    assert "(7,473 queries)" in lines(config, planned(config), Rates())[-1]
+    assert "(7,473 queries, but for prompts)" in lines(config, planned(config), Rates())[-1]
     told = lines(recipe("quickstart", tmp_path, "model.source=a/b"), steps, Rates())[0]
     assert told.startswith("memory: not known, for the config.json of a/b is not on this machine")
 

@@ -1,12 +1,15 @@
 """What jobs.inspect says of a label artifact."""
 
+import io
 import json
+import threading
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from jobs import inspect
+from pipelines.datasets import LOADERS, Row
 from pipelines.storage.schemas import COUNTERS, LABELS
 
 
@@ -157,6 +160,29 @@ def test_a_first_look_at_data_says_what_would_stop_a_run(tmp_path, capsys):
         "error: a run would stop: data.eval.0: jsonl (train) has no rows; 1 "
     )
     assert said.err.count("\n") == 1
+
+
+def test_a_look_that_takes_long_says_how_far_it_is(tmp_path, monkeypatch):
+    said = threading.Event()
+
+    class Stderr(io.StringIO):
+        def write(self, text):
+            if text == "data.train.0 (capitals, train): 2 rows so far":
+                said.set()
+            return super().write(text)
+
+    def load(config, seed, refused):
+        yield from (Row(question, "a", "text") for question in "qr")
+        assert said.wait(60)  # it goes on to be read once that is told
+        yield Row("s", "a", "text")
+
+    monkeypatch.setattr(inspect, "TOLD_EVERY", 0.01)
+    monkeypatch.setitem(LOADERS, "capitals", load)
+    monkeypatch.setattr("sys.stderr", Stderr())
+    (tmp_path / "config.yaml").write_text(
+        f"{{root: r, model: {{source: {tmp_path}/none}}, data: {{train: [{{name: capitals}}]}}}}"
+    )
+    assert inspect.main(["--data", str(tmp_path / "config.yaml")]) == 0
 
 
 def test_either_an_artifact_or_data_are_inspected(capsys):

@@ -266,7 +266,10 @@ def test_what_is_left_out_and_shared_is_told_in_lines_and_in_the_manifest(tmp_pa
     made = config([gsm8k], [{**gsm8k, "split": "test", "path": str(tmp_path / "test.jsonl")}])
     place = Location.of(str(tmp_path))
     kept = {role: queries.run(made, {}, place, (role,)) for role in ("train", "eval")}
-    assert kept["train"].metrics == {"queries": {"train": 25}, "told": {}}
+    lengths = [len(one) for one in pq.read_table(tmp_path / "train.parquet")["prompt_ids"]]
+    assert kept["train"].metrics == {
+        "queries": {"train": 25}, "longest_prompt": {"train": max(lengths)}, "told": {},
+    }  # fmt: skip
     assert kept["eval"].rows == pq.read_table(tmp_path / "eval.parquet").num_rows == 1
     refused, twice, shared = kept["eval"].metrics["told"]["data.eval.0"]
     assert refused.startswith("1 rows of its files are refused: ")
