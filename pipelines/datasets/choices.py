@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.datasets import lists
 from pipelines.datasets.records import parse
-from pipelines.datasets.values import text_of
+from pipelines.datasets.values import is_nothing, text_of
 from pipelines.method.answers import canonical, extract
 from pipelines.method.answers.option import LETTERS
 from pipelines.storage.text import short
@@ -194,7 +194,7 @@ def of_field(value: Any) -> Choices:
         if not isinstance(texts, list) or not isinstance(labels, list):
             raise ValueError("choices with text and label: expected two lists")
     elif isinstance(value, dict):  # Parquet has each key in each row, with null for "none"
-        there = {label: text for label, text in value.items() if text is not None}
+        there = {label: text for label, text in value.items() if not is_nothing(text)}
         labels, texts = list(there), list(there.values())
     else:
         raise ValueError("choices: expected a list of texts, or texts with labels")

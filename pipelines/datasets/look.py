@@ -54,7 +54,8 @@ class Look:
         if self._at is None:
             return None
         found = self._reading.found.get(self._at.key, Found())
-        return f"{self._at.where}: {found.rows:,} rows so far"
+        read = found.rows + found.refused + found.twice
+        return f"{self._at.where}: {read:,} rows so far"
 
     def _entry(self, entry: Entry, prompts: Prompts | None) -> Iterator[str]:
         lengths: list[int] = []

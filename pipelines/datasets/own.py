@@ -111,8 +111,9 @@ def _filled(template: str, record: Record) -> str:
     """A template with the row's fields in it, of which one that is empty leaves nothing."""
     parts = []
     for literal, name, _, _ in Formatter().parse(template):
-        none = name is None or is_empty(record, name)
-        parts += [literal, "" if none else _text(record, name)]
+        parts.append(literal)
+        if name is not None and not is_empty(record, name):
+            parts.append(_text(record, name))
     return "".join(parts).strip()
 
 

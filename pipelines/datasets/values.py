@@ -55,8 +55,11 @@ def text_of(value: Any, what: str) -> str:
 def is_empty(record: Record, name: str) -> bool:
     """Whether a field is there, with nothing in it."""
     _, fields = record
-    value = fields.get(name)
-    return name in fields and (value is None or (isinstance(value, str) and not value.strip()))
+    return name in fields and is_nothing(fields[name])
+
+
+def is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def several(value: Any, kind: Kind, what: str) -> list[str]:

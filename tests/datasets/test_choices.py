@@ -183,6 +183,8 @@ def test_fields_in_the_forms_of_published_sets():
     assert of_field(pairs) == Choices(("ice", "water"), ("A", "B"))
     assert of_field({"A": "ice", "B": "water"}) == Choices(("ice", "water"), ("A", "B"))
     assert of_field(["A)ice", "B)water"]) == Choices(("ice", "water"), ("A", "B"))
+    some = {"A": "ice", "B": "water", "C": None, "D": " "}  # those that there are
+    assert of_field(some) == Choices(("ice", "water"), ("A", "B"))
     assert of_field(["ice", "water"]) == Choices(("ice", "water"), ())
     assert of_field([" ice ", " cold "]) == Choices(("ice", "cold"), ())
     assert of_field('["ice", "water"]') == Choices(("ice", "water"), ())
