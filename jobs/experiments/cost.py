@@ -215,7 +215,7 @@ def _seconds(
         "policy, calibrated", "of SC's accuracy", "seconds of SC, base", "seconds",
         "saved a query", _AFTER,
     ]  # fmt: skip
-    rows = [[*one.names, *one.cells(spent, rate)] for one in targets]
+    rows: list[list[Value]] = [[*one.names, *one.cells(spent, rate)] for one in targets]
     curve = Table("", [(name, "") for name in names], rows).as_json()["rows"]
     return took | {
         "computed tokens a second, while with an engine": round(rate, 1),

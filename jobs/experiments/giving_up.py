@@ -9,6 +9,8 @@ a query, over its samples in the order in which they were drawn.
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from jobs.experiments.reading import Table, Value
 from jobs.experiments.stops import share
 from pipelines.config import Config
@@ -50,9 +52,9 @@ def _rows(
     }
     for place, lower in enumerate(next(iter(found.values()))[0]):
         for where, several in found.items():
-            cells = [share(config, own[place].lost) for own in several]
-            samples = share(config, several[0][place].samples)  # of every policy the same
-            yield [model, f"{lower.below:.0%}", where, samples, *cells]
+            cells = [share(config, own[place].lost.astype(np.float64)) for own in several]
+            samples = several[0][place].samples.astype(np.float64)  # the same of every policy
+            yield [model, f"{lower.below:.0%}", where, share(config, samples), *cells]
 
 
 def _lower(config: Config, name: str, recorded: Recorded) -> list[Lower]:
