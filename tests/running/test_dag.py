@@ -236,5 +236,5 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
         "train": "fec09ce2",
         "export": "58a9e0a5",
         "evaluate": "44816eee",
-        "report": "4772c1ab",
+        "report": "0576ce73",
     }
