@@ -20,7 +20,7 @@ def parser(module: str, description: str) -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace, job: Callable[[Config], int]) -> int:
-    """job's exit status; 2 and one line on standard error where config or data are wrong.
+    """job's exit status; 2 and one line on standard error where what it was given is wrong.
 
     1 and one line where storage failed or Ray killed workers for want of memory, 130 where it was
     interrupted: what was finished stays, and a rerun goes on from there.

@@ -14,7 +14,7 @@ from functools import partial
 from jobs import cli, estimate
 from jobs.cli import say
 from jobs.estimate import Rates
-from jobs.steps import all_done, carry_out, tell_plan
+from jobs.steps import Artifacts, all_done, carry_out, tell_plan
 from pipelines.config import Config
 from pipelines.running import dag, tracking
 from pipelines.running.dag import Planned
@@ -68,13 +68,18 @@ def _run(config: Config, until: str | None) -> int:
     planned = dag.plan(pipeline.steps(config, until), config.root)
     if all_done(planned):
         say("Nothing to do: every step was done before.")
-    artifacts = carry_out(config, planned, partial(tracking.track, config))
+    carry_out(config, planned, partial(_tell, config))
+    return 0
+
+
+def _tell(config: Config, artifacts: Artifacts) -> None:
+    """What came out, here and in a store of runs, which may be away."""
     if "report" in artifacts:
         from pipelines.stages.report.table import print_table
 
         print_table(artifacts["report"])
         say(f"Report: {artifacts['report'].uri}/index.html")
-    return 0
+    tracking.track(config, artifacts)
 
 
 if __name__ == "__main__":

@@ -216,8 +216,8 @@ def _seconds(
         "saved a query", _AFTER,
     ]  # fmt: skip
     rows: list[list[Value]] = [[*one.names, *one.cells(spent, rate)] for one in targets]
-    curve = Table("", [(name, "") for name in names], rows).as_json()["rows"]
+    by_target = Table("", [(name, "") for name in names], rows).as_json()["rows"]
     return took | {
         "computed tokens a second, while with an engine": round(rate, 1),
-        "seconds a query at the rate": curve,
+        "seconds a query at the rate": by_target,
     }

@@ -18,7 +18,7 @@ _NESTED = 8  # labels at most that are taken off one text: "A. (A) one" has two
 _NAMED = re.compile(
     r"[\W_]*(?:(?:the )?(?:option|choice|answer|letter|label)\b[\W_]*)*([^\W_]+)[\W_]*"
 )
-_BELOW_0 = re.compile(r"\W*[-−–]\d")  # -1 stands for no answer
+_BELOW_0 = re.compile(r"\W*[-−–]\s*\d")  # -1 stands for no answer
 _MAY_COUNT = "may count the choices from 0 or from 1; say which by answer_base"
 
 

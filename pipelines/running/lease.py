@@ -120,7 +120,7 @@ def _renew(file: Location, mine: dict[str, Any], over: threading.Event) -> None:
     while not over.wait(_RENEW_EVERY):
         try:
             # None may mean that storage is away for a moment, which s3fs tells as a missing file.
-            if (now := _read(file)) and now.get("id") != mine["id"]:
+            if (now := _read(file)) and now.get("id", mine["id"]) != mine["id"]:
                 print(f"root: another run took over in {file.parent.uri}: {now}", file=sys.stderr)
                 os.kill(os.getpid(), _TAKEN)
                 return

@@ -39,7 +39,7 @@ def track(config: Config, artifacts: Mapping[str, Location]) -> None:
         code = error.error_code
         raise ValueError(
             f"tracking.mlflow: it refuses this run, or does not answer ({code}); the run is done, "
-            "and the same command logs it"
+            "and the same command tries to log it again"
         ) from error
 
 

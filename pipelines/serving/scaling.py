@@ -26,9 +26,10 @@ from pipelines.serving.target import Reached, Target, reaching
 # Policies that judge each sample by itself, so also where no answers are read.
 _ALONE = {"best_of_n", *FALLBACKS.values()}
 
-# A promise is of the evaluated budget, of samples in order and of the fallback weighted: these
-# stand over a server's own defaults.
-_PROMISED = {"budget": None, "order": "index", "fallback": None}
+# A promise is of the evaluated budget and of samples in order, one on lost answers of the fallback
+# weighted, too: these stand over a server's own defaults.
+_PROMISED = {"budget": None, "order": "index"}
+_NO_LOSS = {"fallback": None}
 
 # Characters at the end of a question in which choices are looked for: in millions it takes seconds.
 _LISTED = 100_000
@@ -110,8 +111,9 @@ def plan(
         asked = asked.model_copy(update={"target": preset.target})
     promised = asked.target is not None and asked.target.promised
     server = config.serve.scaling.over(DEFAULT)
-    if promised:
-        server = server.model_copy(update=_PROMISED)
+    if asked.target is not None and promised:
+        own = _NO_LOSS if asked.target.max_loss is not None else {}
+        server = server.model_copy(update=_PROMISED | own)
     try:
         chosen = asked.over(preset.over(server))
     except ValidationError as error:  # a threshold of the request on another layer's policy

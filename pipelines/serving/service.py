@@ -3,7 +3,7 @@
 import logging
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from ray import serve
@@ -89,7 +89,8 @@ def removed_on_failure(name: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        serve.delete(name, _blocking=False)
+        with suppress(Exception):  # as of a cluster that is gone, of which the first one tells
+            serve.delete(name, _blocking=False)
         raise
 
 
@@ -120,7 +121,8 @@ def deploy(
     serve.start(http_options={"host": host, "port": port}, logging_config=_QUIET)
     keys.check_wanted(address()[0], digests)
     app = application(config, served, digests, board)
-    with removed_on_failure(name):
+    others = name in serve.status().applications  # of a service that ran before
+    with nullcontext() if others else removed_on_failure(name):
         try:
             ingress = serve.run(app, name=name, route_prefix=route)
         except RuntimeError:  # it names no reason; the status of the deployments ends with it

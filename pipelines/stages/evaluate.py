@@ -98,8 +98,8 @@ def run(
                     asyncio.run(_collect(config, handle, rows, out, name, board, drawn))
                 for name in names:
                     columns = ["query_id", "role", "question", "kind", "choices", "samples"]
-                    table = out.read_table(f"{name}-", columns).sort_by("query_id")
-                    recorded = table.to_pylist()
+                    recorded = out.read_table(f"{name}-", columns).to_pylist()
+                    recorded.sort(key=lambda row: row["query_id"])  # not as they happened to end
                     tests = [row for row in recorded if row["role"] == "eval"]
                     systems = {row["query_id"]: row.get("system") for row in rows}
                     live[name] = asyncio.run(_live(config, route, name, tests, systems, key))

@@ -99,7 +99,7 @@ class Location:
         return True
 
     def _link(self, text: str) -> None:
-        """Creates a local file whole; FileExistsError where one is."""
+        """Creates a local file, whole where there are links; FileExistsError where one is."""
         part = Path(self.parent.path) / f".{self.name}.{uuid.uuid4().hex[:8]}"
         try:
             part.write_text(text)

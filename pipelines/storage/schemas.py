@@ -13,7 +13,7 @@ QUERIES = pa.schema(
         ("kind", pa.string()),  # number, option, text or math
         ("choices", pa.list_(pa.string())),  # an option's texts, from A on; null where unknown
         ("question", pa.string()),  # as the model is asked it
-        ("reference", pa.string()),  # spellings of a text answer are separated by |
+        ("reference", pa.string()),  # several that are right are joined (method.answers)
         ("prompt", pa.string()),  # the rendered conversation
         ("prompt_ids", pa.list_(pa.int32())),
         ("system", pa.string()),  # a system prompt of the query's own; null: the config's

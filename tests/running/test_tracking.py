@@ -75,7 +75,7 @@ def test_a_store_that_does_not_answer_is_one_line_without_its_password(config, m
     away = vary(config, [f"tracking.mlflow=http://me:secret@127.0.0.1:{free_port()}"])
     with pytest.raises(ValueError, match=r"^tracking\.mlflow: .* does not answer .*") as told:
         track(away, artifacts)
-    assert str(told.value).endswith("the run is done, and the same command logs it")
+    assert str(told.value).endswith("the run is done, and the same command tries to log it again")
     assert "secret" not in str(told.value)
 
 

@@ -34,3 +34,24 @@ def test_with_lora_one_engine_answers_by_several_names():
 def test_a_runs_own_names_are_taken():
     with pytest.raises(ValueError, match=r"serve.adapters: calibrated is this run's own"):
         config(engine={"adapter": "lora"}, serve={"adapters": {"calibrated": "a"}})
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_what_ended_a_service_is_told_though_its_application_cannot_be_removed(
+    monkeypatch, is_gone
+):
+    from ray import serve
+
+    from pipelines.serving.service import removed_on_failure
+
+    removed = []
+
+    def delete(name, _blocking):
+        removed.append((name, _blocking))
+        if is_gone:
+            raise RuntimeError("there is no controller")
+
+    monkeypatch.setattr(serve, "delete", delete)
+    with pytest.raises(KeyboardInterrupt), removed_on_failure("answers"):
+        raise KeyboardInterrupt
+    assert removed == [("answers", False)]

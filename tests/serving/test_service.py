@@ -516,7 +516,9 @@ def test_one_engine_answers_for_the_base_and_the_calibrated_model(
     assert [one["text"] for one in answers["base"]] == texts(alone)
 
 
-def test_what_vllm_refuses_is_one_line(service, tiny, monkeypatch):
+def test_what_vllm_refuses_is_one_line_and_nothing_of_it_stays(service, tiny, monkeypatch):
+    from ray import serve
+
     from pipelines.serving import service as serving
     from pipelines.serving.served import base_model
     from pipelines.serving.service import deploy
@@ -527,6 +529,7 @@ def test_what_vllm_refuses_is_one_line(service, tiny, monkeypatch):
     with pytest.raises(ValueError, match=r"^engine: vLLM does not start: .* heads \(2\)") as told:
         deploy(split, base_model(split), name="refused", route="/refused")
     assert "\n" not in str(told.value)
+    once(lambda: "refused" not in serve.status().applications)
 
 
 def test_the_schema_is_true(service):

@@ -94,6 +94,12 @@ def test_a_promise_is_kept_whatever_a_servers_defaults(server):
     assert planned({}, config=own) != planned({})
 
 
+def test_an_error_is_promised_of_a_servers_own_fallback():
+    own = vary(CONFIG, ['serve.scaling={"fallback": "vote"}'])
+    made = planned({"target": {"max_error": 0.1}}, config=own)
+    assert (made.policy, made.threshold) == ("early_stopping_vote", 0.8)
+
+
 def test_giving_up_takes_half_of_the_loss_and_of_what_may_go_wrong():
     """Of 200, 9 are few enough for 0.08 at 95% (p = .046), and not for 0.07 (.128)."""
     made = planned({"target": {"max_loss": 0.16, "give_up": True}})
