@@ -59,15 +59,20 @@ def kill(process: psutil.Process) -> None:
 
 def interrupt(process: subprocess.Popen[str], seconds: float = 300) -> str:
     """As Ctrl-C does, and again where nothing comes of it: Python drops a KeyboardInterrupt that
-    meets a callback of the garbage collector. Returns what is printed until it has ended."""
+    meets a callback of the garbage collector. Not where it says that it was interrupted: Ray may
+    take minutes to leave a cluster, and dies of another. Returns what is printed until it has
+    ended."""
     deadline = time.monotonic() + seconds
+    printed = b""
     while True:
-        process.send_signal(signal.SIGINT)
+        if b"interrupted" not in printed:
+            process.send_signal(signal.SIGINT)
         try:
             return process.communicate(timeout=60)[0]
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as late:
             if time.monotonic() > deadline:
                 raise
+            printed = late.output or b""
 
 
 def kill_with_children(process: subprocess.Popen[Any]) -> None:
