@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow.fs import FileType
 
 from jobs import cli
@@ -147,25 +145,11 @@ def _unfinished(root: Location, artifact: Location) -> list[str]:
 
 
 def rows(artifact: Location) -> Iterator[dict[str, Any]]:
-    """Of its files that are whole; ValueError where it has none."""
-    is_done = (artifact / MANIFEST).exists()
-    read = 0
-    for name in artifact.names():
-        if not name.endswith(".parquet"):
-            continue
-        try:
-            file = pq.ParquetFile(artifact.filesystem.open_input_file((artifact / name).path))
-        except pa.ArrowInvalid:  # a disk shows a file that is being written
-            if is_done:
-                raise
-            continue
-        read += 1
-        for batch in file.iter_batches(
-            256, columns=["dataset", "kind", "reference", "samples", "counters"]
-        ):
-            yield from batch.to_pylist()
-    if not read:
-        raise ValueError(f"{artifact.uri}: no Parquet file is there")
+    """Of a stage at work, those of files that are whole; ValueError where there are none."""
+    columns = ["dataset", "kind", "reference", "samples", "counters"]
+    at_work = not (artifact / MANIFEST).exists()
+    for batch in artifact.batches(columns, whole_alone=at_work):
+        yield from batch.to_pylist()
 
 
 def print_summary(summary: Summary, artifact: Location) -> None:

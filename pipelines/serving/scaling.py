@@ -109,10 +109,10 @@ def plan(
     """What a request comes to; RequestError where it cannot be had. curves: by policy."""
     if asked.target is asked.threshold is None and _may_stop(asked.policy):
         asked = asked.model_copy(update={"target": preset.target})
-    promised = asked.target is not None and asked.target.promised
+    promise = asked.target if asked.target is not None and asked.target.promised else None
     server = config.serve.scaling.over(DEFAULT)
-    if asked.target is not None and promised:
-        own = _NO_LOSS if asked.target.max_loss is not None else {}
+    if promise is not None:
+        own = _NO_LOSS if promise.max_loss is not None else {}
         server = server.model_copy(update=_PROMISED | own)
     try:
         chosen = asked.over(preset.over(server))
@@ -152,10 +152,10 @@ def plan(
         query_id=asked.query_id,
         fitted=_fitted(policy, curve),
         give_up=reached.give_up,
-        promised=promised,
+        promised=promise is not None,
     )
-    if asked.target is not None and promised:
-        _check_promised(config, made, asked.target)
+    if promise is not None:
+        _check_promised(config, made, promise)
     return made
 
 

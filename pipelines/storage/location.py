@@ -148,9 +148,12 @@ class Location:
         """The rows of a directory's Parquet files whose names start with prefix, by name."""
         return self._dataset(self._parquet(prefix)).to_table(columns)
 
-    def batches(self, columns: list[str], prefix: str = "") -> Iterator[pa.RecordBatch]:
-        """The same a few rows at a time, in a memory that no number of rows or files changes."""
-        paths = self._parquet(prefix)
+    def batches(
+        self, columns: list[str], prefix: str = "", whole_alone: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        """The same a few rows at a time, in a memory that no number of rows or files changes.
+        whole_alone: without files that are being written, which a disk shows."""
+        paths = self._parquet(prefix, whole_alone)
         for first in range(0, len(paths), _FILES_AT_ONCE):
             files = self._dataset(paths[first : first + _FILES_AT_ONCE])
             yield from files.to_batches(columns, batch_size=256, batch_readahead=4)
@@ -160,12 +163,23 @@ class Location:
         paths = [(self / name).path for name in names]
         return int(self._dataset(paths).count_rows()) if paths else 0
 
-    def _parquet(self, prefix: str) -> list[str]:
+    def _is_whole(self, name: str) -> bool:
+        from pyarrow.parquet import read_metadata
+
+        try:
+            read_metadata((self / name).path, filesystem=self.filesystem)
+        except pa.ArrowInvalid:
+            return False
+        return True
+
+    def _parquet(self, prefix: str, whole_alone: bool = False) -> list[str]:
         """ValueError where no such file is there."""
         paths = [
             (self / name).path
             for name in self.names()
-            if name.startswith(prefix) and name.endswith(".parquet")
+            if name.startswith(prefix)
+            and name.endswith(".parquet")
+            and (not whole_alone or self._is_whole(name))
         ]
         if not paths:
             raise ValueError(f"{self.uri}: no Parquet file is there")
