@@ -58,10 +58,9 @@ def engine_memory(config: Config, shape: Shape) -> EngineMemory:
     parts = engine.tensor_parallel_size
     a_token = 2 * shape.layers * shape.kv_heads * shape.head_dim * size / parts
     longest = max(config.sampling.max_tokens, config.answering.max_tokens)
-    reads = bool(config.evaluate.confidences)
     return EngineMemory(
         shape.parameters * size / parts,
-        in_forward(engine, shape.hidden, shape.intermediate, shape.vocab, size, reads),
+        in_forward(engine, shape.hidden, shape.intermediate, shape.vocab, size),
         a_token,
         a_token * engine.max_num_seqs * longest,
     )

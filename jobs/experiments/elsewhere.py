@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pipelines.config import Config, vary
+from pipelines.method.policies import NAMED
 from pipelines.running.dag import Result, Step
 from pipelines.stages import evaluate
 from pipelines.storage.location import Location
@@ -11,8 +12,13 @@ ROLES = ("calibration", "eval")  # what the evaluate stage reads; of the first t
 
 
 def of(config: Config, data: str) -> Config:
-    """The config with other test sets, and none to calibrate or answer live. data: YAML."""
-    return vary(config, [f"data.eval={data}", "data.calibration=[]", "evaluate.live_queries=0"])
+    """The config with other test sets, and none to calibrate or answer live, nor policies that have
+    to be. data: YAML."""
+    policies = [name for name in config.evaluate.policies if not NAMED[name].own_tokens]
+    nothing = ["data.calibration=[]", "evaluate.live_queries=0"]
+    return vary(
+        config, [f"data.eval={data}", *nothing, f"evaluate.policies=[{', '.join(policies)}]"]
+    )
 
 
 def answered(config: Config, name: str) -> Step:

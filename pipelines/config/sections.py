@@ -32,7 +32,7 @@ from pipelines.config.values import (
     nearest,
 )
 from pipelines.method.answers import Kind
-from pipelines.method.policies import POLICIES
+from pipelines.method.policies import NAMED
 from pipelines.method.template import PLAIN, RESERVED, Chat
 from pipelines.method.token_confidences import SOURCES
 from pipelines.storage.text import short
@@ -247,12 +247,12 @@ class EvaluateConfig(Section):
     num_samples: Count = 16  # N responses a test query, and the largest budget
     sampling: EvaluateSamplingConfig = EvaluateSamplingConfig()
     # these seven, by default; also cges, reasc, cisc, asc_beta, esc_sliding, early_stopping_best,
-    # early_stopping_vote, early_stopping_last
+    # early_stopping_vote, early_stopping_last; and any that needs confidences, by those of a source
+    # beside P(True): early_stopping@mean_logprob
     policies: Distinct[Text] = (
         "best_of_n", "self_consistency", "sc_conf", "early_stopping", "asc", "asc_conf", "esc",
     )  # fmt: skip
-    # beside P(True), for policies to be replayed with, offline alone: mean_logprob, tail_entropy,
-    # lowest_group
+    # beside P(True), for the report to compare: mean_logprob, tail_entropy, lowest_group
     confidences: Different[Text] = ()
     group_size: Count = 2048  # tokens of lowest_group's groups, and of tail_entropy's tail
     # of confidences and shares; by default quantiles of the calibration queries', and a few shares
@@ -265,12 +265,17 @@ class EvaluateConfig(Section):
     @field_validator("policies")
     @classmethod
     def _known(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
-        return _each_of(POLICIES, policies, "policy")
+        return _each_of(NAMED, policies, "policy")
 
     @field_validator("confidences")
     @classmethod
     def _sources(cls, confidences: tuple[str, ...]) -> tuple[str, ...]:
         return _each_of(SOURCES, confidences, "such source")
+
+    @property
+    def records_tokens(self) -> bool:
+        """Whether responses are recorded with the confidences of their own tokens."""
+        return bool(self.confidences) or any(NAMED[name].own_tokens for name in self.policies)
 
 
 class TrackingConfig(Section):

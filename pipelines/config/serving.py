@@ -8,14 +8,14 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from pipelines.config.sections import Section
 from pipelines.config.values import Count, NotNegative, Positive, Text, nearest, some
 from pipelines.method.answers import Kind
-from pipelines.method.policies import POLICIES, Fallback
+from pipelines.method.policies import NAMED, Fallback, split
 from pipelines.storage.text import short
 
 _Sizes = Annotated[
     tuple[Count, ...], Field(strict=False, fail_fast=True, max_length=1000), AfterValidator(some)
 ]
 Schedule = Literal["sequential", "waves", "all"] | _Sizes
-_Policy = Annotated[Text, Field(json_schema_extra={"enum": [*POLICIES]})]
+_Policy = Annotated[Text, Field(json_schema_extra={"enum": [*NAMED]})]
 DEFAULT_POLICY = "early_stopping"
 
 
@@ -24,7 +24,9 @@ class ScalingConfig(Section):
     preset's, serve.scaling's, or the default's."""
 
     policy: _Policy | None = Field(
-        None, description="when to stop, and what to answer; early_stopping, by default"
+        None,
+        description="when to stop, and what to answer; early_stopping, by default. POLICY@SOURCE "
+        "goes by the confidences of a response's own tokens, where the run measured it",
     )
     threshold: NotNegative | None = Field(
         None, description="what it stops at; the one that was measured, by default"
@@ -52,8 +54,8 @@ class ScalingConfig(Section):
     @field_validator("policy")
     @classmethod
     def _known(cls, policy: str | None) -> str | None:
-        if policy is not None and policy not in POLICIES:
-            raise ValueError(f"{short(policy)!r} is no policy{nearest(short(policy), POLICIES)}")
+        if policy is not None and policy not in NAMED:
+            raise ValueError(f"{short(policy)!r} is no policy{nearest(short(policy), NAMED)}")
         return policy
 
     @model_validator(mode="after")
@@ -61,11 +63,11 @@ class ScalingConfig(Section):
         """As far as it is known; `over` makes it known."""
         if self.policy is None:
             return self
-        if self.fallback is not None and self.policy != DEFAULT_POLICY:
+        if self.fallback is not None and split(self.policy)[0] != DEFAULT_POLICY:
             raise ValueError(f"fallback: {self.policy} has none; leave it out")
         if self.threshold is None:
             return self
-        kind = POLICIES[self.policy].threshold
+        kind = NAMED[self.policy].threshold
         if kind == "none":
             raise ValueError(f"threshold: {self.policy} has none; leave it out")
         if kind == "window" and (self.threshold < 1 or self.threshold % 1):

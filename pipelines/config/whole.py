@@ -19,6 +19,7 @@ from pipelines.config.sections import (
 )
 from pipelines.config.serving import ServeConfig
 from pipelines.config.values import Seed, Text
+from pipelines.method.policies import NAMED
 
 
 class Config(Section):
@@ -60,9 +61,18 @@ class Config(Section):
             )
         if self.serve.adapters and self.engine.adapter != "lora":
             raise ValueError("serve.adapters: needs engine.adapter: lora")
-        if self.evaluate.confidences and self.engine.adapter == "lora":
-            # Asked for a prompt's log-probabilities, vLLM's LoRA on CPUs ends the engine.
-            raise ValueError("evaluate.confidences: needs engine.adapter: merged")
+        if self.evaluate.records_tokens and self.confidence.kind == "yes_top20":
+            # vLLM's V1 runner tells a batch either its likeliest tokens or those that are named.
+            raise ValueError(
+                "confidence.kind: yes_top20 goes without the confidences of tokens (of "
+                "evaluate.confidences and of policies); set it to yes or yes_no"
+            )
+        by_tokens = [name for name in self.evaluate.policies if NAMED[name].own_tokens]
+        if by_tokens and not self.data.calibration:
+            raise ValueError(
+                f"evaluate.policies: {by_tokens[0]} needs data.calibration, by whose queries "
+                "confidences of tokens become probabilities"
+            )
         if taken := {"base", "calibrated"} & set(self.serve.adapters):
             raise ValueError(f"serve.adapters: {min(taken)} is this run's own; choose another name")
         parts, gpus = self.engine.tensor_parallel_size, self.engine.gpus

@@ -20,10 +20,11 @@ from vllm.v1.worker.gpu.sample.logits_processor.interface import (
     LogitsProcessor as V2LogitsProcessor,
 )
 
-from pipelines.engine import edt_rewrite
+from pipelines.engine import edt_rewrite, token_channel
 from pipelines.engine.edt_rewrite import Change, Requests
 
 LOG_PROBABILITIES = "log_probabilities"  # the argument of a request that is scored
+TOKEN_FACTS = "token_facts"  # of one that wants its tokens' (token_channel.py)
 WARM_UP = "edt_warm_up"  # of vLLM's additional_config: compile at the start, not amid requests
 
 # vLLM's V2 runner applies these before EDT, and V1 after it, where a draw stands.
@@ -50,14 +51,18 @@ class _Request:
     top_p: float = 1.0  # of a draw at a fixed temperature (theta 0)
     key: int | None = None  # draws by (key, position); None leaves the draw to the engine
     scores: bool = False  # wants its log-probabilities, and no EDT
+    tells: bool = False  # wants the facts of each token that is drawn
 
     @classmethod
     def parse(cls, params: SamplingParams) -> "_Request | None":
         given: Mapping[str, Any] = params.extra_args or {}
         if given.get(LOG_PROBABILITIES):
             return cls(scores=True)
+        tells = bool(given.get(TOKEN_FACTS))
+        if tells and params.temperature != 0.0:
+            raise ValueError(f"{TOKEN_FACTS}: set the request's temperature to 0")
         if "edt_t0" not in given:
-            return None
+            return cls(tells=True) if tells else None
         try:
             request = cls(
                 t0=float(given["edt_t0"]),
@@ -66,6 +71,7 @@ class _Request:
                 paper_code=bool(given.get("edt_paper_code", 0)),
                 top_p=float(given.get("edt_top_p", 1.0)),
                 key=int(given["edt_key"]) if "edt_key" in given else None,
+                tells=tells,
             )
         except (TypeError, ValueError) as error:
             raise ValueError(f"edt_*: expected numbers ({error})") from None
@@ -102,6 +108,8 @@ class _Request:
     def change(self) -> Change:
         if self.scores:
             return Change.NORMALIZE
+        if not self.t0:
+            return Change.NONE
         if self.key is None:
             return Change.SCALE
         return Change.DRAW if self.top_p == 1 else Change.DRAW_TOP_P
@@ -116,7 +124,8 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
 
     A request with LOG_PROBABILITIES has its row of logits normalized. Where the engine reports
     processed logits, these are what it reports: P(True). Its own log-probabilities cost a pass
-    over the whole batch whenever one request of it asks for them.
+    over the whole batch whenever one request of it asks for them. With TOKEN_FACTS the row has the
+    facts of its token, whether drawn here or the likeliest.
     """
 
     def __init__(self, vllm_config: Any, device_or_states: Any, is_pin_memory: bool = False):
@@ -132,6 +141,7 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
             settings=torch.zeros(slots, 5),
         )
         self._changes, self._keys, self._settings = (one.numpy() for one in self._host)  # views
+        self._tells = np.zeros(slots, bool)
         self._stale = True
         self.apply_staged_writes()
         if vllm_config.additional_config.get(WARM_UP):
@@ -153,6 +163,7 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
 
         if process_dict_updates(self._running, batch_update, new_state):
             self._changes.fill(Change.NONE)
+            self._tells.fill(False)
             for row, (request, _) in self._running.items():
                 self._write(row, request)
             self.apply_staged_writes()
@@ -160,15 +171,12 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
         """V2: slots are recycled, so a request without EDT clears what stood there."""
         request = _Request.parse(sampling_params)
-        if request is None:
-            self._changes[req_idx] = Change.NONE
-            self._stale = True
-        else:
-            self._write(req_idx, request)
+        self._write(req_idx, request or _Request())
         return request is not None
 
     def _write(self, slot: int, request: _Request) -> None:
         self._changes[slot] = request.change
+        self._tells[slot] = request.tells
         self._keys[slot] = request.key or 0
         self._settings[slot] = (
             request.t0, request.base, request.theta, request.paper_code, request.top_p,
@@ -185,7 +193,17 @@ class EDTLogitsProcessor(V1LogitsProcessor, V2LogitsProcessor):
 
     def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
         slots_here = np.arange(len(logits)) if ctx is None else ctx.idx_mapping_np
-        changes = self._changes[slots_here]
+        telling = torch.from_numpy(np.flatnonzero(self._tells[slots_here]))
+        if not len(telling):
+            return self._rewrite(logits, self._changes[slots_here], ctx)
+        rows = async_tensor_h2d(telling, self._device)
+        before = logits[rows]
+        self._rewrite(logits, self._changes[slots_here], ctx)
+        token_channel.leave(logits, rows, before)
+        return logits
+
+    def _rewrite(self, logits: torch.Tensor, changes: np.ndarray, ctx: Any) -> torch.Tensor:
+        """changes: of the rows."""
         if not changes.any():
             return logits
         if ctx is None:  # V1

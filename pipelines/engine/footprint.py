@@ -45,11 +45,10 @@ class Need:
         return sum(astuple(self))
 
 
-def need(model_dir: Path, engine: EngineConfig, lora_rows: int = 0, reads: bool = False) -> Need:
+def need(model_dir: Path, engine: EngineConfig, lora_rows: int = 0) -> Need:
     """Of an engine on CPUs, from the headers of its weights and the model's config.json.
 
-    lora_rows: of vLLM's LoRA, the ranks of all slots together. reads: whether it reads responses
-    again (vllm_read.py).
+    lora_rows: of vLLM's LoRA, the ranks of all slots together.
     """
     settings = read_settings(model_dir, "config.json", str(model_dir))
     if isinstance(text := settings.get("text_config"), dict):
@@ -72,23 +71,15 @@ def need(model_dir: Path, engine: EngineConfig, lora_rows: int = 0, reads: bool 
         kv_cache = max(0, int(parts * (share - _PART) - weights - adapters))
     hidden = _size(settings, "hidden_size")
     inner = _size(settings, "intermediate_size") or 4 * hidden
-    step = in_forward(engine, hidden, inner, _size(settings, "vocab_size"), size, reads)
+    step = in_forward(engine, hidden, inner, _size(settings, "vocab_size"), size)
     return Need(weights, kv_cache, step, processes, adapters)
 
 
-def in_forward(
-    engine: EngineConfig, hidden: int, inner: int, vocab: int, size: int, reads: bool = False
-) -> int:
+def in_forward(engine: EngineConfig, hidden: int, inner: int, vocab: int, size: int) -> int:
     """Bytes of logits and activations. hidden, inner: widths of the model and of its MLP; size: of
-    a number. reads: as in `need`."""
-    logits = _COPIES * 4 * _logits_rows(engine, reads) * vocab
+    a number."""
+    logits = _COPIES * 4 * engine.max_num_seqs * vocab
     return logits + engine.max_num_batched_tokens * (4 * hidden + 2 * inner) * size
-
-
-def _logits_rows(engine: EngineConfig, reads: bool) -> int:
-    """Tokens of a forward that get logits: each sequence's last one, or all of what is read."""
-    read = min(engine.max_num_batched_tokens, engine.max_model_len) if reads else 0
-    return max(engine.max_num_seqs, read)
 
 
 def reserve(
@@ -96,15 +87,13 @@ def reserve(
     engine: EngineConfig,
     free: Callable[[], int] = memory.free,
     patience: float = 15.0,
-    reads: bool = False,
 ) -> None:
     """Sets memory aside for the engine that this process is about to start; ValueError where there
     is too little.
 
     Engines of a node start together, of several runs too, and take their memory by and by: so each
     leaves a note of what it takes, and counts what the others' notes say and they have not taken.
-    patience: seconds to wait for memory that what ended just now has not given back yet. reads: as
-    in `need`.
+    patience: seconds to wait for memory that what ended just now has not given back yet.
     """
     place = Path(tempfile.gettempdir(), f"selfcal-engines-{os.getuid()}")
     place.mkdir(exist_ok=True)
@@ -120,21 +109,17 @@ def reserve(
                 (place / f"{own.pid} {began(own.pid)} {wanted.total}").touch()
                 return
         if time.monotonic() >= deadline:
-            raise ValueError(refusal(wanted, engine, spare, len(others), reads))
+            raise ValueError(refusal(wanted, engine, spare, len(others)))
         time.sleep(1)
 
 
-def refusal(
-    wanted: Need, engine: EngineConfig, spare: int, others: int, reads: bool = False
-) -> str:
+def refusal(wanted: Need, engine: EngineConfig, spare: int, others: int) -> str:
     """A line: what the engine takes, what is there, and the keys that change it."""
     keys = []
     if engine.kv_cache_gib is not None and engine.kv_cache_gib > 1:
         keys.append(f"engine.kv_cache_gib ({engine.kv_cache_gib:g})")
     if wanted.logits > wanted.total / 10:
-        sequences = _logits_rows(engine, reads) == engine.max_num_seqs
-        key = "max_num_seqs" if sequences else "max_num_batched_tokens"
-        keys.append(f"engine.{key} ({getattr(engine, key)})")
+        keys.append(f"engine.max_num_seqs ({engine.max_num_seqs})")
     if engine.most > 1:
         name = "max_count" if engine.max_count else "count"
         keys.append(f"engine.{name} ({engine.most})")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pipelines.config import DrawConfig
-from pipelines.method.token_confidences import LogProbabilities
+from pipelines.method.token_confidences import TokenFacts
 from pipelines.running.progress import Count
 
 
@@ -16,7 +16,8 @@ class Drawing:
     temperature: T0 of EDT, or the fixed one; 0 is greedy: the likeliest token, whatever else is
     said here. top_p: draws from the likeliest tokens that have this mass together, at a fixed
     temperature. stop: the response ends before the first of these that it has; of several, before
-    the one that was complete first. ValueError where a value is none that can be drawn with.
+    the one that was complete first. tells: of each token its facts, too. ValueError where a value
+    is none that can be drawn with.
     """
 
     max_tokens: int
@@ -27,6 +28,7 @@ class Drawing:
     compat: Literal["none", "paper_code"]
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
+    tells: bool = False
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -69,7 +71,8 @@ class Counters:
 
 @dataclass(frozen=True)
 class Generated:
-    """One sampled response. token_ids are without the end token; num_tokens counts it.
+    """One sampled response. token_ids are without the end token; num_tokens counts it. facts: of
+    token_ids; None where the drawing does not tell them, and where there is no token.
 
     Of a response that a stop string ended, num_tokens counts up to the token that completed it,
     and token_ids are the fewest whose text has all of `text`: the token in which the stop string
@@ -82,6 +85,7 @@ class Generated:
     finish_reason: str
     prompt_tokens: int
     cached_tokens: int
+    facts: TokenFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -140,14 +144,4 @@ class Engine(Protocol):
 
     def shutdown(self) -> None:
         """Ends the engine; it takes no more requests."""
-        ...
-
-
-class ReadingEngine(Engine, Protocol):
-    """An engine that also tells how likely it finds a response that it is given."""
-
-    async def read(
-        self, prompt_ids: Sequence[int], response_ids: Sequence[int]
-    ) -> LogProbabilities:
-        """Of a response of one token or more, by a forward over prompt and response."""
         ...

@@ -22,6 +22,7 @@ from pipelines.method.answers import Kind, extract
 from pipelines.method.answers.said import after_thoughts
 from pipelines.method.consistency import soft_self_consistency
 from pipelines.method.formulas import Classes
+from pipelines.method.token_confidences import SOURCES, token_confidences
 from pipelines.storage.schemas import COUNTERS
 
 
@@ -29,8 +30,10 @@ from pipelines.storage.schemas import COUNTERS
 class Sample:
     """A response with its answer, confidence c = P(True), and the mass of Yes and No together.
 
-    Both are NaN where the response was not scored. c is in single precision, as schemas.SAMPLE
-    keeps it: what a threshold is chosen on is what it is held against.
+    Both are NaN where the response was not scored. sources: confidences of its own tokens, by name
+    (method/token_confidences.py); none where it has none, or the drawing does not tell. They and c
+    are in single precision, as schemas.SAMPLE keeps them: what a threshold is chosen on is what it
+    is held against.
     """
 
     index: int
@@ -38,6 +41,7 @@ class Sample:
     answer: str | None
     p_true: float
     mass: float
+    sources: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -45,7 +49,8 @@ class QuerySampler:
     """Draws samples of one query; sample i is the same whenever and wherever it is drawn.
 
     kind: None where each text is its own answer. live: whether counters and what hears are told of
-    each token as it comes (protocol.py). What they cost, the engine counts.
+    each token as it comes (protocol.py). group_size: tokens of a group, where the drawing tells of
+    each. What they cost, the engine counts.
     """
 
     engine: Engine
@@ -56,6 +61,7 @@ class QuerySampler:
     kind: Kind | None
     choices: Sequence[str] | None = None
     live: bool = False
+    group_size: int = 1
     _spent: dict[int, Counters] = field(default_factory=dict)
     _scores: dict[tuple[int, ...], "asyncio.Task[Scored]"] = field(default_factory=dict)
     _classes: Classes = field(default_factory=Classes)
@@ -77,7 +83,9 @@ class QuerySampler:
             p_true, mass = float(np.float32(score.p_true)), score.mass
         else:
             draw.release()
-        return Sample(index, generated, self._answer(generated), p_true, mass)
+        return Sample(
+            index, generated, self._answer(generated), p_true, mass, self._sources(generated)
+        )
 
     @property
     def counters(self) -> Counters:
@@ -116,6 +124,12 @@ class QuerySampler:
             score.cancel()
             del self._scores[ids]  # a sample that comes later is scored anew
         await asyncio.gather(*under_way.values(), return_exceptions=True)
+
+    def _sources(self, generated: Generated) -> dict[str, float]:
+        if generated.facts is None:
+            return {}
+        found = token_confidences(generated.facts, self.group_size)
+        return {name: float(np.float32(value)) for name, value in found.items()}
 
     def _answer(self, generated: Generated) -> str | None:
         if self.kind is None:  # but a thought that was cut is none
@@ -159,13 +173,26 @@ async def label_query(
     query: Mapping[str, Any],
     num_samples: int,
     room: asyncio.Semaphore,
+    group_size: int = 1,
 ) -> dict[str, Any]:
-    """A row of schemas.QUERIES -> a row of schemas.LABELS: its samples, scored, with SSC."""
+    """A row of schemas.QUERIES -> a row of schemas.LABELS: its samples, scored, with SSC.
+
+    Where the drawing tells of each token it is a row of schemas.RESPONSES; group_size: tokens of
+    a group, then.
+    """
     began = time.time()
     prompt_ids = [int(i) for i in query["prompt_ids"]]
     sampler = QuerySampler(
-        engine, drawing, seed, query["query_id"], prompt_ids, query["kind"], query.get("choices")
+        engine,
+        drawing,
+        seed,
+        query["query_id"],
+        prompt_ids,
+        query["kind"],
+        query.get("choices"),
+        group_size=group_size,
     )
+    told = dict.fromkeys(SOURCES) if drawing.tells else {}
 
     async def sample(index: int) -> Sample:
         async with room:
@@ -187,6 +214,8 @@ async def label_query(
                 "target": label,
                 "num_tokens": sample.generated.num_tokens,
                 "finish_reason": sample.generated.finish_reason,
+                **told,
+                **sample.sources,
             }
             for sample, label in zip(samples, labels, strict=True)
         ],

@@ -18,7 +18,8 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from pipelines.engine.edt_plugin import LOG_PROBABILITIES
+from pipelines.engine import token_channel
+from pipelines.engine.edt_plugin import LOG_PROBABILITIES, TOKEN_FACTS
 from pipelines.engine.protocol import Counters, Drawing, Generated, Scored
 from pipelines.engine.text_stream import TextStream
 from pipelines.method.prompts import ConfidenceKind, Prompts, confidence, reply_mass
@@ -53,6 +54,7 @@ class VLLMDraw:
     ):
         self._llm, self._prompts, self._kind, self._adapter = llm, prompts, kind, adapter
         self._spent, self._score = spent, _score_params(kind, prompts)
+        self._taken: list[list[float]] = []  # of each sampled token, where the drawing tells
         # The part that asks for the score; None ends the session without one.
         self._turn: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
         self._ended = False  # the session, by a stop string
@@ -72,10 +74,13 @@ class VLLMDraw:
         # How often a session reports, vLLM learns from what it begins with.
         every = 1 if live or stream else _NEVER
         first = _score_params(self._kind, self._prompts, every)
+        if drawing.tells:
+            first = _reporting(token_channel.IDS, every)
 
         async def parts() -> AsyncGenerator[StreamingInput, None]:
-            # vLLM learns from the first part whether a session reports log-probabilities, and
-            # a response's own are not wanted: so the first part is all but one of the prompt.
+            # vLLM learns from the first part whether a session reports log-probabilities, and of
+            # how many ids, and a response's own are seldom wanted: so the first part is all but one
+            # of the prompt.
             yield _part(prompt_ids[:-1], first)
             yield _part(prompt_ids[-1:], respond_params(drawing, key, self._prompts.end_ids))
             if (turn := await self._turn) is not None:
@@ -84,7 +89,7 @@ class VLLMDraw:
         self._prompt_ids = prompt_ids
         self._outputs = self._generate(parts(), first)
         try:
-            sampled, reason, cached = await self._sampled(stream, count)
+            sampled, reason, cached = await self._sampled(stream, count, drawing.tells)
             ids = self._prompts.response_ids(sampled)
             if stream and not self._ended:
                 self._ended = stream.close(ids)
@@ -103,9 +108,12 @@ class VLLMDraw:
             finish_reason=reason,
             prompt_tokens=len(prompt_ids),
             cached_tokens=cached,
+            facts=token_channel.facts_of(self._taken[: len(ids)]),
         )
 
-    async def _sampled(self, stream: TextStream | None, count: Count) -> tuple[list[int], str, int]:
+    async def _sampled(
+        self, stream: TextStream | None, count: Count, tells: bool
+    ) -> tuple[list[int], str, int]:
         """The tokens up to the response's end, why it ended, and the prompt's cached tokens."""
         spent = self._spent
         # The first part samples one token. What a slow reader has not read yet comes merged.
@@ -118,6 +126,10 @@ class VLLMDraw:
         while True:
             count.tokens += len(new)
             spent.generated_tokens += len(new)
+            if tells and new:
+                reported = output.outputs[0].logprobs
+                assert reported, "the engine told nothing of its tokens"
+                self._taken += map(token_channel.take, new, reported[-len(new) :])
             if stream is None:
                 sampled += new
             else:
@@ -194,21 +206,29 @@ def respond_params(drawing: Drawing, key: int, end_ids: Iterable[int]) -> Sampli
         "edt_top_p": drawing.top_p,
         "edt_key": key,
     }
+    asked: dict[str, Any] = edt if drawing.temperature else {}
+    if drawing.tells:
+        asked |= {TOKEN_FACTS: 1}
     return SamplingParams(
         temperature=0.0,
         max_tokens=drawing.max_tokens,
         stop_token_ids=sorted(end_ids),
-        extra_args=edt if drawing.temperature else None,
+        extra_args=asked or None,
+        logprob_token_ids=[*token_channel.IDS] if drawing.tells else None,
         output_kind=RequestOutputKind.DELTA,
         detokenize=False,
     )
 
 
 def _score_params(kind: ConfidenceKind, prompts: Prompts, every: int = 1) -> SamplingParams:
-    """every: so many tokens a session reports, but for its first and its end."""
-    wanted: dict[str, Any] = {"logprob_token_ids": [prompts.yes_id, prompts.no_id]}
     if kind == "yes_top20":
-        wanted = {"logprobs": 20}
+        return _reporting((), every, logprobs=20)
+    return _reporting((prompts.yes_id, prompts.no_id), every)
+
+
+def _reporting(ids: Sequence[int], every: int, **more: Any) -> SamplingParams:
+    """Of one token, whose row tells its log-probabilities. every: so many tokens a session reports,
+    but for its first and its end."""
     return SamplingParams(
         temperature=0.0,
         max_tokens=1,
@@ -216,5 +236,6 @@ def _score_params(kind: ConfidenceKind, prompts: Prompts, every: int = 1) -> Sam
         detokenize=False,
         stream_interval=every,
         extra_args={LOG_PROBABILITIES: 1},
-        **wanted,
+        logprob_token_ids=[*ids] or None,
+        **more,
     )

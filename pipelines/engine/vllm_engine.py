@@ -20,10 +20,8 @@ from pipelines.engine.arguments import adapter_arguments, engine_arguments
 from pipelines.engine.footprint import need, reserve
 from pipelines.engine.protocol import Counters, Drawing
 from pipelines.engine.vllm_draw import VLLMDraw
-from pipelines.engine.vllm_read import read
 from pipelines.method.prompts import Prompts
 from pipelines.method.template import PLAIN, Chat
-from pipelines.method.token_confidences import LogProbabilities
 from pipelines.running.placement import where_parts_go
 from pipelines.running.progress import Count
 from pipelines.storage.models import fetch, fetch_adapter
@@ -33,8 +31,8 @@ class VLLMEngine:
     """vLLM's AsyncLLM. It starts a process: scripts need `if __name__ == "__main__"`.
 
     It draws from the model in model_dir; `adapted` gives the same with one of the adapters (name ->
-    directory in PEFT form) on it. reads: whether `read` will be asked for. ValueError where vLLM
-    does not start with this config on this model and machine.
+    directory in PEFT form) on it. ValueError where vLLM does not start with this config on this
+    model and machine.
     """
 
     def __init__(
@@ -44,7 +42,6 @@ class VLLMEngine:
         scoring: ConfidenceConfig,
         chat: Chat = PLAIN,
         adapters: Mapping[str, Path] | None = None,
-        reads: bool = False,
     ):
         adapters = adapters or {}
         self.count = Count()
@@ -54,9 +51,8 @@ class VLLMEngine:
             self._llm = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(
                     **engine_arguments(model_dir, engine, adapters.values()),
-                    # What is reported of a draw is normalized by the plugin, in the rows that ask
-                    # for it. Of a prompt it would be plain logits, so vLLM normalizes both.
-                    logprobs_mode="processed_logprobs" if reads else "processed_logits",
+                    # What is reported is what the plugin leaves in the rows that ask for it.
+                    logprobs_mode="processed_logits",
                     # It gets ids and gives ids; its own tokenizer need not be the one of
                     # method/tokenizer.py. What reads images wants one, and there are none.
                     skip_tokenizer_init=True,
@@ -93,7 +89,6 @@ class VLLMEngine:
         config: Config,
         source: str,
         adapters: Mapping[str, str] | None = None,
-        reads: bool = False,
     ) -> Self:
         """The engine of a config on a model's source and on adapters' (name -> source), fetched to
         the nodes that have none of them.
@@ -113,14 +108,13 @@ class VLLMEngine:
         if current_platform.is_cpu():
             lora = adapter_arguments(adapter_dirs)
             rows = lora["max_loras"] * lora["max_lora_rank"] if lora else 0
-            reserve(need(model_dir, config.engine, rows, reads), config.engine, reads=reads)
+            reserve(need(model_dir, config.engine, rows), config.engine)
         return cls(
             str(model_dir),
             config.engine,
             config.confidence,
             config.model.chat,
             dict(zip(adapters, adapter_dirs, strict=True)),
-            reads,
         )
 
     async def draw(
@@ -137,11 +131,6 @@ class VLLMEngine:
         await draw.respond(prompt_ids, key, drawing, self.count, heard, live)
         self.count.done += 1
         return draw
-
-    async def read(
-        self, prompt_ids: Sequence[int], response_ids: Sequence[int]
-    ) -> LogProbabilities:
-        return await read(self._llm, prompt_ids, response_ids)
 
     def adapted(self, name: str) -> "AdaptedEngine":
         return AdaptedEngine(self, self._adapters[name])

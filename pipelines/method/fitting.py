@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from pipelines.method.policies import ConfidenceInformedSC
+from pipelines.method.policies import ConfidenceInformedSC, split
 from pipelines.method.replay import Recorded, replay
 
 # T of CISC. The paper's grid has 80 from 1e-4 to 1e4, for confidences of any scale; of P(True) all
@@ -44,6 +44,7 @@ FITS: Mapping[str, Callable[[Recorded, int, int], dict[str, float]]] = {
 def fit(name: str, recorded: Recorded, orders: int, seed: int) -> dict[str, float]:
     """A policy's parameters by name, of the calibration queries; none for most policies.
 
-    orders, seed: as replay takes them.
+    recorded: with the confidences that it needs. orders, seed: as replay takes them.
     """
-    return FITS[name](recorded, orders, seed) if name in FITS else {}
+    policy, _ = split(name)
+    return FITS[policy](recorded, orders, seed) if policy in FITS else {}

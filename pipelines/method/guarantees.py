@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, exp, fsum, lgamma, log, log1p
 
-from pipelines.method.policies import POLICIES
+from pipelines.method.policies import NAMED
 
 CHAIN = 4
 GIVE_UP_PARTS = 4  # of the budget; after the first of them it may give up
@@ -92,7 +92,7 @@ def grid(name: str, windows: Sequence[int]) -> list[float]:
     windows: those of esc. A config's thresholds are chosen among, but not tried: they may have been
     named with these queries in view.
     """
-    kind = POLICIES[name].threshold
+    kind = NAMED[name].threshold
     if kind == "none":
         return []
     if kind == "window":

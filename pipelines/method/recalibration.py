@@ -15,15 +15,15 @@ A map is fitted on responses [responses] and takes responses of any shape.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipelines.method.metrics import Array
+from pipelines.method.token_confidences import P_TRUE, SOURCES
 
-P_TRUE = "p_true"  # what Seen.confidence is called beside other sources
 # Logits of P(True), logarithms of p(Yes) + p(No), of the tokens of response and prompt, and whether
 # the response was cut at max_tokens.
 FEATURES = ("confidence", "mass", "tokens", "prompt_tokens", "cut")
@@ -66,6 +66,23 @@ class Seen(NamedTuple):
         )
 
 
+@dataclass(frozen=True)
+class Line:
+    """Platt's map of a source of confidence: linear, then a probability, in single precision. So a
+    threshold that is one of them is met by it again, whatever of its like are computed at once."""
+
+    slope: float
+    offset: float
+
+    def __call__(self, x: Array) -> Array:
+        found: Array = sigmoid(self.slope * x + self.offset).astype(np.float32).astype(np.float64)
+        return found
+
+    def of(self, source: str, value: float) -> float:
+        """Of a value as it was recorded: the larger the surer, or the less."""
+        return float(self(np.array([SOURCES[source].surer * value]))[0])
+
+
 class Map(NamedTuple):
     """A fitted map. facts: its parameters, for people."""
 
@@ -99,17 +116,18 @@ def platt(confidence: Array, target: Array) -> tuple[float, float]:
     Labels are drawn in from 0 and 1 as Platt does, where a label counts as that much of a positive
     and the rest of a negative: all equal ones have a finite map, too.
     """
-    return _line(logit(confidence), target)
+    line = _line(logit(confidence), target)
+    return line.slope, line.offset
 
 
-def _line(x: Array, target: Array) -> tuple[float, float]:
+def _line(x: Array, target: Array) -> Line:
     positive = float(target.sum())
     most = (positive + 1) / (positive + 2)
     least = 1 / (len(target) - positive + 2)
     slope, offset = _logistic(
         np.stack([x, np.ones_like(x)], axis=1), least + target * (most - least)
     )
-    return float(slope), float(offset)
+    return Line(float(slope), float(offset))
 
 
 @dataclass(frozen=True)
@@ -167,8 +185,8 @@ def of_source(name: str, seen: Seen, target: Array) -> Map:
     def x(of: Seen) -> Array:
         return logit(of.confidence) if name == P_TRUE else of.sources[name]
 
-    slope, offset = _line(x(seen), target)
-    return Map(lambda new: sigmoid(slope * x(new) + offset), {"slope": slope, "offset": offset})
+    line = _line(x(seen), target)
+    return Map(lambda new: line(x(new)), asdict(line))
 
 
 def _temperature(seen: Seen, target: Array, query: NDArray[np.int64]) -> Map:

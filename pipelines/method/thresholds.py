@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.method.policies import POLICIES
+from pipelines.method.policies import NAMED
 from pipelines.method.replay import Array, Recorded, Replayed
 
 QUANTILES = 20
@@ -44,7 +44,7 @@ def candidates(name: str, recorded: Recorded, windows: Sequence[int]) -> list[fl
     Of a confidence: quantiles of the samples' that have an answer, so that they lie where this
     model's confidences do.
     """
-    match POLICIES[name].threshold:
+    match NAMED[name].threshold:
         case "none":
             return []
         case "share":

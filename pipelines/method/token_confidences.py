@@ -22,34 +22,34 @@ import numpy as np
 from pipelines.method.metrics import Array
 
 TOP = 20
+P_TRUE = "p_true"  # the source beside these, for which the model is asked
 
 
-class LogProbabilities(NamedTuple):
-    """Of a response's tokens, one or more, in nats."""
+class TokenFacts(NamedTuple):
+    """Of a response's tokens, one or more; [tokens] each, in nats."""
 
-    tokens: Array  # [tokens]: of each token itself
-    top: Array  # [tokens, TOP]: of the likeliest tokens in its place, in any order
+    logprob: Array  # of each token
+    top_logprob: Array  # the mean of the TOP likeliest tokens in its place
+    top_entropy: Array  # of these, with probabilities that sum to 1
 
 
 class Source(NamedTuple):
     """surer: 1 where a larger value is surer, -1 where a smaller one is."""
 
-    of: Callable[[LogProbabilities, int], float]
+    of: Callable[[TokenFacts, int], float]
     surer: int
 
 
-def mean_logprob(logs: LogProbabilities, size: int) -> float:
-    return float(logs.tokens.mean())
+def mean_logprob(facts: TokenFacts, size: int) -> float:
+    return float(facts.logprob.mean())
 
 
-def tail_entropy(logs: LogProbabilities, size: int) -> float:
-    tail = logs.top[-size:]
-    logs_of = tail - np.logaddexp.reduce(tail, axis=1, keepdims=True)
-    return float(-(np.exp(logs_of) * logs_of).sum(1).mean())
+def tail_entropy(facts: TokenFacts, size: int) -> float:
+    return float(facts.top_entropy[-size:].mean())
 
 
-def lowest_group(logs: LogProbabilities, size: int) -> float:
-    confidence = -logs.top.mean(1)
+def lowest_group(facts: TokenFacts, size: int) -> float:
+    confidence = -facts.top_logprob
     size = min(size, len(confidence))
     sums = np.cumsum(np.r_[0.0, confidence])
     return float((sums[size:] - sums[:-size]).min() / size)
@@ -62,7 +62,7 @@ SOURCES: Mapping[str, Source] = {
 }
 
 
-def token_confidences(logs: LogProbabilities, size: int) -> dict[str, float]:
+def token_confidences(facts: TokenFacts, size: int) -> dict[str, float]:
     """Every source by name. size: tokens of a group, and of the tail."""
-    assert len(logs.tokens), "a response without a token has none"
-    return {name: source.of(logs, size) for name, source in SOURCES.items()}
+    assert len(facts.logprob), "a response without a token has none"
+    return {name: source.of(facts, size) for name, source in SOURCES.items()}

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from pipelines.config import Config
 from pipelines.config.serving import DEFAULT, ScalingConfig
-from pipelines.method.policies import POLICIES
+from pipelines.method.policies import NAMED, POLICIES
 from pipelines.serving.calibration import Curve
 from pipelines.serving.reliability import Reliability
 from pipelines.serving.scaling import PRESETS, Scaling
@@ -38,6 +38,7 @@ class About(BaseModel):
 
 def about(config: Config, served: Served) -> About:
     chosen = config.serve.scaling.over(DEFAULT)
+    measured = (policy for curves in served.curves.values() for policy in curves)
     most = config.serve.max_budget
     budget = min(chosen.budget or config.evaluate.num_samples, most)
     return About(
@@ -53,7 +54,7 @@ def about(config: Config, served: Served) -> About:
         max_budget=most,
         max_tokens=config.answering.max_tokens,
         policies={
-            name: PolicyAbout(threshold=one.threshold, needs_confidence=one.needs_confidence)
-            for name, one in POLICIES.items()
+            name: PolicyAbout(threshold=NAMED[name].threshold, needs_confidence=NAMED[name].scored)
+            for name in dict.fromkeys([*POLICIES, *measured])
         },
     )

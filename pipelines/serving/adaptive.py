@@ -13,7 +13,8 @@ from typing import Literal
 
 from pipelines.engine.sampling import QuerySampler, Sample
 from pipelines.method.consistency import self_consistency, soft_self_consistency
-from pipelines.method.policies import POLICIES, GivingUp, GivingUpTally
+from pipelines.method.policies import NAMED, GivingUp, GivingUpTally
+from pipelines.method.recalibration import Line
 from pipelines.serving.scaling import Plan
 from pipelines.serving.schedule import soonest, started
 
@@ -27,22 +28,32 @@ class Decision:
     """What was decided, and on what.
 
     answer: None where no sample has one. used: the samples that the policy saw, in its order.
-    reason: what ended it. started, finished: of all samples; the others were cancelled.
+    confidences: of these, as the policy had them; None where it needs none. reason: what ended it.
+    started, finished: of all samples; the others were cancelled.
     """
 
     answer: str | None
     used: Sequence[Sample]
+    confidences: Sequence[float] | None
     reason: Reason
     started: int
     finished: int
-    scored: bool
 
     @property
     def chosen(self) -> Sample:
         """The sample that is shown: of those with the answer, or of all where none has one, the
-        surest; the first of equals, and where nothing was scored."""
-        answered = [one for one in self.used if one.answer == self.answer]
-        return max(answered, key=lambda one: one.p_true if self.scored else 0.0)
+        surest; the first of equals, and where there are no confidences."""
+        return self.used[self._place]
+
+    @property
+    def confidence(self) -> float | None:
+        """The chosen sample's."""
+        return None if self.confidences is None else self.confidences[self._place]
+
+    @property
+    def _place(self) -> int:
+        answered = [place for place, one in enumerate(self.used) if one.answer == self.answer]
+        return max(answered, key=lambda place: self.confidences[place] if self.confidences else 0.0)
 
     @property
     def votes(self) -> dict[str, int]:
@@ -52,11 +63,11 @@ class Decision:
 
     @property
     def weights(self) -> dict[str, float]:
-        """Each answer's share of P(True), or of votes where nothing was scored."""
+        """Each answer's share of confidence, or of votes where there is none."""
         answers = [one.answer for one in self.used]
         shares = (
-            soft_self_consistency(answers, [one.p_true for one in self.used])
-            if self.scored
+            soft_self_consistency(answers, self.confidences)
+            if self.confidences
             else self_consistency(answers)
         )
         return {
@@ -80,12 +91,13 @@ async def decide(
     tell: is told of each sample as it goes on. When it ends, however it does, what is under way in
     the engine is aborted, draws and scores alike.
     """
-    family = POLICIES[plan.policy]
+    family = NAMED[plan.policy]
     policy = family.make(plan.threshold or 0.0, **plan.fitted)
     tally = (GivingUp(policy, *plan.give_up) if plan.give_up else policy).start()
     tasks: list[asyncio.Task[Sample]] = []
     ended: asyncio.Queue[asyncio.Task[Sample]] = asyncio.Queue()
     used: list[Sample] = []
+    confidences: list[float] = []
     reason: Reason
     begun: list[int] = []  # samples that found room
 
@@ -98,15 +110,16 @@ async def decide(
             begun.append(index)
             telling(index, "started")
             heard = partial(telling, index, "text") if tell is not None else None
-            drawn = await sampler.sample(index, family.needs_confidence, heard)
+            drawn = await sampler.sample(index, family.scored, heard)
         telling(index, "finished", drawn)
         return drawn
 
     async def take(drawn: Sample) -> bool:
         """Whether the policy stops with a sample."""
         used.append(await sampler.classed(drawn))
+        confidences.append(_confidence(drawn, family.source, plan.line))
         telling(drawn.index, "used", used[-1])
-        return tally.add(used[-1].answer, used[-1].p_true)
+        return tally.add(used[-1].answer, confidences[-1])
 
     def stopped() -> Reason:
         return "gave up" if isinstance(tally, GivingUpTally) and tally.gave_up else "policy"
@@ -148,8 +161,15 @@ async def decide(
     for index in begun:
         if index not in done:
             telling(index, "aborted", sampler.generated(index))
-    answer, scored = tally.answer(), family.needs_confidence
-    return Decision(answer, used, reason, len(begun), len(done), scored)
+    had = confidences if family.needs_confidence else None
+    return Decision(tally.answer(), used, had, reason, len(begun), len(done))
+
+
+def _confidence(drawn: Sample, source: str, line: Line | None) -> float:
+    """As the policy has it; of a response without a token, of which nothing is known, 0."""
+    if line is None:
+        return drawn.p_true
+    return line.of(source, drawn.sources[source]) if drawn.sources else 0.0
 
 
 def _finished(tasks: Sequence[asyncio.Task[Sample]]) -> list[Sample]:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ray import serve
@@ -19,7 +19,6 @@ from pipelines.config import Config
 from pipelines.engine.mass import MassCheck
 from pipelines.engine.metrics import EngineMetrics
 from pipelines.engine.protocol import Counters, Drawing, Engine
-from pipelines.engine.read_again import with_token_confidences
 from pipelines.engine.sampling import QuerySampler, label_query, sample_room
 from pipelines.running.board import Board
 from pipelines.serving.adaptive import Tell, decide
@@ -44,7 +43,7 @@ class Answerer:
 
         from pipelines.engine.vllm_engine import VLLMEngine
 
-        self._engine = VLLMEngine.of(config, served.source, served.adapters, served.reads)
+        self._engine = VLLMEngine.of(config, served.source, served.adapters)
         self._leaving.callback(self._engine.shutdown)
         self._post = self._leaving.enter_context(
             board.posting(self._engine.count) if board else nullcontext()
@@ -57,21 +56,20 @@ class Answerer:
 
     async def collect(self, row: dict[str, Any], model: str | None = None) -> dict[str, Any]:
         """A row of the queries artifact -> the row of a responses file (schemas.LABELS, or
-        RESPONSES where it reads them again)."""
+        RESPONSES where evaluation records the confidences of tokens)."""
         engine = self._models[model or self._served.default]
         config = self._config
+        drawing = Drawing.of(config.answering)
         with self._metrics.query():
             labeled = await label_query(
                 engine,
-                Drawing.of(config.answering),
+                replace(drawing, tells=config.evaluate.records_tokens),
                 config.seed,
                 row,
                 config.evaluate.num_samples,
                 self._room,
+                config.evaluate.group_size,
             )
-            if self._served.reads:
-                size = config.evaluate.group_size
-                labeled = await with_token_confidences(self._engine, labeled, size, self._room)
         self._done(config.evaluate.num_samples, labeled["counters"])
         self._engine.count.kept += config.evaluate.num_samples
         if self._post:
@@ -138,6 +136,7 @@ class Answerer:
             plan.kind,
             plan.choices,
             live=True,
+            group_size=self._config.evaluate.group_size,
         )
         left = self._config.serve.deadline
         if left is not None:

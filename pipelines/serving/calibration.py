@@ -12,7 +12,8 @@ from pipelines.config.sections import Strict
 from pipelines.config.serving import DEFAULT_POLICY, ScalingConfig
 from pipelines.config.values import NotNegative
 from pipelines.method.guarantees import Evidence
-from pipelines.method.policies import FALLBACKS, POLICIES
+from pipelines.method.policies import FALLBACKS, NAMED, joined, split
+from pipelines.method.recalibration import Line
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import CALIBRATION_FILE
 
@@ -27,11 +28,13 @@ class Point(Strict):
 
 class Curve(Strict):
     """A policy's. threshold: the chosen one; None where it has none, or there were no queries.
-    fitted: its parameters beside. evidence: what a promise is made by. Neither is told."""
+    fitted: its parameters beside. line: to probabilities, of one by the confidences of tokens.
+    evidence: what a promise is made by. None of these three is told."""
 
     threshold: NotNegative | None
     points: list[Point] = Field(alias="curve")
     fitted: dict[str, NotNegative] = Field(default_factory=dict, exclude=True)
+    line: Line | None = Field(None, exclude=True)
     evidence: Evidence | None = Field(None, exclude=True)
 
 
@@ -55,7 +58,7 @@ def measured(report: Location, model: str) -> dict[str, Curve]:
         curves: dict[str, Curve] = getattr(read.model, model)
         for policy, curve in curves.items():
             ScalingConfig(policy=policy, threshold=curve.threshold)
-            POLICIES[policy].make(curve.threshold or 1.0, **curve.fitted)
+            NAMED[policy].make(curve.threshold or 1.0, **curve.fitted)
     except (FileNotFoundError, TypeError, ValueError) as error:
         raise unreadable(file, "thresholds", error) from None
     return curves
@@ -63,8 +66,12 @@ def measured(report: Location, model: str) -> dict[str, Curve]:
 
 def for_fallbacks(curves: Mapping[str, Curve]) -> dict[str, Curve]:
     """The same, and early stopping's under the names of its fallbacks, which responses tell."""
-    own = curves.get(DEFAULT_POLICY)
-    return (dict.fromkeys(FALLBACKS.values(), own) if own else {}) | dict(curves)
+    found = dict(curves)
+    for name, own in curves.items():
+        policy, source = split(name)
+        if policy == DEFAULT_POLICY:
+            found = {joined(one, source): own for one in FALLBACKS.values()} | found
+    return found
 
 
 def unreadable(file: Location, what: str, error: Exception) -> ValueError:

@@ -1,6 +1,8 @@
 """What a request is answered: a text, its usage, and `scaling` beside."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -26,6 +28,7 @@ class UsedSample(BaseModel):
     answer: str | None
     p_true: float | None
     mass: float | None
+    confidence: float | None = Field(description="that the policy had; null where it needs none")
     tokens: int
     finish_reason: str
 
@@ -62,7 +65,7 @@ class Scaled(BaseModel):
     seed: int
     answer: str | None = Field(description="as it is compared; null where no sample has one")
     confidence: float | None = Field(
-        description="P(True) of the message; null where the policy needs none"
+        description="of the message: P(True), or of its tokens; null where the policy needs none"
     )
     mass: float | None = Field(description="p(Yes) + p(No), of which confidence is noise near 0")
     share: float | None = Field(description="of the answer in all weights")
@@ -150,7 +153,7 @@ def usage(answered: Answered) -> Usage:
 
 def scaled(answered: Answered, ignored: list[str], details: bool) -> Scaled:
     plan, decision = answered.plan, answered.decision
-    chosen, compared = decision.chosen, plan.kind is not None
+    compared = plan.kind is not None
     return Scaled(
         policy=plan.policy,
         threshold=plan.threshold,
@@ -163,8 +166,8 @@ def scaled(answered: Answered, ignored: list[str], details: bool) -> Scaled:
         temperature=plan.drawing.temperature,
         seed=plan.seed,
         answer=decision.answer if compared else None,
-        confidence=chosen.p_true if decision.scored else None,
-        mass=chosen.mass if decision.scored else None,
+        confidence=decision.confidence,
+        mass=_known(decision.chosen.mass),
         share=None if decision.answer is None else decision.weights.get(decision.answer),
         votes=decision.votes if compared else {},
         weights=decision.weights if compared else {},
@@ -178,7 +181,7 @@ def scaled(answered: Answered, ignored: list[str], details: bool) -> Scaled:
         seconds=answered.seconds,
         receipt=_receipt(answered),
         ignored=ignored,
-        details=[_as_used(one, decision.scored) for one in decision.used] if details else None,
+        details=_details(decision) if details else None,
     )
 
 
@@ -214,13 +217,23 @@ def _first(decision: Decision) -> Sample:
     return min(decision.used, key=lambda one: one.index)
 
 
-def _as_used(one: Sample, scored: bool) -> UsedSample:
-    return UsedSample(
-        index=one.index,
-        text=one.generated.text,
-        answer=one.answer,
-        p_true=one.p_true if scored else None,
-        mass=one.mass if scored else None,
-        tokens=one.generated.num_tokens,
-        finish_reason=one.generated.finish_reason,
-    )
+def _details(decision: Decision) -> list[UsedSample]:
+    had: Sequence[float | None] = decision.confidences or [None] * len(decision.used)
+    return [
+        UsedSample(
+            index=one.index,
+            text=one.generated.text,
+            answer=one.answer,
+            p_true=_known(one.p_true),
+            mass=_known(one.mass),
+            confidence=confidence,
+            tokens=one.generated.num_tokens,
+            finish_reason=one.generated.finish_reason,
+        )
+        for one, confidence in zip(decision.used, had, strict=True)
+    ]
+
+
+def _known(score: float) -> float | None:
+    """Of a sample that was scored; None of others, whose is NaN."""
+    return None if isnan(score) else score

@@ -5,7 +5,7 @@ the model's name ends in, and the request's own object.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -17,7 +17,8 @@ from pipelines.datasets.choices import choices_of, of_texts
 from pipelines.engine.protocol import Drawing
 from pipelines.method import answers
 from pipelines.method.answers.option import LETTERS
-from pipelines.method.policies import FALLBACKS, POLICIES
+from pipelines.method.policies import FALLBACKS, NAMED, joined, split
+from pipelines.method.recalibration import Line
 from pipelines.serving.bounded import Bounded
 from pipelines.serving.calibration import Curve
 from pipelines.serving.errors import RequestError
@@ -77,9 +78,10 @@ PRESETS: Mapping[str, Scaling] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How samples are spent. policy: of POLICIES, the fallback included. threshold: None where it
+    """How samples are spent. policy: of NAMED, the fallback included. threshold: None where it
     has none. kind: None where each text is its own answer. query_id: None for the prompt's own.
-    fitted: the policy's parameters beside. give_up: after how many samples, where fewer than such a
+    fitted: the policy's parameters beside. line: of one by the confidences of tokens, to
+    probabilities. give_up: after how many samples, where fewer than such a
     share of them agree. promised: by its threshold, of samples like these alone."""
 
     policy: str
@@ -93,6 +95,7 @@ class Plan:
     seed: int
     query_id: str | None
     fitted: Mapping[str, float] = field(default_factory=dict)
+    line: Line | None = None
     give_up: tuple[int, float] | None = None
     promised: bool = False
 
@@ -139,18 +142,20 @@ def plan(
     fallback = chosen.fallback or ("best" if kind == "none" else "weighted")
     curve = curves.get(policy)
     reached = _reached(policy, chosen.threshold, asked.target, curve)
+    alone, source = split(policy)
     made = Plan(
-        policy=FALLBACKS[fallback] if policy == DEFAULT_POLICY else policy,
+        policy=joined(FALLBACKS[fallback], source) if alone == DEFAULT_POLICY else policy,
         threshold=reached.threshold,
         budget=budget,
         schedule=schedule,
         by_arrival=chosen.order == "arrival",
         kind=None if kind == "none" else kind,
         choices=choices_read(asked, question) if kind == "option" else None,
-        drawing=drawing,
+        drawing=replace(drawing, tells=NAMED[policy].own_tokens),
         seed=seed,
         query_id=asked.query_id,
         fitted=_fitted(policy, curve),
+        line=_line(policy, curve),
         give_up=reached.give_up,
         promised=promise is not None,
     )
@@ -161,7 +166,7 @@ def plan(
 
 def _may_stop(policy: str | None) -> bool:
     """Whether it has a threshold; None is another layer's."""
-    return policy is None or POLICIES[policy].threshold != "none"
+    return policy is None or NAMED[policy].threshold != "none"
 
 
 def _policy(asked: Scaling, chosen: ScalingConfig, kind: str, one: bool) -> str:
@@ -169,11 +174,11 @@ def _policy(asked: Scaling, chosen: ScalingConfig, kind: str, one: bool) -> str:
     scored where the request itself names a policy that would."""
     policy = chosen.policy
     assert policy is not None, "DEFAULT has one"
-    family = POLICIES[policy]
+    family = NAMED[policy]
     tuned = family.threshold != "none" or family.fitted
     if one and tuned and asked.threshold is asked.target is None:
-        return "best_of_n" if asked.policy and family.needs_confidence else "self_consistency"
-    if one or kind != "none" or policy in _ALONE:
+        return "best_of_n" if asked.policy and family.scored else "self_consistency"
+    if one or kind != "none" or split(policy)[0] in _ALONE:
         return policy
     if asked.policy is asked.threshold is asked.target is None:
         return "best_of_n"
@@ -185,9 +190,23 @@ def _policy(asked: Scaling, chosen: ScalingConfig, kind: str, one: bool) -> str:
     )
 
 
+def _line(policy: str, curve: Curve | None) -> Line | None:
+    if not NAMED[policy].own_tokens:
+        return None
+    if curve is None or curve.line is None:
+        raise RequestError(
+            409,
+            f"scaling.policy: what makes probabilities for {policy} comes of calibration queries, "
+            "and was not measured; name it in evaluate.policies",
+            "scaling.policy",
+            "not_calibrated",
+        )
+    return curve.line
+
+
 def _fitted(policy: str, curve: Curve | None) -> Mapping[str, float]:
     fitted = curve.fitted if curve is not None else {}
-    if missing := [name for name in POLICIES[policy].fitted if name not in fitted]:
+    if missing := [name for name in NAMED[policy].fitted if name not in fitted]:
         raise RequestError(
             409,
             f"scaling.policy: the {' and '.join(missing)} of {policy} come of calibration queries, "
@@ -225,7 +244,7 @@ def _check_promised(config: Config, made: Plan, target: Target) -> None:
 def _reached(
     policy: str, named: float | None, target: Target | None, curve: Curve | None
 ) -> Reached:
-    if POLICIES[policy].threshold == "none":
+    if NAMED[policy].threshold == "none":
         if target is not None:
             raise RequestError(400, f"scaling.target: {policy} has no threshold", "scaling.target")
         return Reached(None)

@@ -14,14 +14,13 @@ from pipelines.storage.schemas import ADAPTER_DIR, BASE, CALIBRATED, MODEL_DIR
 class Served:
     """name: of the model at `source`. adapters: sources by name, each on that model. What was
     measured, by name: curves, by policy, for requests that name no threshold; reliability, by data
-    set. reads: whether collected responses are read again, for their tokens' confidences."""
+    set."""
 
     name: str
     source: str
     adapters: Mapping[str, str] = field(default_factory=dict)
     curves: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
     reliability: Mapping[str, Mapping[str, Reliability]] = field(default_factory=dict)
-    reads: bool = False
 
     @property
     def names(self) -> list[str]:

@@ -14,7 +14,7 @@ from pipelines.config.sections import Section
 from pipelines.config.values import Unit
 from pipelines.method import guarantees
 from pipelines.method.guarantees import CONFIDENCE, Promise
-from pipelines.method.policies import POLICIES
+from pipelines.method.policies import NAMED
 from pipelines.serving.bounded import Bounded
 from pipelines.serving.calibration import Curve, Point
 from pipelines.serving.errors import RequestError
@@ -102,11 +102,9 @@ def _frugal(policy: str, samples: float, points: Sequence[Point]) -> float:
 def _promised(policy: str, target: Target, curve: Curve) -> Reached:
     shown, confidence = curve.evidence, target.confidence
     if shown is None:
-        why = (
-            "parameters that were fitted"
-            if POLICIES[policy].fitted
-            else "no rule in method/replay/rules.py"
-        )
+        why = "no rule in method/replay/rules.py"
+        if NAMED[policy].fitted or NAMED[policy].own_tokens:
+            why = "parameters that were fitted"
         raise _refused(f"{policy} has {why}, and nothing is promised of it")
     if target.max_error is not None:
         made = guarantees.max_error(shown, target.max_error, confidence)

@@ -5,8 +5,8 @@ replayed from those responses (stage report). Some test queries are then answere
 HTTP, and each live answer must agree with the replay of the samples that it used.
 
 The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS, or RESPONSES where
-evaluate.confidences names any) and `live.json`; of a further training run, the calibrated model's
-alone.
+evaluate.confidences or a policy names confidences of tokens) and `live.json`; of a further training
+run, the calibrated model's alone.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ import math
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,9 @@ VERSION = 2  # the base model has answered
 
 def spec(config: Config, models: Sequence[str] = MODELS) -> dict[str, Any]:
     # Whichever it names, all are recorded: naming others makes another report alone.
-    recorded = {"group_size": config.evaluate.group_size} if config.evaluate.confidences else {}
+    recorded = {}
+    if config.evaluate.records_tokens:
+        recorded = {"group_size": config.evaluate.group_size, "token_confidences": "as drawn"}
     return recorded | {
         "models": list(models),
         "seed": config.seed,
@@ -90,7 +91,6 @@ def run(
         with Board.open() as board:
             digests = [keys.digest(key)]
             route = f"/{served.name}"  # beside what a Serve that ran before has
-            served = replace(served, reads=bool(config.evaluate.confidences))
             _, handle = deploy(config, served, served.name, route, digests, board)
             drawn = Count()
             with removed_on_failure(served.name):
@@ -203,7 +203,7 @@ async def _collect(
 
 
 def _schema(config: Config) -> pa.Schema:
-    return RESPONSES if config.evaluate.confidences else LABELS
+    return RESPONSES if config.evaluate.records_tokens else LABELS
 
 
 def _file(out: Location, name: str, number: int) -> Location:
@@ -264,7 +264,7 @@ async def _live(
                 got = (await response.json())["scaling"]
             # In the order of the samples, with what the policy was given live.
             samples = [
-                (one["answer"], math.nan if one["p_true"] is None else one["p_true"])
+                (one["answer"], math.nan if one["confidence"] is None else one["confidence"])
                 for one in got["details"]
             ]
             again = in_order(POLICIES[policy].make(threshold), samples)

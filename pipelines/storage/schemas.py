@@ -56,8 +56,8 @@ LABELS = pa.schema(
     ]
 )
 
-# Of evaluate, where evaluate.confidences names any: all of them (method/token_confidences.py) with
-# each sample; null of a response without a token.
+# Of evaluate, where the config names confidences of tokens: all of them, with each sample
+# (method/token_confidences.py); null of a response without a token.
 RESPONSES = LABELS.set(
     LABELS.get_field_index("samples"),
     pa.field(

@@ -109,10 +109,22 @@ def test_one_line_that_names_the_key(write, override, says):
     assert says in problem(write(GOOD), override)
 
 
-def test_confidences_of_tokens_want_a_merged_model(write):
-    lora = write(GOOD | {"engine": {"adapter": "lora"}})
-    said = problem(lora, "evaluate.confidences=[tail_entropy]")
-    assert "evaluate.confidences: needs engine.adapter: merged" in said
+def test_a_policy_by_the_confidences_of_tokens(write):
+    """Named with its source; it has responses recorded with them, and wants calibration queries."""
+    by_tokens = "evaluate.policies=[asc, early_stopping@mean_logprob]"
+    said = problem(write(GOOD), by_tokens)
+    assert "evaluate.policies: early_stopping@mean_logprob needs data.calibration" in said
+    calibration = "data.calibration=[{name: capitals, split: calibration}]"
+    assert load(write(GOOD), [by_tokens, calibration]).evaluate.records_tokens
+    assert load(write(GOOD), ["evaluate.confidences=[tail_entropy]"]).evaluate.records_tokens
+    assert not load(write(GOOD)).evaluate.records_tokens
+    for wrong in ("asc@mean_logprob", "early_stopping@warmth", "early_stopping@", "cisc@p_true"):
+        said = problem(write(GOOD), f"evaluate.policies=['{wrong}']")
+        assert f"'{wrong}' is no policy; did you mean " in said
+    kind = "confidence.kind=yes_top20"
+    said = problem(write(GOOD), "evaluate.confidences=[tail_entropy]", kind)
+    assert "confidence.kind: yes_top20 goes without the confidences of tokens" in said
+    assert load(write(GOOD), [kind]).confidence.kind == "yes_top20"
 
 
 def test_answers_are_drawn_as_the_paper_evaluates_unless_a_config_says_otherwise(write):

@@ -68,8 +68,6 @@ def test_the_other_parts_follow_the_config(model):
     assert small.kv_cache == 3 * GIB
     assert small.logits == 10 * 5_000 * 4 * 4  # float32, four of them at once
     parts = EngineConfig(kv_cache_gib=3, max_num_seqs=10, tensor_parallel_size=2)
-    read = EngineConfig(kv_cache_gib=3, max_num_seqs=10, max_model_len=40)
-    assert need(model, read, reads=True).logits == 40 * 5_000 * 4 * 4  # of a response's tokens
     split = need(model, parts)
     assert (split.kv_cache, split.weights) == (6 * GIB, small.weights)
     assert split.processes > small.processes
@@ -168,14 +166,6 @@ def test_what_does_not_fit_is_a_line_that_names_what_it_takes_and_the_keys():
 )
 def test_the_advice_is_of_keys_that_change_it(engine, wanted, says):
     assert says in refusal(wanted, EngineConfig(**engine), 3 * GIB, others=0)
-
-
-def test_the_advice_to_who_reads_responses_again_is_of_what_gives_their_logits_room():
-    """A forward has logits of each token that is read, of up to a prompt and its response."""
-    for batched, key in ((512, "max_num_batched_tokens (512)"), (128, "max_num_seqs (256)")):
-        engine = EngineConfig(kv_cache_gib=1, max_num_batched_tokens=batched)
-        said = refusal(NEED, engine, 3 * GIB, others=0, reads=True)
-        assert f"lower engine.{key}" in said
 
 
 RESERVING = """

@@ -28,6 +28,7 @@ from pipelines.engine.protocol import Counters, Drawing
 from pipelines.engine.sampling import QuerySampler, label_query, request_key, sample_room
 from pipelines.method.keyed_draw import uniforms
 from pipelines.method.prompts import Prompts
+from pipelines.method.token_facts import token_facts
 from pipelines.method.tokenizer import load_tokenizer
 
 TOKENS = 8
@@ -316,6 +317,45 @@ def test_requests_that_are_drawn_in_their_own_ways_share_a_batch(driven):
     assert len({tuple(each) for each in together}) > 10
 
 
+def test_the_facts_of_tokens_are_the_models_own_at_a_temperature_of_one(driven, reference):
+    """However a response is drawn, and whatever else is in the batch: other draws, and scores. What
+    is told changes neither draw nor score."""
+    from pipelines.method.token_confidences import TOP
+
+    ways = [
+        {},
+        {"method": "fixed", "temperature": 1.3, "top_p": 0.6},
+        {"method": "fixed", "temperature": 0.0},
+        {"stop": ("e",)},
+    ]
+    ids = [driven.prompts.sampling_ids(question) for question in QUESTIONS]
+    asked = [(prompt, 500 + i, ways[i % 4]) for i, prompt in enumerate(ids * 8)]
+
+    async def one(prompt, key, way, tells):
+        drawing = replace(DRAWING, tells=tells, **way)
+        draw = await driven.engine.draw(prompt, key, drawing, Counters(), live=bool(key % 3))
+        return draw.generated, await draw.score()
+
+    both = [one(*each, tells) for each in asked for tells in (True, False)]
+    made = driven.runner.run(gather(both))
+    told, untold = made[::2], made[1::2]
+    for (prompt, *_), (given, scored), (plain, alone) in zip(asked, told, untold, strict=True):
+        assert plain.facts is None
+        assert replace(given, facts=None, cached_tokens=0) == replace(plain, cached_tokens=0)
+        assert scored.p_true == pytest.approx(alone.p_true, rel=1e-4)
+        if not given.token_ids:
+            assert given.facts is None
+            continue
+        expected = []
+        for place, token in enumerate(given.token_ids):
+            logs = reference([*prompt, *given.token_ids[:place]]).log_softmax(-1)
+            top = logs.topk(TOP).values
+            entropy = torch.distributions.Categorical(logits=top).entropy()
+            expected.append([float(logs[token]), float(top.mean()), float(entropy)])
+        np.testing.assert_allclose(np.array(given.facts).T, expected, atol=1e-3)
+    assert sum(bool(given.token_ids) for given, _ in told) > 20
+
+
 def test_a_response_is_heard_as_it_comes(driven):
     ids = driven.prompts.sampling_ids(QUESTIONS[0])
     for key in range(12):
@@ -563,6 +603,10 @@ def every_kind_of_request():
         SamplingParams(temperature=0.0, extra_args={"edt_t0": 0.8, "edt_key": 12}),
         SamplingParams(temperature=0.0, extra_args={"log_probabilities": 1}),
         SamplingParams(temperature=0.0, extra_args=NUCLEUS),
+        SamplingParams(
+            temperature=0.0, extra_args={"edt_t0": 0.8, "edt_key": 11, "token_facts": 1}
+        ),
+        SamplingParams(temperature=0.0, extra_args={"token_facts": 1}),
     ]
 
 
@@ -572,15 +616,16 @@ def test_both_interfaces_make_the_same_choice():
     from pipelines.engine.edt_plugin import EDTLogitsProcessor
 
     torch.manual_seed(0)
-    logits = torch.randn(6, 1000) * 3
+    logits = torch.randn(8, 1000) * 3
+    logits[6] = logits[0]
     params = every_kind_of_request()
-    so_far = [[1, 2, 3], [4], [], [5, 6], [], [7]]
+    so_far = [[1, 2, 3], [4], [], [5, 6], [], [7], [1, 2, 3], []]
     first = EDTLogitsProcessor(COLD, torch.device("cpu"))
-    added = [(i, params[i], [9] * 7, so_far[i]) for i in range(6)]
-    first.update_state(BatchUpdate(batch_size=6, removed=[], added=added, moved=[]))
+    added = [(i, params[i], [9] * 7, so_far[i]) for i in range(8)]
+    first.update_state(BatchUpdate(batch_size=8, removed=[], added=added, moved=[]))
     one = first.apply(logits.clone())
-    # V2: slots 5, 2, 7, 0, 3, 1 hold the rows; each row's position counts its prompt of 7.
-    slots = [5, 2, 7, 0, 3, 1]
+    # V2: slots 5, 2, 7, 0, 3, 1, 6, 4 hold the rows; each row's position counts its prompt of 7.
+    slots = [5, 2, 7, 0, 3, 1, 6, 4]
     second = v2(dict(zip(slots, params, strict=True)), [7] * 8)
     context = v2_step(slots, [7 + len(tokens) - 1 for tokens in so_far])
     two = second.apply(logits.clone(), context)
@@ -597,6 +642,12 @@ def test_both_interfaces_make_the_same_choice():
     p[order[falling.cumsum(0) - falling >= 0.3]] = 0
     u = uniforms(torch.tensor([13]), torch.tensor([1]))
     assert one[5].argmax() == torch.searchsorted(p.cumsum(0) / p.sum(), u)
+    assert one[6].argmax() == one[0].argmax()  # a draw that tells, and the likeliest that is told
+    assert one[7].argmax() == logits[7].argmax()
+    for row in (6, 7):
+        drawn = one[row].argmax()
+        facts = token_facts(logits[[row]], drawn[None])[0]
+        torch.testing.assert_close(one[row, [i for i in range(4) if i != drawn][:3]], facts)
     # A slot that is taken by a request without EDT forgets the one before.
     second.add_request(5, params[2])
     second.apply_staged_writes()
@@ -644,11 +695,11 @@ class NoWaiting(TorchFunctionMode):
 def test_a_step_of_the_v2_runner_reads_nothing_back_from_the_device():
     with pytest.raises(AssertionError, match="tolist waits"), NoWaiting():
         torch.arange(3).tolist()
-    slots = [5, 2, 7, 0, 3, 1]
+    slots = [5, 2, 7, 0, 3, 1, 6, 4]
     params = every_kind_of_request()
     processor = v2({}, [7] * 8)
-    step = v2_step(slots, [9] * 6)
-    logits = torch.randn(6, 1000)
+    step = v2_step(slots, [9] * 8)
+    logits = torch.randn(8, 1000)
     with NoWaiting():
         for slot, one in zip(slots, params, strict=True):
             processor.add_request(slot, one)
@@ -681,6 +732,7 @@ def test_the_plugin_leaves_a_servers_environment_as_it_is():
         (0.0, NUCLEUS | {"edt_top_p": "nan"}, "edt_top_p must be in"),
         (0.0, NUCLEUS | {"edt_theta": 1}, "set edt_theta to 0"),
         (1.0, {"edt_t0": 0.8, "edt_theta": 0, "edt_top_p": 0.9}, "the request's own top_p"),
+        (1.0, {"edt_t0": 0.8, "token_facts": 1}, "token_facts: set the request's temperature to 0"),
     ],
 )
 def test_bad_arguments_are_refused(temperature, extra, says):

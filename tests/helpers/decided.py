@@ -22,6 +22,6 @@ USED = [sample(1, "b", 0.2, 7), sample(0, "a", 0.1, 10), sample(2, "b", 0.6, 4)]
 def answered(used=USED, reason="policy", answer="b", started=5, finished=4, **spent):
     counted = {"generated_tokens": 31, "prompt_tokens": 28, "scored_tokens": 24} | spent
     counters = Counters(**counted, cached_tokens=52)
-    return Answered(
-        PLAN, 20, Decision(answer, used, reason, started, finished, True), counters, 1.5
-    )
+    confidences = [one.p_true for one in used]
+    decision = Decision(answer, used, confidences, reason, started, finished)
+    return Answered(PLAN, 20, decision, counters, 1.5)

@@ -4,13 +4,16 @@ import asyncio
 import math
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from clock import run_patiently
 from fakes import DRAWING, FakeEngine
 
 from pipelines.engine.sampling import QuerySampler, label_query, sample_room
-from pipelines.method.policies import POLICIES, in_order
+from pipelines.method.policies import POLICIES, in_order, joined
+from pipelines.method.recalibration import Line
+from pipelines.method.token_confidences import SOURCES
 from pipelines.serving import adaptive
 from pipelines.serving.adaptive import decide
 from pipelines.serving.scaling import Plan
@@ -68,9 +71,52 @@ def test_a_decision_is_its_replay(policy, schedule):
         assert fake.scored == []
         assert spent.scored_tokens == spent.scored_responses == 0
         assert all(math.isnan(one.p_true) for one in found.used)
-        assert not found.scored
+        assert found.confidences is None
     else:
         assert [one.p_true for one in found.used] == [c for _, c in recorded()[: len(found.used)]]
+
+
+LINES = {
+    "mean_logprob": Line(3.0, 1.0), "tail_entropy": Line(9.0, 5.0), "lowest_group": Line(4.0, -3.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("source", LINES)
+@pytest.mark.parametrize("policy", ["early_stopping", "sc_conf", "cges", "asc_conf", "best_of_n"])
+def test_a_decision_by_the_confidences_of_tokens_is_its_replay(policy, source, schedule):
+    """Of those that evaluation records, by the map that a report fitted; nothing is scored."""
+    size, fake = 4, engine()
+    row = asyncio.run(
+        label_query(
+            engine(delays=False), replace(DRAWING, tells=True), 0, QUERY, 12, sample_room(16), size
+        )
+    )
+    surer, line = SOURCES[source].surer, LINES[source]
+    values = [surer * np.float32(one[source]) for one in row["samples"]]
+    wanted = [float(np.float32(1 / (1 + math.exp(-line.slope * x - line.offset)))) for x in values]
+    assert len(set(wanted)) > 1
+    name, made = joined(policy, source), plan(policy, schedule=schedule)
+    threshold = made.threshold and sorted(wanted)[6]
+    made = replace(
+        made, policy=name, threshold=threshold, line=line, drawing=replace(DRAWING, tells=True)
+    )
+
+    async def run():
+        one = QuerySampler(fake, made.drawing, 0, "q", [1, 2, 3], "number", group_size=size)
+        return await decide(one, made, sample_room(64)), one.counters
+
+    found, spent = asyncio.run(run())
+    samples = [(one["answer"], c) for one, c in zip(row["samples"], wanted, strict=True)]
+    expected = in_order(POLICIES[policy].make(threshold or 0.0), samples)
+    assert (found.answer, len(found.used)) == (expected.answers[-1], expected.samples[-1])
+    assert found.confidences == pytest.approx(wanted[: len(found.used)])
+    assert found.confidence == pytest.approx(
+        max(c for answer, c in samples[: len(found.used)] if answer == found.answer)
+    )
+    assert fake.scored == []
+    assert spent.scored_tokens == 0
+    assert all(math.isnan(one.p_true) for one in found.used)
 
 
 def test_what_was_fitted_decides():

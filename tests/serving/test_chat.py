@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from refusals import REFUSED, USER, of
 from starlette.exceptions import HTTPException
 
-from pipelines.method.policies import POLICIES
+from pipelines.method.policies import NAMED
 from pipelines.serving.chat import ChatRequest
 from pipelines.serving.errors import RequestError, malformed, refused, unread
 from pipelines.serving.request import EFFORTS
@@ -115,7 +115,7 @@ def test_every_field_is_described():
     }
     assert not [where for where, told in fields.items() if "description" not in told]
     policy, _ = fields["Scaling", "policy"]["anyOf"]
-    assert policy["enum"] == [*POLICIES]
+    assert policy["enum"] == [*NAMED]
 
 
 def test_efforts_are_presets():

@@ -184,7 +184,7 @@ def test_without_calibration_queries_no_threshold_is_chosen():
     assert not any(point["chosen"] for point in listed)
     assert found["samples_saved"]["elements"]["calibrated"] == {}
     chosen = report.calibration(ELEMENTS, {"calibrated": one})["model"]["calibrated"]
-    nothing = {"threshold": None, "curve": [], "fitted": {}, "evidence": None}
+    nothing = {"threshold": None, "curve": [], "fitted": {}, "line": None, "evidence": None}
     assert chosen["early_stopping"] == nothing
     assert promises(one, {"elements": {"elements"}}) == {}
     none = {"cost": {"policies": {}}, "recalibrated": {"best": None}}

@@ -6,9 +6,15 @@ live service runs them; method/replay runs recorded samples in many orders at on
 ends. The budget is the caller's: it stops adding. An unparsed sample (answer None) counts toward
 the budget and never votes; ties go to the answer seen first.
 
+A name may say by which confidences: `early_stopping@mean_logprob` is early_stopping by those of a
+response's own tokens (token_confidences.py); without it, by P(True).
+
 To add a policy: a class with `start()`, a tally with `add` and `answer`, a line in POLICIES. With a
 rule in method/replay/rules.py beside it is replayed fast, and thresholds of it can be promised.
 """
+
+from collections.abc import Mapping
+from dataclasses import replace
 
 from pipelines.method.policies.base import (
     ROUNDING,
@@ -28,9 +34,11 @@ from pipelines.method.policies.stopping import (
     votes_lead,
 )
 from pipelines.method.policies.votes import BestOfN, ConfidenceInformedSC, Voting
+from pipelines.method.token_confidences import P_TRUE, SOURCES
 
 __all__ = [
     "FALLBACKS",
+    "NAMED",
     "POLICIES",
     "ROUNDING",
     "SURE",
@@ -50,6 +58,8 @@ __all__ = [
     "Tally",
     "Voting",
     "in_order",
+    "joined",
+    "split",
     "votes_lead",
 ]
 
@@ -73,6 +83,26 @@ POLICIES: dict[str, PolicyFamily] = {
     "asc_conf": PolicyFamily(lambda t: AdaptiveConsistency(t, by_confidence=True), "share"),
     "esc": PolicyFamily(lambda t: EarlyStoppingSC(int(t)), "window", False),
     "esc_sliding": PolicyFamily(lambda t: EarlyStoppingSC(int(t), True), "window", False),
+}
+
+
+def joined(policy: str, source: str) -> str:
+    """The name of a policy of POLICIES by a source's confidences."""
+    return policy if source == P_TRUE else f"{policy}@{source}"
+
+
+def split(name: str) -> tuple[str, str]:
+    """The inverse of `joined`."""
+    policy, _, source = name.partition("@")
+    return policy, source or P_TRUE
+
+
+# All that a config or a request may name.
+NAMED: Mapping[str, PolicyFamily] = POLICIES | {
+    joined(name, source): replace(family, source=source)
+    for source in SOURCES
+    for name, family in POLICIES.items()
+    if family.needs_confidence
 }
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from pipelines.method.token_confidences import P_TRUE
+
 ROUNDING = 1e-9  # 3 votes of 5 are a share of 0.6, whatever floating point makes of it
 
 
@@ -30,13 +32,25 @@ class PolicyFamily:
     make: also takes what is `fitted`, by name. threshold: of a confidence, of a share (of votes, of
     confidence or of a posterior), or a window's length. One that needs no confidences gets NaN for
     them from the service, which then scores nothing. fitted: parameters that calibration queries
-    set (method/fitting.py).
+    set (method/fitting.py). source: of its confidences, P_TRUE or one of token_confidences.SOURCES,
+    of which a line that calibration queries set makes probabilities (method/recalibration.py).
     """
 
     make: Callable[..., Policy]
     threshold: Literal["none", "confidence", "share", "window"]
     needs_confidence: bool = True
     fitted: tuple[str, ...] = ()
+    source: str = P_TRUE
+
+    @property
+    def scored(self) -> bool:
+        """Whether samples are scored for it."""
+        return self.needs_confidence and self.source == P_TRUE
+
+    @property
+    def own_tokens(self) -> bool:
+        """Whether its confidences lie in a response's own tokens."""
+        return self.needs_confidence and self.source != P_TRUE
 
 
 def leader(weights: dict[str, float], apart: float = 0.0) -> str | None:

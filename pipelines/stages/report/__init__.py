@@ -82,7 +82,8 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
 def calibration(config: Config, replays: Mapping[str, Replays]) -> dict[str, Any]:
     """What calibration.json holds: each model's threshold of each policy, and what the calibration
-    queries show at the others, what they fitted beside, and what a threshold is promised by."""
+    queries show at the others, what they fitted beside (`line`: to probabilities, of one by the
+    confidences of tokens), and what a threshold is promised by."""
     return {
         "model": {
             model: {
@@ -90,6 +91,7 @@ def calibration(config: Config, replays: Mapping[str, Replays]) -> dict[str, Any
                     "threshold": choice.threshold,
                     "curve": [asdict(candidate) for candidate in choice.curve],
                     "fitted": dict(choice.fitted),
+                    "line": one.line(name),
                     "evidence": asdict(one.evidence[name]) if name in one.evidence else None,
                 }
                 for name, choice in one.chosen.items()

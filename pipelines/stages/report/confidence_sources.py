@@ -17,7 +17,8 @@ import numpy as np
 from pipelines.config import Config
 from pipelines.method import metrics
 from pipelines.method.metrics import Array
-from pipelines.method.recalibration import P_TRUE, Map, of_source
+from pipelines.method.recalibration import Map
+from pipelines.method.token_confidences import P_TRUE
 from pipelines.stages.report.figures import groups, saved, saves_more
 from pipelines.stages.report.measure import known
 from pipelines.stages.report.replays import Queries, Replays, with_confidence
@@ -71,12 +72,10 @@ def figures(config: Config, replays: Mapping[str, Replays]) -> dict[str, Any]:
 
 def _maps(config: Config, replays: Replays) -> dict[str, Map]:
     """By source; none without calibration queries to fit them on."""
-    if replays.calibration is None:
+    if (responses := replays.calibration) is None:
         return {}
-    recorded = replays.calibration.recorded
-    said = recorded.answers >= 0
-    seen, right = replays.calibration.seen.at(said), recorded.correct[said].astype(np.float64)
-    return {name: of_source(name, seen, right) for name in (P_TRUE, *config.evaluate.confidences)}
+    sources = (P_TRUE, *config.evaluate.confidences)
+    return {name: responses.probability_of(name) for name in sources}
 
 
 def _calibration_auroc(config: Config, base: Replays) -> dict[str, float]:

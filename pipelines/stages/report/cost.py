@@ -16,7 +16,7 @@ import numpy as np
 
 from pipelines.method import metrics
 from pipelines.method.metrics import Array
-from pipelines.method.policies import POLICIES
+from pipelines.method.policies import NAMED
 from pipelines.method.savings import Curve, at_equal_accuracy, repaid_after
 from pipelines.stages.report.replays import SC, STOPPING, Replays
 from pipelines.stages.report.responses import COMPUTED
@@ -51,9 +51,9 @@ def cost(
     weights = metrics.resample(len(queries), resamples, seed)
     sc = base.token_curve(SC, base.replayed[SC][None], queries)
     policies = {
-        name: {"needs_confidence": POLICIES[name].needs_confidence}
+        name: {"needs_confidence": NAMED[name].scored}
         | _break_even(
-            spent if POLICIES[name].needs_confidence else None,
+            spent if NAMED[name].scored else None,
             sc,
             calibrated.token_curve(name, final, queries),
             weights,

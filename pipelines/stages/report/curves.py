@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log2
 from typing import Any
 
-from pipelines.method.policies import POLICIES
+from pipelines.method.policies import NAMED
 from pipelines.stages.report.replays import SC, STOPPING
 from pipelines.stages.report.wording import named
 
@@ -159,7 +159,7 @@ def _line(
 def _threshold(name: str, threshold: float | None) -> str:
     if threshold is None:
         return ""
-    match POLICIES[name].threshold:
+    match NAMED[name].threshold:
         case "window":
             return f"window {threshold:g}"
         case "share":

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pipelines.method.policies import POLICIES
+from pipelines.method.policies import NAMED
 from pipelines.method.savings import SLACK
 from pipelines.stages.report.replays import STOPPING
 from pipelines.stages.report.tuning import tuning
@@ -78,7 +78,7 @@ def _without(results: Mapping[str, Any]) -> str:
     free = {
         name: one["calibration"]
         for name, one in base.items()
-        if not POLICIES[name].needs_confidence and one["calibration"]
+        if not NAMED[name].needs_confidence and one["calibration"]
     }
     if not free:
         return ""

@@ -11,7 +11,7 @@ from pipelines.method.guarantees import (
     max_loss,
     max_loss_with_giving_up,
 )
-from pipelines.method.policies import POLICIES, GivingUp
+from pipelines.method.policies import NAMED, GivingUp
 from pipelines.method.replay import Outcome, as_recorded
 from pipelines.stages.report.replays import Queries, Replays
 
@@ -78,7 +78,7 @@ def _promise(
         "seen": {},
     }
     if not refused:
-        policy = POLICIES[name].make(upper.threshold)
+        policy = NAMED[name].make(upper.threshold)
         if lower is not None and lower.threshold is not None:
             told["give_up"] = {"after": shown.after, "below": lower.threshold}
             policy = GivingUp(policy, shown.after, lower.threshold)

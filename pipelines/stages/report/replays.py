@@ -14,7 +14,7 @@ from pipelines.config import Config
 from pipelines.method import thresholds
 from pipelines.method.fitting import fit
 from pipelines.method.guarantees import Evidence, grid
-from pipelines.method.policies import FALLBACKS, POLICIES
+from pipelines.method.policies import FALLBACKS, NAMED
 from pipelines.method.recalibration import Map
 from pipelines.method.replay import Recorded, Replayed, replay
 from pipelines.method.savings import Curve
@@ -47,7 +47,8 @@ class Choice:
 class Replays:
     """One model's. chosen: of each policy of the config. replayed: by policy, SC among them, and
     threshold: the chosen one, or all that there may be. fallbacks: of early stopping, if chosen.
-    evidence: of each policy that a threshold can be promised of; none of a recalibrated model."""
+    evidence: of each policy that a threshold can be promised of; none of a recalibrated model.
+    maps: to probabilities, by source of confidence that a policy names beside P(True)."""
 
     test: Responses
     datasets: NDArray[np.str_]  # of each test query
@@ -56,6 +57,7 @@ class Replays:
     replayed: Mapping[str, Mapping[float | None, Replayed]]
     fallbacks: Mapping[str, Replayed]
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    maps: Mapping[str, Map] = field(default_factory=dict)
 
     @staticmethod
     def of(config: Config, rows: Sequence[Mapping[str, Any]]) -> "Replays":
@@ -85,19 +87,23 @@ class Replays:
         calibration: Responses | None,
     ) -> "Replays":
         chosen = dict.fromkeys(config.evaluate.policies, Choice())
+        maps: dict[str, Map] = {}
         if calibration:
-            chosen = _choose(config, calibration.recorded)
+            sources = {NAMED[name].source for name in chosen if NAMED[name].own_tokens}
+            maps = {source: calibration.probability_of(source) for source in sorted(sources)}
+            chosen = _choose(config, calibration.by_source(maps))
+        recorded = test.by_source(maps)
         wanted = {
             name: [choice.threshold]
             if choice.threshold is not None
-            else _candidates(config, name, test.recorded)
+            else _candidates(config, name, recorded)
             for name, choice in ({SC: Choice()} | chosen).items()
         }
         stops_at = chosen[STOPPING].threshold if STOPPING in chosen else None
         fallbacks = FALLBACKS if stops_at is not None else {}
         each = _replay(
             config,
-            test.recorded,
+            recorded,
             [(name, one) for name, several in wanted.items() for one in several]
             + [(name, stops_at) for name in fallbacks.values()],
             {name: choice.fitted for name, choice in chosen.items()},
@@ -109,6 +115,7 @@ class Replays:
             chosen,
             {name: {one: each[name, one] for one in several} for name, several in wanted.items()},
             {kind: each[name, stops_at] for kind, name in fallbacks.items()},
+            maps=maps,
         )
 
     def of_sets(self, datasets: set[str]) -> Queries:
@@ -117,9 +124,14 @@ class Replays:
     def final(self, name: str) -> Replayed | None:
         """A policy at its threshold, if it has one; None where none could be chosen."""
         threshold = self.chosen[name].threshold
-        if threshold is None and POLICIES[name].threshold != "none":
+        if threshold is None and NAMED[name].threshold != "none":
             return None
         return self.replayed[name][threshold]
+
+    def line(self, name: str) -> dict[str, float] | None:
+        """Of a policy by the confidences of tokens, the slope and offset of their map."""
+        by = self.maps.get(NAMED[name].source)
+        return None if by is None else by.facts
 
     def curve(self, replayed: Replayed, queries: Queries) -> Curve:
         """Of some queries, over what is spent in samples."""
@@ -127,13 +139,13 @@ class Replays:
 
     def token_curve(self, name: str, replayed: Replayed, queries: Queries) -> Curve:
         """Of some queries, over what policy `name` spends in computed tokens."""
-        spent = self.test.prices.spent(replayed.samples, POLICIES[name].needs_confidence)
+        spent = self.test.prices.spent(replayed.samples, NAMED[name].scored)
         return Curve(replayed.right[queries], spent[queries])
 
 
 def with_confidence(config: Config) -> Config:
-    """With the policies alone that need confidences: others do the same whatever these are."""
-    wanted = [name for name in config.evaluate.policies if POLICIES[name].needs_confidence]
+    """With the policies alone that need P(True), in whose place others may stand."""
+    wanted = [name for name in config.evaluate.policies if NAMED[name].scored]
     own = config.evaluate.model_copy(update={"policies": tuple(wanted)})
     return config.model_copy(update={"evaluate": own})
 
@@ -143,23 +155,31 @@ Pair = tuple[str, float | None]  # a policy and its threshold
 
 def _replay(
     config: Config,
-    recorded: Recorded,
+    recorded: Mapping[str, Recorded],
     pairs: Iterable[Pair],
     fits: Mapping[str, Mapping[str, float]],
 ) -> dict[Pair, Replayed]:
-    """All at once, for they share most of the work. fits: parameters, by policy that has any."""
-    wanted = list(dict.fromkeys(pairs))
-    policies = [
-        POLICIES[name].make(threshold or 0.0, **fits.get(name, {})) for name, threshold in wanted
-    ]
-    replayed = replay(policies, recorded, config.evaluate.orders, config.seed)
-    return dict(zip(wanted, replayed, strict=True))
+    """All of a source at once, for they share most of the work. recorded: by source of confidence.
+    fits: parameters, by policy that has any."""
+    found: dict[Pair, Replayed] = {}
+    several = list(dict.fromkeys(pairs))
+    for source, own in recorded.items():
+        wanted = [(name, threshold) for name, threshold in several if NAMED[name].source == source]
+        policies = [
+            NAMED[name].make(threshold or 0.0, **fits.get(name, {})) for name, threshold in wanted
+        ]
+        replayed = replay(policies, own, config.evaluate.orders, config.seed)
+        found |= zip(wanted, replayed, strict=True)
+    return found
 
 
-def _choose(config: Config, recorded: Recorded) -> dict[str, Choice]:
-    """recorded: of the calibration queries."""
+def _choose(config: Config, recorded: Mapping[str, Recorded]) -> dict[str, Choice]:
+    """recorded: of the calibration queries, by source of confidence."""
     evaluate = config.evaluate
-    fits = {name: fit(name, recorded, evaluate.orders, config.seed) for name in evaluate.policies}
+    fits = {
+        name: fit(name, recorded[NAMED[name].source], evaluate.orders, config.seed)
+        for name in evaluate.policies
+    }
     wanted = {name: _candidates(config, name, recorded) for name in evaluate.policies}
     pairs = [(name, one) for name, several in wanted.items() for one in several]
     each = _replay(config, recorded, [(SC, None), *pairs], fits)
@@ -177,21 +197,24 @@ def _choose(config: Config, recorded: Recorded) -> dict[str, Choice]:
 
 
 def _evidence(config: Config, recorded: Recorded) -> dict[str, Evidence]:
-    """By policy. None for one without a threshold, and for one with fitted parameters: these are of
-    the queries that it would be tested on, so it is another policy for each draw of them. None too
-    for one that has no rule in method/replay/rules.py. recorded: of the calibration queries."""
+    """By policy. None for one without a threshold, and for one with fitted parameters, or with
+    confidences by a fitted map: these are of the queries that it would be tested on, so it is
+    another policy for each draw of them. None too for one that has no rule in
+    method/replay/rules.py. recorded: of the calibration queries."""
     found = {}
     for name in config.evaluate.policies:
-        family, tried = POLICIES[name], grid(name, config.evaluate.windows)
-        if family.fitted or not tried:
+        family, tried = NAMED[name], grid(name, config.evaluate.windows)
+        if family.fitted or family.own_tokens or not tried:
             continue
         if (shown := evidence([(one, family.make(one)) for one in tried], recorded)) is not None:
             found[name] = shown
     return found
 
 
-def _candidates(config: Config, name: str, recorded: Recorded) -> Sequence[float | None]:
-    evaluate = config.evaluate
-    if evaluate.thresholds and POLICIES[name].threshold in ("confidence", "share"):
+def _candidates(
+    config: Config, name: str, recorded: Mapping[str, Recorded]
+) -> Sequence[float | None]:
+    evaluate, family = config.evaluate, NAMED[name]
+    if evaluate.thresholds and family.threshold in ("confidence", "share"):
         return evaluate.thresholds
-    return thresholds.candidates(name, recorded, evaluate.windows) or [None]
+    return thresholds.candidates(name, recorded[family.source], evaluate.windows) or [None]

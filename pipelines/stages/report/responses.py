@@ -10,9 +10,9 @@ import numpy as np
 
 from pipelines.method.answers import is_correct
 from pipelines.method.metrics import Array
-from pipelines.method.recalibration import FEATURES, Map, Seen
+from pipelines.method.recalibration import FEATURES, Map, Seen, of_source
 from pipelines.method.replay import Recorded
-from pipelines.method.token_confidences import SOURCES
+from pipelines.method.token_confidences import P_TRUE, SOURCES
 
 COLUMNS = [
     "query_id", "dataset", "role", "kind", "reference", "prompt_ids", "samples", "counters",
@@ -61,6 +61,17 @@ class Responses:
     def recalibrated(self, by: Map) -> "Responses":
         """The same responses with other confidences."""
         return replace(self, recorded=self.recorded._replace(confidence=by.recalibrate(self.seen)))
+
+    def by_source(self, maps: Mapping[str, Map]) -> dict[str, Recorded]:
+        """Recorded with the confidences of each source, P(True) as it is. maps: of the others."""
+        others = {name: self.recalibrated(one).recorded for name, one in maps.items()}
+        return {P_TRUE: self.recorded} | others
+
+    def probability_of(self, source: str) -> Map:
+        """Of a source's values, by what is right of these responses that have an answer."""
+        said = self.recorded.answers >= 0
+        right = self.recorded.correct[said].astype(np.float64)
+        return of_source(source, self.seen.at(said), right)
 
     @property
     def cut(self) -> Array:
