@@ -19,7 +19,8 @@ from pipelines.serving.scaling import Plan
 from pipelines.serving.schedule import soonest, started
 
 Reason = Literal["policy", "gave up", "budget", "deadline"]
-# What happens to sample `index`: (index, "started"), ("text", piece), ("finished", sample), ...
+# What happens to sample `index`: (index, "started"), ("text", piece), ("finished", sample),
+# ("used", (sample, confidence)), ...
 Tell = Callable[[int, str, object], None]
 
 
@@ -118,7 +119,7 @@ async def decide(
         """Whether the policy stops with a sample."""
         used.append(await sampler.classed(drawn))
         confidences.append(_confidence(drawn, family.source, plan.line))
-        telling(drawn.index, "used", used[-1])
+        telling(drawn.index, "used", (used[-1], confidences[-1]))
         return tally.add(used[-1].answer, confidences[-1])
 
     def stopped() -> Reason:

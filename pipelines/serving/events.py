@@ -1,14 +1,15 @@
 """What happens to a request's samples, on its way from the replica that draws them.
 
 An event has its name and its sample's index: `started`; `text`, a piece as it is drawn; `finished`,
-with answer, p_true and tokens; `used`, which is when the policy saw it; `aborted`, with the tokens
-that it had. Pieces of the text of a message that is one sample's alone are `message` instead.
+with answer, p_true and tokens; `used`, which is when the policy saw it, with the confidence that it
+had of it, too; `aborted`, with the tokens that it had. Pieces of the text of a message that is one sample's alone are `message` instead.
 `restarted` says that what was told is void, for another replica begins anew; but for a message's
 text, which goes on where it was.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
+from math import isnan
 from typing import Any
 
 from pipelines.engine.sampling import Sample
@@ -57,7 +58,14 @@ class Events:
         if isinstance(more, int):
             return event | {"tokens": more}
         if isinstance(more, Sample):
-            p_true = None if more.p_true != more.p_true else more.p_true  # NaN: it is not scored
             tokens = more.generated.num_tokens
-            return event | {"answer": more.answer, "p_true": p_true, "tokens": tokens}
+            return event | {"answer": more.answer, "p_true": _known(more.p_true), "tokens": tokens}
+        if isinstance(more, tuple):
+            used, confidence = more
+            return self._event(index, what, used) | {"confidence": _known(confidence)}
         return event
+
+
+def _known(confidence: float) -> float | None:
+    """None for NaN: of a sample that was not scored, and of a policy that needs none."""
+    return None if isnan(confidence) else confidence

@@ -17,11 +17,17 @@ def finish(config: Config, *names: str) -> dict[str, Location]:
     return places
 
 
+LINE = {"slope": 1.5, "offset": 4.0}  # of each policy by the confidences of tokens
+
+
 def finish_report(config: Config, base: dict, calibrated: dict) -> Location:
     """A report with thresholds of the policies, and no more measured."""
     (place,) = finish(config, "report").values()
     models = {
-        model: {policy: {"threshold": one, "curve": []} for policy, one in chosen.items()}
+        model: {
+            policy: {"threshold": one, "curve": [], "line": LINE if "@" in policy else None}
+            for policy, one in chosen.items()
+        }
         for model, chosen in (("base", base), ("calibrated", calibrated))
     }
     (place / CALIBRATION_FILE).write_json({"model": models, "fallback": "weighted", "budget": 16})

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pipelines.config import Config
 from pipelines.engine.protocol import Drawing
 from pipelines.method.policies import FALLBACKS, POLICIES
+from pipelines.method.recalibration import Line
 from pipelines.serving.calibration import Curve, for_fallbacks
 from pipelines.serving.errors import RequestError
 from pipelines.serving.scaling import PRESETS, Scaling, plan
@@ -210,6 +211,40 @@ def test_a_name_of_early_stopping_and_what_it_falls_back_on_is_a_policy():
     assert for_fallbacks({"asc": CURVES["asc"]}) == {"asc": CURVES["asc"]}
     own = Curve(threshold=0.1, curve=[])
     assert for_fallbacks(CURVES | {"early_stopping_vote": own})["early_stopping_vote"] is own
+
+
+BY_TOKENS = Curve(threshold=0.4, curve=POINTS, line=Line(2.0, -1.0))
+
+
+def test_a_policy_by_the_confidences_of_tokens_has_its_own_threshold_and_map():
+    """The sampler tells of each token for it, and for no other."""
+    curves = for_fallbacks(CURVES | {"early_stopping@mean_logprob": BY_TOKENS})
+    asked = {"policy": "early_stopping@mean_logprob", "kind": "text"}
+    made = planned(asked, curves=curves)
+    assert (made.policy, made.threshold) == ("early_stopping@mean_logprob", 0.4)
+    assert made.line == BY_TOKENS.line
+    assert made.drawing.tells
+    usual = planned({"policy": "early_stopping", "kind": "text"}, curves=curves)
+    assert (usual.threshold, usual.line, usual.drawing.tells) == (0.5, None, False)
+    voting = planned(asked | {"fallback": "vote", "threshold": 0.9}, curves=curves)
+    assert (voting.policy, voting.threshold) == ("early_stopping_vote@mean_logprob", 0.9)
+    alone = planned({"policy": "early_stopping@mean_logprob"}, curves=curves)
+    assert (alone.policy, alone.kind) == ("early_stopping_best@mean_logprob", None)
+    assert planned(asked | {"target": {"accuracy": 0.75}}, curves=curves).threshold == 0.9
+    one = planned(asked | {"budget": 1}, curves=curves)  # nothing is decided, nor scored
+    assert (one.policy, one.drawing.tells) == ("self_consistency", False)
+
+
+def test_a_policy_by_tokens_that_no_run_measured_is_refused_though_a_threshold_be_named():
+    asked = {"policy": "sc_conf@tail_entropy", "kind": "text"}
+    for more in ({}, {"policy": "early_stopping@tail_entropy", "threshold": 0.5}):
+        with pytest.raises(RequestError, match=r"^scaling.policy: .*name it in evaluate") as told:
+            planned(asked | more)
+        assert (told.value.status, told.value.code) == (409, "not_calibrated")
+    curves = CURVES | {"early_stopping@mean_logprob": BY_TOKENS}
+    promised = {"policy": "early_stopping@mean_logprob", "target": {"max_loss": 0.1}}
+    with pytest.raises(RequestError, match="parameters that were fitted, and nothing is promised"):
+        planned(promised | {"kind": "text"}, curves=curves)
 
 
 def test_choices_are_of_an_option():

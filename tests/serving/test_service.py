@@ -17,7 +17,7 @@ from refusals import REFUSED
 from waiting import once
 
 from pipelines.config import Config, load
-from pipelines.method.policies import POLICIES, in_order
+from pipelines.method.policies import NAMED, POLICIES, in_order
 from pipelines.method.prompts import Prompts
 from pipelines.running.board import Board
 from pipelines.running.progress import Count
@@ -54,6 +54,7 @@ def service(tiny, ray_cluster, tmp_path_factory):
     file = directory / "config.yaml"
     file.write_text(yaml.safe_dump(made))
     chosen = {"early_stopping": 0.0, "asc": 0.4, "best_of_n": None}
+    chosen |= {"early_stopping@mean_logprob": 0.5, "sc_conf@tail_entropy": None}
     finish_report(load(str(file), []), chosen, {"early_stopping": 1.0})
     serve.start(http_options={"port": PORT})
     given = {"config": str(file), "set": ["serve.max_budget=8"], "base": True}
@@ -113,6 +114,25 @@ def test_an_answer_is_what_replay_makes_of_its_samples(chat, policy, threshold, 
     assert shown["answer"] == got["answer"]
     assert got["confidence"] == shown["p_true"]
     assert made.choices[0].finish_reason == shown["finish_reason"]
+
+
+@pytest.mark.parametrize("policy", ["early_stopping@mean_logprob", "sc_conf@tail_entropy"])
+def test_an_answer_by_the_confidences_of_tokens_takes_no_score(chat, policy):
+    made = chat(scaling={"policy": policy})
+    got, used = made.scaling, made.scaling["details"]
+    assert all(one["p_true"] is one["mass"] is None for one in used)
+    assert made.usage.completion_tokens_details.scored_tokens == 0
+    again = in_order(
+        NAMED[policy].make(got["threshold"] or 0),
+        [(one["answer"], one["confidence"]) for one in used],
+    )
+    assert got["answer"] == again.answers[-1] is not None
+    assert got["samples"]["used"] == again.samples[-1] == len(used)
+    shown = next(one for one in used if one["text"] == made.choices[0].message.content)
+    assert 0 < got["confidence"] == shown["confidence"] < 1
+    assert got["policy"] == policy
+    drawn = chat(scaling={"policy": "best_of_n"})
+    assert texts(made) == texts(drawn)[: len(used)]  # what is told changes no draw
 
 
 def test_every_token_is_accounted_for(chat):

@@ -1,11 +1,18 @@
 """Confidence sources in the report: what each is worth on the same responses."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from pipelines.config import Config
+from pipelines.config.serving import DEFAULT, ScalingConfig
+from pipelines.serving.calibration import for_fallbacks, measured
+from pipelines.stages.report import calibration
 from pipelines.stages.report.confidence_sources import figures
 from pipelines.stages.report.replays import Replays
+from pipelines.storage.location import Location
+from pipelines.storage.schemas import CALIBRATION_FILE
 
 CONFIG = Config.model_validate(
     {
@@ -208,3 +215,75 @@ def test_a_source_that_was_not_recorded():
         update={"evaluate": CONFIG.evaluate.model_copy(update={"confidences": ()})}
     )
     assert figures(without, {"base": one, "calibrated": one}) == {}
+
+
+BY_TOKENS = CONFIG.model_copy(
+    update={
+        "evaluate": CONFIG.evaluate.model_copy(
+            update={
+                "policies": ("early_stopping", "early_stopping@tail_entropy", "cisc@tail_entropy"),
+                "confidences": (),
+            }
+        )
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def by_tokens():
+    return Replays.of(BY_TOKENS, rows())
+
+
+def test_a_policy_by_a_source_is_that_policy_of_the_probabilities_that_its_map_makes(by_tokens):
+    """Held against a run whose P(True) is that: thresholds, fitted parameters and figures."""
+    line = by_tokens.line("early_stopping@tail_entropy")
+    assert by_tokens.line("early_stopping") is None
+    mapped = rows()
+    for one in (sample for row in mapped for sample in row["samples"]):
+        entropy = one["tail_entropy"]
+        # What has no token has no answer, and takes no part.
+        z = -line["slope"] * (9.0 if entropy is None else entropy) + line["offset"]
+        one["p_true"] = float(np.float32(1 / (1 + np.exp(-z))))
+    plain = {"policies": ("early_stopping", "cisc")}
+    config = BY_TOKENS.model_copy(update={"evaluate": BY_TOKENS.evaluate.model_copy(update=plain)})
+    other = Replays.of(config, mapped)
+    every = np.arange(40)
+    for name in plain["policies"]:
+        by_source = f"{name}@tail_entropy"
+        chosen, expected = by_tokens.chosen[by_source], other.chosen[name]
+        assert chosen.threshold == expected.threshold
+        assert chosen.fitted == expected.fitted
+        assert list(chosen.curve) == list(expected.curve)
+        one = by_tokens.curve(by_tokens.final(by_source), every)
+        two = other.curve(other.final(name), every)
+        assert (one.right == two.right).all()
+        assert (one.spent == two.spent).all()
+    by_p_true, by_entropy = (
+        by_tokens.chosen[name].calibrated.avg_samples
+        for name in ("early_stopping", "early_stopping@tail_entropy")
+    )
+    assert by_entropy < by_p_true, "it tells right from wrong, and P(True) hardly does"
+
+
+def test_it_pays_for_no_score_and_promises_nothing(by_tokens):
+    """Its map is of the queries that a promise would be made by."""
+    replayed, every = by_tokens.final("early_stopping@tail_entropy"), np.arange(40)
+    of_tokens = by_tokens.token_curve("early_stopping@tail_entropy", replayed, every)
+    scored = by_tokens.token_curve("early_stopping", replayed, every)
+    # As the counters have it: 24 tokens for two scores, of which each sample is billed one.
+    assert scored.spent - of_tokens.spent == pytest.approx(12 * replayed.samples[every])
+    assert set(by_tokens.evidence) == {"early_stopping"}
+
+
+def test_serving_reads_how_a_source_becomes_a_probability(tmp_path, by_tokens):
+    place = Location.of(str(tmp_path))
+    told = calibration(BY_TOKENS, {"base": by_tokens, "calibrated": by_tokens})
+    (place / CALIBRATION_FILE).write_json(told)
+    curves = measured(place, "base")
+    own = curves["early_stopping@tail_entropy"]
+    assert asdict(own.line) == by_tokens.line("early_stopping@tail_entropy")
+    assert own.threshold == by_tokens.chosen["early_stopping@tail_entropy"].threshold
+    assert curves["early_stopping"].line is None
+    assert for_fallbacks(curves)["early_stopping_vote@tail_entropy"] is own
+    asked = ScalingConfig(policy="early_stopping@tail_entropy", fallback="vote")
+    assert asked.over(DEFAULT).threshold is None

@@ -34,7 +34,7 @@ function noteThreshold(about) {
   field.placeholder = of === "none" ? "it has none" : promised ? "as promised" : threshold === null ? "name one" : `${+threshold.toFixed(3)}`;
   const kinds = {
     none: `${policy} has no threshold.`,
-    confidence: `The threshold is of a sample's P(True), 0 to 1.`,
+    confidence: `The threshold is of a sample's confidence, 0 to 1.`,
     share: `The threshold is of one answer's share, 0 to 1.`,
     window: `The threshold is a number of equal answers in a row.`,
   };

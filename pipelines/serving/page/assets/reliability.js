@@ -7,7 +7,8 @@ const [LEFT, TOP, RIGHT, BOTTOM] = [38, 8, 12, 34];
 // run: whose answer's P(True) is marked, or null. Drawn anew only where it is of something else, so that
 // who chooses a data set meanwhile can go on.
 function drawReliability(place, about, name, run) {
-  const confidence = run && run.result ? run.result.confidence : null;
+  const scored = run && run.result && run.result.mass !== null;
+  const confidence = scored ? run.result.confidence : null;
   const shown = [about, name, confidence];
   if (place.shown && shown.every((one, index) => one === place.shown[index])) return;
   place.shown = shown;

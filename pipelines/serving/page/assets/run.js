@@ -39,7 +39,8 @@ class Run {
     if (event.event === "text") lane.text += event.text;
     if (event.event === "aborted") Object.assign(lane, { state: "aborted", tokens: event.tokens });
     if (event.event === "finished" || event.event === "used") {
-      const { answer, p_true: confidence, tokens } = event;
+      const { answer, tokens } = event;
+      const confidence = event.confidence ?? event.p_true; // the policy's, once it saw the sample
       const state = event.event === "used" ? "used" : confidence === null ? "drawn" : "scored";
       Object.assign(lane, { state, answer, confidence, tokens });
     }

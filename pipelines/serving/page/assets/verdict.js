@@ -32,9 +32,9 @@ function rule(run, some) {
   const none = kind === "none" ? "Kind is none: no answers are compared, and the surest text is given. " : "";
   const at = threshold === null ? "the threshold" : `the threshold, ${share(threshold)}`;
   const rules = {
-    confidence: `${policy} stops at the first sample whose P(True) reaches ${at}; that line is in the lanes.`,
+    confidence: `${policy} stops at the first sample whose confidence reaches ${at}; that line is in the lanes.`,
     share: policy === "cges"
-      ? `${policy} stops when one answer's posterior, by each P(True), reaches ${at}.`
+      ? `${policy} stops when one answer's posterior, by each confidence, reaches ${at}.`
       : BY_SHARE.includes(policy)
       ? `${policy} stops, from 2 votes on, when one answer's share reaches ${at}, the line above.`
       : `${policy} stops, from 2 votes on, when the leader's chance to stay ahead reaches ${at}.`,
@@ -74,7 +74,7 @@ function because(run) {
   const { of, policy } = run.asked;
   const last = run.lanes.get(run.used.at(-1));
   if (of === "confidence" && last.confidence >= threshold) {
-    return `sample ${last.index + 1} was sure, P(True) ${share(last.confidence)} at a threshold of ${share(threshold)}.`;
+    return `sample ${last.index + 1} was sure, ${share(last.confidence)} at a threshold of ${share(threshold)}.`;
   }
   if (of === "window") return `${threshold} answers in a row were equal.`;
   if (BY_SHARE.includes(policy)) {
