@@ -31,6 +31,7 @@ BY_DEFAULT = (
     "score",
     "edt",
     "decode",
+    "token_facts",
     "train",
     "label",
     "overhead",

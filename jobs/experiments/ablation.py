@@ -4,11 +4,11 @@ MSE needs no loss of its own: confidences and labels lie in [0, 1], where Smooth
 half the squared error everywhere; with omega halved too the whole loss is half of MSE's, and with
 gradients clipped at half the norm AdamW's steps are the same for both.
 
-EDT is compared with two fixed temperatures, of which labels are sampled anew: T0, below which EDT
-samples at every token, and EDT's own where the entropy is one nat. A config whose temperature is
-fixed is compared with EDT of that T0. All variants are compared on responses that are drawn as the
-config's labels are, which favours the config's own way to draw: an adapter that learned from labels
-drawn otherwise is asked of responses unlike those.
+EDT is compared with a fixed temperature, T0, below which it samples at every token; labels are
+sampled anew for it (sweeps.py has a lower one). A config whose temperature is fixed is compared
+with EDT of that T0. All variants are compared on responses that are drawn as the config's labels
+are, which favours the config's own way to draw: an adapter that learned from labels drawn otherwise
+is asked of responses unlike those.
 """
 
 from jobs.experiments import trained
@@ -24,7 +24,7 @@ def variants(config: Config) -> list[Variant]:
         trained.AS_CONFIGURED,
         Variant("target_vote", ["examples.target=vote"]),
         Variant("target_p_true", ["examples.target=p_true"]),
-        *_drawn_otherwise(config),
+        _drawn_otherwise(config),
         Variant(
             "mse",
             [
@@ -43,18 +43,18 @@ def variants(config: Config) -> list[Variant]:
     ]
 
 
-def _drawn_otherwise(config: Config) -> list[Variant]:
+def _drawn_otherwise(config: Config) -> Variant:
     drawn = config.sampling
     if drawn.method == "fixed":
-        return [Variant("edt", ["sampling.method=edt"])]
-    one_nat = drawn.temperature * drawn.edt_base**drawn.edt_theta
-    several = dict.fromkeys(f"{one:.3g}" for one in (drawn.temperature, one_nat))
-    return [
-        Variant(
-            f"fixed_temperature_{one}", ["sampling.method=fixed", f"sampling.temperature={one}"]
-        )
-        for one in several
-    ]
+        return Variant("edt", ["sampling.method=edt"])
+    return fixed_temperature(drawn.temperature)
+
+
+def fixed_temperature(temperature: float) -> Variant:
+    one = f"{temperature:.3g}"
+    return Variant(
+        f"fixed_temperature_{one}", ["sampling.method=fixed", f"sampling.temperature={one}"]
+    )
 
 
 def steps(config: Config) -> list[Step]:

@@ -1,7 +1,7 @@
 """P(True) of given responses under a model, and how well it tells which of them are right."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,6 +9,13 @@ from pipelines.config import Config
 from pipelines.method import calibration_error, metrics
 from pipelines.method.calibration_error import Estimate
 from pipelines.method.metrics import Array, Metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pipelines.method.prompts import Prompts
+
+_AT_ONCE = 64  # responses of a forward: with a few a small model has little to do
 
 Scores = tuple[Array, Array]  # confidence and correctness, [queries, samples] each
 RANKS: dict[str, Metric] = {"AUROC": metrics.auroc, "WQD": metrics.wqd}  # more is better
@@ -27,39 +34,81 @@ def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
     import torch
 
     from pipelines.method.answers import is_correct
-    from pipelines.method.losses import confidence_of
     from pipelines.method.prompts import Prompts
     from pipelines.storage.models import fetch
 
     directory = fetch(config.model.source)
     prompts = Prompts.load(directory, config.confidence.question, config.model.chat)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.eval().to(device)
-    confidence = []
-    for row in rows:
-        prompt_ids = row["prompt_ids"]
-        own = list(dict.fromkeys(map(tuple, row["response_ids"])))
-        rest = [prompts.scoring_ids(prompt_ids, ids)[len(prompt_ids) :] for ids in own]
-        ids = torch.zeros(len(own), max(map(len, rest)), dtype=torch.long)  # no token sees padding
-        for i, one in enumerate(rest):
-            ids[i, : len(one)] = torch.tensor(one)
-        last = torch.tensor([len(one) - 1 for one in rest])
-        with torch.inference_mode():
-            prompt = torch.tensor([prompt_ids], device=device)
-            cache = model(prompt, logits_to_keep=1).past_key_values
-            cache.batch_repeat_interleave(len(own))
-            ids, last = ids.to(device), last.to(device)
-            logits = model(ids, past_key_values=cache, logits_to_keep=last).logits
-            values = confidence_of(
-                logits.diagonal().T.float(), config.confidence.kind, prompts
-            ).tolist()
-        found = dict(zip(own, values, strict=True))
-        confidence.append([found[tuple(ids)] for ids in row["response_ids"]])
+    model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    found: dict[int, list[float]] = {}
+    several: list[int] = []  # rows that are scored together
+    for place in sorted(range(len(rows)), key=lambda place: len(rows[place]["prompt_ids"])):
+        several.append(place)
+        if sum(len(_different(rows[one])) for one in several) >= _AT_ONCE:
+            found |= _together(config, model, prompts, {one: rows[one] for one in several})
+            several = []
+    found |= _together(config, model, prompts, {one: rows[one] for one in several})
     correct = [
         [is_correct(one["answer"], row["reference"], row["kind"]) for one in row["samples"]]
         for row in rows
     ]
-    return np.array(confidence), np.array(correct, float)
+    return np.array([found[place] for place in range(len(rows))]), np.array(correct, float)
+
+
+def _different(row: dict[str, Any]) -> list[tuple[int, ...]]:
+    return list(dict.fromkeys(map(tuple, row["response_ids"])))
+
+
+def _together(
+    config: Config, model: Any, prompts: "Prompts", rows: dict[int, dict[str, Any]]
+) -> dict[int, list[float]]:
+    """By two forwards: of the prompts, and of what follows them, both padded to the left."""
+    import torch
+
+    from pipelines.method.losses import confidence_of
+
+    if not rows:
+        return {}
+    asked = {place: row["prompt_ids"] for place, row in rows.items()}
+    of = [(place, ids) for place, row in rows.items() for ids in _different(row)]
+    rest = [prompts.scoring_ids(asked[place], ids)[len(asked[place]) :] for place, ids in of]
+    first, seen = (one.to(model.device) for one in _padded(list(asked.values())))
+    then, more = (one.to(model.device) for one in _padded(rest))
+    own = torch.tensor([[*asked].index(place) for place, _ in of], device=model.device)
+    with torch.inference_mode():
+        cache = model(
+            first,
+            attention_mask=seen,
+            position_ids=(seen.cumsum(1) - 1).clamp_min(0),
+            logits_to_keep=1,
+        ).past_key_values
+        cache.batch_select_indices(own)
+        whole = torch.cat([seen[own], more], 1)
+        logits = model(
+            then,
+            past_key_values=cache,
+            attention_mask=whole,
+            position_ids=(whole.cumsum(1) - 1).clamp_min(0)[:, first.shape[1] :],
+            logits_to_keep=1,
+        ).logits
+        values = confidence_of(logits[:, -1].float(), config.confidence.kind, prompts)
+    found = dict(zip(of, values.tolist(), strict=True))
+    return {
+        place: [found[place, tuple(ids)] for ids in row["response_ids"]]
+        for place, row in rows.items()
+    }
+
+
+def _padded(several: Sequence[Sequence[int]]) -> "tuple[Tensor, Tensor]":
+    """Ids, each list's at the end of its row, and where they are: [lists, longest], int64."""
+    import torch
+
+    ids = torch.zeros(len(several), max(map(len, several)), dtype=torch.long)
+    seen = torch.zeros_like(ids)
+    for row, one in enumerate(several):
+        ids[row, -len(one) :] = torch.tensor(one)
+        seen[row, -len(one) :] = 1
+    return ids, seen
 
 
 def figure(metric: Metric, scores: Scores) -> float:

@@ -12,7 +12,7 @@ from processes import ROOT
 from ray import cloudpickle
 from torch.nn.functional import mse_loss, smooth_l1_loss
 
-from jobs.experiments import ablation, compared, sweeps, trained, variants
+from jobs.experiments import ablation, compared, scores, sweeps, trained, variants
 from jobs.experiments.scores import STATISTICS, difference, score
 from jobs.experiments.variants import Variant
 from pipelines import pipeline
@@ -78,12 +78,12 @@ def test_a_variants_steps_are_its_own_and_share_what_they_can(tmp_path):
     shared = set(both[0]) & set(both[1])
     assert {"adapter_as_configured_0", "scores_as_configured_2", "label"} <= shared
     assert "adapter_no_generation_loss_1" in shared  # omega of 0 is the sweep's, too
-    drawn = more["label_fixed_temperature_0.64"]  # anew, not of the config's labels
-    assert drawn.inputs == ("queries",)
-    assert (drawn.spec["sampling"]["method"], drawn.spec["sampling"]["temperature"]) == (
-        "fixed", 0.64,
-    )  # fmt: skip
-    assert more["adapter_fixed_temperature_0.64_1"].inputs == ("label_fixed_temperature_0.64",)
+    for steps, temperature in ((more, 0.8), (made, 0.64)):  # T0, and EDT's where H is one nat
+        drawn = steps[f"label_fixed_temperature_{temperature}"]  # anew, not of the config's labels
+        assert drawn.inputs == ("queries",)
+        sampling = drawn.spec["sampling"]
+        assert (sampling["method"], sampling["temperature"]) == ("fixed", temperature)
+        assert steps[f"adapter_fixed_temperature_{temperature}_1"].inputs == (drawn.name,)
     assert all(both[0][name] == both[1][name] for name in shared)
 
 
@@ -98,7 +98,7 @@ def test_a_variant_that_changes_nothing_is_left_out():
 
 
 def test_a_fixed_temperature_is_compared_with_edt(tmp_path):
-    """And EDT with fixed temperatures, each once: with theta 0 it is a fixed one itself."""
+    """And EDT with a fixed one."""
 
     def drawn(*overrides):
         found = ablation.variants(load(STUDY, overrides))
@@ -110,8 +110,7 @@ def test_a_fixed_temperature_is_compared_with_edt(tmp_path):
     assert made["label_edt"].spec["sampling"]["method"] == "edt"
     assert made["label_edt"].spec["sampling"]["temperature"] == 0.8333
     assert made["adapter_edt_0"].inputs == ("label_edt",)
-    assert list(drawn()) == ["fixed_temperature_0.8", "fixed_temperature_0.64"]
-    assert list(drawn("sampling.edt_theta=0")) == ["fixed_temperature_0.8"]
+    assert list(drawn()) == ["fixed_temperature_0.8"]
 
 
 def test_more_samples_than_there_are_labels_of_are_refused():
@@ -194,11 +193,15 @@ def test_a_table_has_means_over_runs_and_says_what_is_better():
     assert compared.sentence(apart, "AUROC") == "AUROC, less guesses: knows worse."
 
 
-def test_scores_are_those_of_each_response_alone(tiny):
+@pytest.mark.parametrize("at_once", [1, 4, 64])
+def test_scores_are_those_of_each_response_alone(tiny, monkeypatch, at_once):
+    """Whatever is scored with it: prompts and responses of other lengths."""
+    monkeypatch.setattr(scores, "_AT_ONCE", at_once)
     config, prompts = config_of(tiny), Prompts.load(tiny)
     model = load_base(tiny, config)
-    asked = [prompts.sampling_ids(f"What is the capital of {name}?") for name in ("Peru", "Chile")]
-    responses = [[[500, 600], [500, 600], [7]], [[500, 600, 8], [9, 10], [11]]]
+    names = ("Saint Vincent and the Grenadines", "Peru", "Chile")
+    asked = [prompts.sampling_ids(f"What is the capital of {name}?") for name in names]
+    responses = [[[9], [8], [9]], [[500, 600], [500, 600], [7]], [[500, 600, 8], [9, 10], [11]]]
     rows = [
         {
             "prompt_ids": ids, "response_ids": of, "reference": "Lima", "kind": "text",
@@ -207,7 +210,7 @@ def test_scores_are_those_of_each_response_alone(tiny):
         for ids, of in zip(asked, responses, strict=True)
     ]  # fmt: skip
     confidence, correct = score(config, model, rows)
-    assert correct.tolist() == [[1, 0, 0], [1, 0, 0]]
+    assert correct.tolist() == [[1, 0, 0]] * 3
     for ids, of, found in zip(asked, responses, confidence, strict=True):
         for response, c in zip(of, found, strict=True):
             with torch.no_grad():

@@ -501,7 +501,8 @@ def settled(count):
 def test_one_engine_answers_for_the_base_and_the_calibrated_model(
     service, chat, tiny, tmp_path, monkeypatch
 ):
-    """By the name in a request, the calibrated one by default; to the letter what each draws."""
+    """By the name in a request, the calibrated one by default; to the letter what each draws, and
+    tells of its tokens."""
     from adapters import write_adapter
     from ray import serve
 
@@ -509,12 +510,13 @@ def test_one_engine_answers_for_the_base_and_the_calibrated_model(
     from pipelines.serving.service import deploy
 
     both = Served("base", str(tiny), {"calibrated": str(write_adapter(tiny, tmp_path / "adapter"))})
-    made = Config.model_validate(settings(tiny, max_num_seqs=32, max_num_batched_tokens=512))
+    chosen = settings(tiny, max_num_seqs=32, max_num_batched_tokens=512)
+    chosen["evaluate"] |= {"confidences": ["mean_logprob"]}
+    made = Config.model_validate(chosen)
     with Board.open() as board:
         monkeypatch.setenv(keys.VARIABLE, KEY)
         _, handle = deploy(made, both, "both", "/both", keys.read(made.serve), board)
-        for name in both.names:
-            asyncio.run(collect(handle, name))
+        rows = [asyncio.run(collect(handle, name)) for name in both.names]
         once(lambda: (board.sum() or Count()).kept == 2 * 8)  # what both have handed over
         url = f"{URL[: -len('tiny')]}both/v1"
         what_needs_a_key(url)
@@ -531,6 +533,13 @@ def test_one_engine_answers_for_the_base_and_the_calibrated_model(
         }.items()
     }  # fmt: skip
     serve.delete("both")
+    first, second = (
+        [sample["mean_logprob"] for sample in row["samples"] if sample["num_tokens"] > 1]
+        for row in rows
+    )
+    assert first
+    assert first != second
+    assert max(first + second) < 0
     assert answers["default"] == answers["calibrated"] != answers["base"]
     alone = chat(QUESTION, scaling={"policy": "best_of_n", "budget": 4})
     assert [one["text"] for one in answers["base"]] == texts(alone)
