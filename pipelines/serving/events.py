@@ -2,9 +2,9 @@
 
 An event has its name and its sample's index: `started`; `text`, a piece as it is drawn; `finished`,
 with answer, p_true and tokens; `used`, which is when the policy saw it, with the confidence that it
-had of it, too; `aborted`, with the tokens that it had. Pieces of the text of a message that is one sample's alone are `message` instead.
-`restarted` says that what was told is void, for another replica begins anew; but for a message's
-text, which goes on where it was.
+had of it, too; `aborted`, with the tokens that it had. Pieces of the text of a message that is one
+sample's alone are `message` instead. `restarted` says that what was told is void, for another
+replica begins anew; but for a message's text, which goes on where it was.
 """
 
 import asyncio

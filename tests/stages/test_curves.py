@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from pipelines.method.policies import POLICIES
-from pipelines.stages.report.curves import BOTTOM, HEIGHT, TOP, apart, panels
+from pipelines.stages.report.curves import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, apart, panels
 
 
 def points(accuracies, threshold=None, chosen=True, spent=1.0):
@@ -101,3 +101,16 @@ def test_of_policies_without_thresholds_nothing_is_drawn():
     assert panels({"base": {"policies": {"asc": points([0.3], 0.5, chosen=False)}}}) == []
     (panel,) = panels({"base": {"policies": {"best_of_n": points([0.3])}}})  # a budget of one
     assert len(panel.lines[0].points) == 1
+
+
+def test_a_long_name_takes_its_room_from_the_lines():
+    """In all panels alike; a source is told in short."""
+    name = "early_stopping@mean_logprob"
+    named = {"policies": {name: points([0.3, 0.4], 0.5), "asc": points([0.3, 0.5], 0.9)}}
+    panel, other = panels({"base": named, "calibrated": {"policies": {"asc": points([0.4], 0.9)}}})
+    (line,) = (one for one in panel.lines if "@" in one.name)
+    assert (line.name, line.threshold) == ("early stopping@logprob", "c ≥ 0.50")
+    assert "early stopping@mean logprob, c ≥ 0.50" in line.told
+    assert WIDTH - panel.name_x >= 6.5 * len(f"{line.name} {line.threshold}")
+    assert panel.right == other.right > RIGHT
+    assert max(x for one in panel.lines for x, _ in one.points) <= WIDTH - panel.right

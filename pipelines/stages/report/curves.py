@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from math import ceil, floor, log2
 from typing import Any
 
-from pipelines.method.policies import NAMED
+from pipelines.method.policies import NAMED, joined, split
 from pipelines.stages.report.replays import SC, STOPPING
 from pipelines.stages.report.wording import named
 
 WIDTH, HEIGHT = 500, 350  # of a panel
-LEFT, RIGHT, TOP, BOTTOM = 36, 196, 30, 40  # of the lines, from its edges
+LEFT, RIGHT, TOP, BOTTOM = 36, 196, 30, 40  # of the lines, from its edges; on the right at least
 _GAP = 15  # between names
+_NAME, _LETTER = 22, 7.3  # from the lines to a name; about a letter's width
+_SHORT = {"mean_logprob": "logprob", "tail_entropy": "entropy", "lowest_group": "group"}
 _LEADING, _BASELINE = "#C24E00", "#222222"  # early stopping, self-consistency
 _COLORS = ("#0072B2", "#00805E", "#B3568A", "#2E8BC9", "#96690A", "#6A4C93", "#5B6770")
 _DASHES = ("", "7 3", "2 3", "9 3 2 3")
@@ -51,7 +53,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
+    """right: of the lines, from its edge; name_x: where names begin."""
+
     title: str
+    right: float
+    name_x: float
     lines: Sequence[Line]
     x_ticks: Sequence[tuple[float, str]]
     y_ticks: Sequence[tuple[float, str]]
@@ -73,7 +79,12 @@ def panels(models: Mapping[str, Any]) -> list[Panel]:
         return []
     leading = [one for policies in shown.values() for one in policies.get(STOPPING, ())]
     accuracies = [one["accuracy"] for one in every] + [p for one in leading for p in one["ci95"]]
-    scale = _Scale.of(every, accuracies)
+    longest = max(
+        len(f"{_named(name)} {_threshold(name, points[-1]['threshold'])}")
+        for policies in shown.values()
+        for name, points in policies.items()
+    )
+    scale = _Scale.of(every, accuracies, max(RIGHT, _NAME + _LETTER * longest))
     return [_panel(model, policies, list(models[model]["policies"]), scale)
             for model, policies in shown.items()]  # fmt: skip
 
@@ -83,9 +94,12 @@ class _Scale:
     samples: tuple[float, float]
     accuracy: tuple[float, float]
     step: float  # between ticks of accuracy
+    right: float  # as a panel's
 
     @staticmethod
-    def of(points: Sequence[Mapping[str, Any]], accuracies: Sequence[float]) -> "_Scale":
+    def of(
+        points: Sequence[Mapping[str, Any]], accuracies: Sequence[float], right: float
+    ) -> "_Scale":
         low, high = min(accuracies), max(accuracies)
         step = next((one for one in _STEPS if high - low <= 6 * one), _STEPS[-1])
         samples = [point["avg_samples"] for point in points]
@@ -93,12 +107,13 @@ class _Scale:
             (min(samples), max(*samples, 2 * min(samples))),
             (floor(low / step) * step, max(ceil(high / step), floor(low / step) + 1) * step),
             step,
+            right,
         )
 
     def x(self, samples: float) -> float:
         first, last = map(log2, self.samples)
         share = (log2(samples) - first) / (last - first)
-        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
+        return round(LEFT + share * (WIDTH - LEFT - self.right), 1)
 
     def y(self, accuracy: float) -> float:
         low, high = self.accuracy
@@ -123,7 +138,8 @@ def _panel(model: str, policies: Mapping[str, Any], order: Sequence[str], scale:
     ]
     # What is chosen is drawn last, over the others.
     lines.sort(key=lambda line: line.chosen)
-    return Panel(model, lines, scale.x_ticks(), scale.y_ticks())
+    name_x = WIDTH - scale.right + _NAME
+    return Panel(model, scale.right, name_x, lines, scale.x_ticks(), scale.y_ticks())
 
 
 def _line(
@@ -136,7 +152,7 @@ def _line(
     last = shown[-1]
     threshold = _threshold(name, last["threshold"])
     return Line(
-        name=named(name),
+        name=_named(name),
         threshold=threshold,
         told=f"{named(name)}{', ' if threshold else ''}{threshold}: accuracy "
         f"{last['accuracy']:.3f} [{last['ci95'][0]:.2f}, {last['ci95'][1]:.2f}] with "
@@ -154,6 +170,11 @@ def _line(
         ],
         name_y=name_y,
     )
+
+
+def _named(name: str) -> str:
+    policy, source = split(name)
+    return named(joined(policy, _SHORT.get(source, source)))
 
 
 def _threshold(name: str, threshold: float | None) -> str:

@@ -41,7 +41,7 @@ _WRONG = "#e69f00"
 _METRICS = {"accuracy": "accuracy", "auroc": "AUROC", "wqd": "WQD"} | NAMES | {"ks_debiased": "KS"}
 _SIZE = {
     "width": curves.WIDTH, "height": curves.HEIGHT, "left": curves.LEFT,
-    "right": curves.RIGHT, "top": curves.TOP, "bottom": curves.BOTTOM,
+    "top": curves.TOP, "bottom": curves.BOTTOM,
 }  # fmt: skip
 _STYLE: Any = {
     "font.size": 9,
