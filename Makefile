@@ -1,6 +1,7 @@
 # make quickstart   installs into .venv and runs the whole workflow on this machine's CPU
 # make check        lint, types, and the tests that need no process, model or Ray: before a commit
-# make test         lint, types and all tests
+# make test         lint, types and all tests but the long ones
+# make long         the long ones: hosts that come and die, load, others' clients
 # make install EXTRA=gpu   the same environment for a GPU node, which the others then take too
 PYTHON ?= python3.11
 VENV ?= .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(EXTRA)
 LOCK := cluster/requirements-$(EXTRA).txt
 
-.PHONY: quickstart check test lint install lock wheels
+.PHONY: quickstart check test long lint install lock wheels
 
 quickstart: install
 	$(BIN)/python -m jobs.run --config jobs/configs/quickstart.yaml
@@ -18,8 +19,13 @@ check: install lint
 	$(BIN)/python -m pytest -q -m "not process"
 
 # A worker that crashed ends the run: xdist would go on, and may then wait for good for its files.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
+
 test: install lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
+	$(PYTEST) -m "not long"
+
+long: install
+	$(PYTEST) -m long
 
 lint: install
 	$(BIN)/ruff check .

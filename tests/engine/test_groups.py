@@ -18,7 +18,7 @@ from waiting import once
 
 from pipelines.method.prompts import Prompts
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(1500)]
 TWO_PARTS = ["--set", "engine.tensor_parallel_size=2", "--set", "engine.gpus=1"]
 SMALL = [
     "--set", "data.train=[{name: capitals, limit: 24}]", "--set", "sampling.max_tokens=12",

@@ -9,7 +9,7 @@ import pytest
 from labeling import rows
 from processes import ROOT
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 IN_NAMESPACES = ["unshare", "--map-root-user", "--mount", "--net", "--pid", "--fork",
                  "--mount-proc", "--kill-child"]  # fmt: skip

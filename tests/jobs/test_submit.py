@@ -16,7 +16,7 @@ from ray.job_submission import JobSubmissionClient
 from waiting import once
 
 # One fixture holds a whole run and its deaths: minutes, and more where others run beside it.
-pytestmark = [pytest.mark.process, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(2400)]
 AUTHORIZED = {"Authorization": "Bearer of-the-tests"}
 LABELED = 60  # queries: some are left when a host dies
 CONFIG = [

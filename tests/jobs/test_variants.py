@@ -219,6 +219,7 @@ def test_scores_are_those_of_each_response_alone(tiny, monkeypatch, at_once):
 
 
 @pytest.mark.process
+@pytest.mark.long
 def test_an_experiment_goes_on_where_it_was_cut_and_reads_the_same(tiny, tmp_path, monkeypatch):
     cloudpickle.register_pickle_by_value(labeling)  # Ray's workers do not find the tests' helpers
     monkeypatch.setattr(label, "run", partial(label.run, make_engine=labeling.engine))

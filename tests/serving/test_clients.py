@@ -21,7 +21,7 @@ from processes import printed_until, started
 
 from pipelines.config import Config
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 PACKAGES = ["lm_eval[api]==0.4.13", "litellm[proxy]==1.108.7"]
 # Nothing is asked of the network: no hub, no list of prices.

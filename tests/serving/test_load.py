@@ -23,7 +23,7 @@ from waiting import once
 
 from pipelines.config import Config
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 KEY = "a-key-of-many-clients"
 AT_ONCE = 32  # requests of the key

@@ -11,7 +11,7 @@ from pipelines.config import Config
 from pipelines.stages import label, queries
 from pipelines.storage.location import Location
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 
 QUERIES = 24
 

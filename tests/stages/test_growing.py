@@ -8,7 +8,7 @@ from labeling import command
 from object_store import plain_environment
 from processes import ROOT, amid, started
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.process, pytest.mark.long, pytest.mark.timeout(1500)]
 STEPS = 30
 
 

@@ -87,6 +87,7 @@ def test_an_undisturbed_run_labels_every_query(undisturbed):
     assert {len(samples) for samples in undisturbed["samples"].to_pylist()} == {4}
 
 
+@pytest.mark.long
 def test_denied_amid_labels_is_one_line_and_a_rerun_completes_though_the_store_is_flaky(
     undisturbed, reachable, store, tmp_path
 ):
@@ -127,6 +128,7 @@ def test_denied_amid_labels_is_one_line_and_a_rerun_completes_though_the_store_i
     assert re.search(rf"^done +label +{root}/label-", plan, re.MULTILINE)
 
 
+@pytest.mark.long
 def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
     undisturbed, reachable, store, tmp_path
 ):
@@ -180,6 +182,7 @@ def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
     assert 0 < again <= unfinished, "what the kills caught, once for each"
 
 
+@pytest.mark.long
 def test_a_store_that_dies_and_comes_back_holds_every_row(undisturbed, tmp_path, monkeypatch):
     """kill -9 amid labels, twice; what it had acknowledged is on its disk."""
     root = f"s3://{BUCKET}/restarted"
