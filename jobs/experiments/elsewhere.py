@@ -6,6 +6,7 @@ from pipelines.config import Config, vary
 from pipelines.method.policies import NAMED
 from pipelines.running.dag import Result, Step
 from pipelines.stages import evaluate
+from pipelines.stages.report.replays import SC
 from pipelines.storage.location import Location
 
 ROLES = ("calibration", "eval")  # what the evaluate stage reads; of the first there is none
@@ -14,10 +15,10 @@ ROLES = ("calibration", "eval")  # what the evaluate stage reads; of the first t
 def of(config: Config, data: str) -> Config:
     """The config with other test sets, and none to calibrate or answer live, nor policies that have
     to be. data: YAML."""
-    policies = [name for name in config.evaluate.policies if not NAMED[name].own_tokens]
+    kept = [name for name in config.evaluate.policies if not NAMED[name].own_tokens]
     nothing = ["data.calibration=[]", "evaluate.live_queries=0"]
     return vary(
-        config, [f"data.eval={data}", *nothing, f"evaluate.policies=[{', '.join(policies)}]"]
+        config, [f"data.eval={data}", *nothing, f"evaluate.policies=[{', '.join(kept or [SC])}]"]
     )
 
 

@@ -11,8 +11,6 @@ from pipelines.method.calibration_error import Estimate
 from pipelines.method.metrics import Array, Metric
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from pipelines.method.prompts import Prompts
 
 _AT_ONCE = 64  # responses of a forward: with a few a small model has little to do
@@ -43,10 +41,10 @@ def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
     found: dict[int, list[float]] = {}
     several: list[int] = []  # rows that are scored together
     for place in sorted(range(len(rows)), key=lambda place: len(rows[place]["prompt_ids"])):
-        several.append(place)
-        if sum(len(_different(rows[one])) for one in several) >= _AT_ONCE:
+        if sum(len(_different(rows[one])) for one in (*several, place)) > _AT_ONCE:
             found |= _together(config, model, prompts, {one: rows[one] for one in several})
             several = []
+        several.append(place)
     found |= _together(config, model, prompts, {one: rows[one] for one in several})
     correct = [
         [is_correct(one["answer"], row["reference"], row["kind"]) for one in row["samples"]]
@@ -62,7 +60,8 @@ def _different(row: dict[str, Any]) -> list[tuple[int, ...]]:
 def _together(
     config: Config, model: Any, prompts: "Prompts", rows: dict[int, dict[str, Any]]
 ) -> dict[int, list[float]]:
-    """By two forwards: of the prompts, and of what follows them, both padded to the left."""
+    """By two forwards: of the prompts, padded at their beginning, and of what follows them, padded
+    at its end; so no padding stands within what a window of attention counts."""
     import torch
 
     from pipelines.method.losses import confidence_of
@@ -72,9 +71,18 @@ def _together(
     asked = {place: row["prompt_ids"] for place, row in rows.items()}
     of = [(place, ids) for place, row in rows.items() for ids in _different(row)]
     rest = [prompts.scoring_ids(asked[place], ids)[len(asked[place]) :] for place, ids in of]
-    first, seen = (one.to(model.device) for one in _padded(list(asked.values())))
-    then, more = (one.to(model.device) for one in _padded(rest))
-    own = torch.tensor([[*asked].index(place) for place, _ in of], device=model.device)
+    longest = max(map(len, asked.values()))
+    first = torch.zeros(len(asked), longest, dtype=torch.long)
+    for ids, row in zip(asked.values(), first, strict=True):
+        row[-len(ids) :] = torch.tensor(ids)
+    lengths = torch.tensor([len(ids) for ids in asked.values()])
+    seen = (torch.arange(longest) >= longest - lengths[:, None]).long()
+    then = torch.zeros(len(rest), max(map(len, rest)), dtype=torch.long)
+    for ids, row in zip(rest, then, strict=True):
+        row[: len(ids)] = torch.tensor(ids)
+    ends, end = torch.tensor([len(ids) - 1 for ids in rest]).unique(return_inverse=True)
+    own = torch.tensor([[*asked].index(place) for place, _ in of])
+    first, seen, then, ends, own = (one.to(model.device) for one in (first, seen, then, ends, own))
     with torch.inference_mode():
         cache = model(
             first,
@@ -83,32 +91,21 @@ def _together(
             logits_to_keep=1,
         ).past_key_values
         cache.batch_select_indices(own)
-        whole = torch.cat([seen[own], more], 1)
+        whole = torch.cat([seen[own], torch.ones_like(then)], 1)
         logits = model(
             then,
             past_key_values=cache,
             attention_mask=whole,
-            position_ids=(whole.cumsum(1) - 1).clamp_min(0)[:, first.shape[1] :],
-            logits_to_keep=1,
+            position_ids=whole.cumsum(1)[:, longest:] - 1,
+            logits_to_keep=ends,
         ).logits
-        values = confidence_of(logits[:, -1].float(), config.confidence.kind, prompts)
+        last = logits[torch.arange(len(rest)), end].float()
+        values = confidence_of(last, config.confidence.kind, prompts)
     found = dict(zip(of, values.tolist(), strict=True))
     return {
         place: [found[place, tuple(ids)] for ids in row["response_ids"]]
         for place, row in rows.items()
     }
-
-
-def _padded(several: Sequence[Sequence[int]]) -> "tuple[Tensor, Tensor]":
-    """Ids, each list's at the end of its row, and where they are: [lists, longest], int64."""
-    import torch
-
-    ids = torch.zeros(len(several), max(map(len, several)), dtype=torch.long)
-    seen = torch.zeros_like(ids)
-    for row, one in enumerate(several):
-        ids[row, -len(one) :] = torch.tensor(one)
-        seen[row, -len(one) :] = 1
-    return ids, seen
 
 
 def figure(metric: Metric, scores: Scores) -> float:

@@ -67,6 +67,13 @@ class Config(Section):
                 "confidence.kind: yes_top20 goes without the confidences of tokens (of "
                 "evaluate.confidences and of policies); set it to yes or yes_no"
             )
+        served = self.serve.scaling.policy
+        sources = {NAMED[name].source for name in self.evaluate.policies}
+        if served and NAMED[served].own_tokens and NAMED[served].source not in sources:
+            raise ValueError(
+                f"serve.scaling.policy: {served} wants evaluate.policies to name a policy by this "
+                "source, for which the run measures it"
+            )
         by_tokens = [name for name in self.evaluate.policies if NAMED[name].own_tokens]
         if by_tokens and not self.data.calibration:
             raise ValueError(

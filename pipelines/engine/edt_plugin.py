@@ -61,6 +61,12 @@ class _Request:
         tells = bool(given.get(TOKEN_FACTS))
         if tells and params.temperature != 0.0:
             raise ValueError(f"{TOKEN_FACTS}: set the request's temperature to 0")
+        if tells or "edt_t0" in given:
+            for name, none in _PENALTIES.items():
+                if getattr(params, name) != none:
+                    raise ValueError(
+                        f"{name}: vLLM applies it before EDT or after it; leave it out{_NOT_NAMED}"
+                    )
         if "edt_t0" not in given:
             return cls(tells=True) if tells else None
         try:
@@ -94,11 +100,6 @@ class _Request:
             )
         if request.key is not None and params.temperature != 0.0:
             raise ValueError("edt_key makes the draw: set the request's temperature to 0")
-        for name, none in _PENALTIES.items():
-            if getattr(params, name) != none:
-                raise ValueError(
-                    f"{name}: vLLM applies it before EDT or after it; leave it out{_NOT_NAMED}"
-                )
         for name in _AFTER_A_DRAW if request.key is not None else ():
             if getattr(params, name) is not None:
                 raise ValueError(f"{name}: it does nothing where edt_key draws; leave it out")

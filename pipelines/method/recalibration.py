@@ -179,14 +179,18 @@ class Ridge:
         return found
 
 
-def of_source(name: str, seen: Seen, target: Array) -> Map:
-    """Platt's map of P_TRUE or of one of Seen.sources. target: labels in [0, 1]."""
+def line_of(source: str, seen: Seen, target: Array) -> Line:
+    """Platt's map of P_TRUE's logit, or of one of Seen.sources. target: labels in [0, 1]."""
+    return _line(_linear(source, seen), target)
 
-    def x(of: Seen) -> Array:
-        return logit(of.confidence) if name == P_TRUE else of.sources[name]
 
-    line = _line(x(seen), target)
-    return Map(lambda new: line(x(new)), asdict(line))
+def by_line(source: str, line: Line) -> Map:
+    return Map(lambda new: line(_linear(source, new)), asdict(line))
+
+
+def _linear(source: str, seen: Seen) -> Array:
+    """What a line is of."""
+    return logit(seen.confidence) if source == P_TRUE else seen.sources[source]
 
 
 def _temperature(seen: Seen, target: Array, query: NDArray[np.int64]) -> Map:
@@ -195,7 +199,7 @@ def _temperature(seen: Seen, target: Array, query: NDArray[np.int64]) -> Map:
 
 
 def _platt(seen: Seen, target: Array, query: NDArray[np.int64]) -> Map:
-    return of_source(P_TRUE, seen, target)
+    return by_line(P_TRUE, line_of(P_TRUE, seen, target))
 
 
 def _isotonic(seen: Seen, target: Array, query: NDArray[np.int64]) -> Map:

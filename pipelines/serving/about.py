@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from pipelines.config import Config
 from pipelines.config.serving import DEFAULT, ScalingConfig
-from pipelines.method.policies import NAMED, POLICIES
+from pipelines.method.policies import NAMED, POLICIES, split
 from pipelines.serving.calibration import Curve
 from pipelines.serving.reliability import Reliability
 from pipelines.serving.scaling import PRESETS, Scaling
@@ -38,7 +38,13 @@ class About(BaseModel):
 
 def about(config: Config, served: Served) -> About:
     chosen = config.serve.scaling.over(DEFAULT)
-    measured = (policy for curves in served.curves.values() for policy in curves)
+    sources = {
+        split(policy)[1]
+        for curves in served.curves.values()
+        for policy, curve in curves.items()
+        if curve.line is not None
+    }
+    by_tokens = [name for name, one in NAMED.items() if one.own_tokens and one.source in sources]
     most = config.serve.max_budget
     budget = min(chosen.budget or config.evaluate.num_samples, most)
     return About(
@@ -55,6 +61,6 @@ def about(config: Config, served: Served) -> About:
         max_tokens=config.answering.max_tokens,
         policies={
             name: PolicyAbout(threshold=NAMED[name].threshold, needs_confidence=NAMED[name].scored)
-            for name in dict.fromkeys([*POLICIES, *measured])
+            for name in [*POLICIES, *by_tokens]
         },
     )

@@ -155,7 +155,7 @@ def plan(
         seed=seed,
         query_id=asked.query_id,
         fitted=_fitted(policy, curve),
-        line=_line(policy, curve),
+        line=_line(policy, curves),
         give_up=reached.give_up,
         promised=promise is not None,
     )
@@ -170,18 +170,20 @@ def _may_stop(policy: str | None) -> bool:
 
 
 def _policy(asked: Scaling, chosen: ScalingConfig, kind: str, one: bool) -> str:
-    """The one that decides. one: whether one sample is all; then nothing is decided, and it is
-    scored where the request itself names a policy that would."""
+    """The one that decides. one: whether one sample is all; then nothing is decided, and it has a
+    confidence where the request itself names a policy that would need one."""
     policy = chosen.policy
     assert policy is not None, "DEFAULT has one"
     family = NAMED[policy]
+    alone, source = split(policy)
+    surest = joined("best_of_n", source)
     tuned = family.threshold != "none" or family.fitted
     if one and tuned and asked.threshold is asked.target is None:
-        return "best_of_n" if asked.policy and family.scored else "self_consistency"
-    if one or kind != "none" or split(policy)[0] in _ALONE:
+        return surest if asked.policy and family.needs_confidence else "self_consistency"
+    if one or kind != "none" or alone in _ALONE:
         return policy
     if asked.policy is asked.threshold is asked.target is None:
-        return "best_of_n"
+        return surest
     raise RequestError(
         400,
         f"scaling.policy: {policy} compares answers, and without a kind there are none; name "
@@ -190,18 +192,21 @@ def _policy(asked: Scaling, chosen: ScalingConfig, kind: str, one: bool) -> str:
     )
 
 
-def _line(policy: str, curve: Curve | None) -> Line | None:
+def _line(policy: str, curves: Mapping[str, Curve]) -> Line | None:
+    """A source's, which is one and the same for all policies."""
     if not NAMED[policy].own_tokens:
         return None
-    if curve is None or curve.line is None:
-        raise RequestError(
-            409,
-            f"scaling.policy: what makes probabilities for {policy} comes of calibration queries, "
-            "and was not measured; name it in evaluate.policies",
-            "scaling.policy",
-            "not_calibrated",
-        )
-    return curve.line
+    _, source = split(policy)
+    for name, curve in curves.items():
+        if curve.line is not None and split(name)[1] == source:
+            return curve.line
+    raise RequestError(
+        409,
+        f"scaling.policy: what makes probabilities for {policy} comes of calibration queries, and "
+        "was not measured; the run's evaluate.policies has to name a policy by this source",
+        "scaling.policy",
+        "not_calibrated",
+    )
 
 
 def _fitted(policy: str, curve: Curve | None) -> Mapping[str, float]:

@@ -183,7 +183,7 @@ def test_a_step_on_the_gpu_waits_for_nothing():
 
     def step(key):
         for slot in range(rows):
-            extra = {"edt_t0": 0.8, "edt_key": key + slot}
+            extra = {"edt_t0": 0.8, "edt_key": key + slot, "token_facts": slot % 2}
             processor.add_request(slot, SamplingParams(temperature=0.0, extra_args=extra))
         processor.apply_staged_writes()
         return processor.apply(logits.clone(), context)

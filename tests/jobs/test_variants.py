@@ -11,6 +11,7 @@ import torch
 from processes import ROOT
 from ray import cloudpickle
 from torch.nn.functional import mse_loss, smooth_l1_loss
+from transformers import MistralConfig, MistralForCausalLM
 
 from jobs.experiments import ablation, compared, scores, sweeps, trained, variants
 from jobs.experiments.scores import STATISTICS, difference, score
@@ -193,12 +194,24 @@ def test_a_table_has_means_over_runs_and_says_what_is_better():
     assert compared.sentence(apart, "AUROC") == "AUROC, less guesses: knows worse."
 
 
+def windowed(tiny, window):
+    """A model whose attention sees so many tokens."""
+    settings = json.loads((tiny / "config.json").read_text())
+    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+             "num_key_value_heads", "head_dim", "vocab_size")  # fmt: skip
+    own = {name: settings[name] for name in names}
+    torch.manual_seed(0)
+    config = MistralConfig(**own, sliding_window=window, initializer_range=0.2)
+    return MistralForCausalLM(config).eval()
+
+
+@pytest.mark.parametrize("window", [None, 16])
 @pytest.mark.parametrize("at_once", [1, 4, 64])
-def test_scores_are_those_of_each_response_alone(tiny, monkeypatch, at_once):
+def test_scores_are_those_of_each_response_alone(tiny, monkeypatch, at_once, window):
     """Whatever is scored with it: prompts and responses of other lengths."""
     monkeypatch.setattr(scores, "_AT_ONCE", at_once)
     config, prompts = config_of(tiny), Prompts.load(tiny)
-    model = load_base(tiny, config)
+    model = load_base(tiny, config) if window is None else windowed(tiny, window)
     names = ("Saint Vincent and the Grenadines", "Peru", "Chile")
     asked = [prompts.sampling_ids(f"What is the capital of {name}?") for name in names]
     responses = [[[9], [8], [9]], [[500, 600], [500, 600], [7]], [[500, 600, 8], [9, 10], [11]]]

@@ -1,7 +1,5 @@
 """Confidence sources in the report: what each is worth on the same responses."""
 
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 
@@ -242,7 +240,7 @@ def test_a_policy_by_a_source_is_that_policy_of_the_probabilities_that_its_map_m
     for one in (sample for row in mapped for sample in row["samples"]):
         entropy = one["tail_entropy"]
         # What has no token has no answer, and takes no part.
-        z = -line["slope"] * (9.0 if entropy is None else entropy) + line["offset"]
+        z = -line.slope * (9.0 if entropy is None else entropy) + line.offset
         one["p_true"] = float(np.float32(1 / (1 + np.exp(-z))))
     plain = {"policies": ("early_stopping", "cisc")}
     config = BY_TOKENS.model_copy(update={"evaluate": BY_TOKENS.evaluate.model_copy(update=plain)})
@@ -281,7 +279,7 @@ def test_serving_reads_how_a_source_becomes_a_probability(tmp_path, by_tokens):
     (place / CALIBRATION_FILE).write_json(told)
     curves = measured(place, "base")
     own = curves["early_stopping@tail_entropy"]
-    assert asdict(own.line) == by_tokens.line("early_stopping@tail_entropy")
+    assert own.line == by_tokens.line("early_stopping@tail_entropy")
     assert own.threshold == by_tokens.chosen["early_stopping@tail_entropy"].threshold
     assert curves["early_stopping"].line is None
     assert for_fallbacks(curves)["early_stopping_vote@tail_entropy"] is own

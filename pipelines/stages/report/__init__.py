@@ -91,7 +91,7 @@ def calibration(config: Config, replays: Mapping[str, Replays]) -> dict[str, Any
                     "threshold": choice.threshold,
                     "curve": [asdict(candidate) for candidate in choice.curve],
                     "fitted": dict(choice.fitted),
-                    "line": one.line(name),
+                    "line": asdict(line) if (line := one.line(name)) else None,
                     "evidence": asdict(one.evidence[name]) if name in one.evidence else None,
                 }
                 for name, choice in one.chosen.items()

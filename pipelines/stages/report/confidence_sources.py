@@ -17,7 +17,7 @@ import numpy as np
 from pipelines.config import Config
 from pipelines.method import metrics
 from pipelines.method.metrics import Array
-from pipelines.method.recalibration import Map
+from pipelines.method.recalibration import Map, by_line
 from pipelines.method.token_confidences import P_TRUE
 from pipelines.stages.report.figures import groups, saved, saves_more
 from pipelines.stages.report.measure import known
@@ -75,7 +75,7 @@ def _maps(config: Config, replays: Replays) -> dict[str, Map]:
     if (responses := replays.calibration) is None:
         return {}
     sources = (P_TRUE, *config.evaluate.confidences)
-    return {name: responses.probability_of(name) for name in sources}
+    return {name: by_line(name, responses.line_of(name)) for name in sources}
 
 
 def _calibration_auroc(config: Config, base: Replays) -> dict[str, float]:

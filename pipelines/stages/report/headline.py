@@ -55,7 +55,10 @@ def _samples(results: Mapping[str, Any]) -> Iterator[Answer]:
     saved = results["samples_saved"][results["groups"][0]]["calibrated"].get(STOPPING)
     question = "Does it save samples?"
     if saved is None:
-        told = "Early stopping was not replayed: it is no policy of this run, or has no threshold."
+        told = (
+            "Early stopping by P(True) was not replayed: it is no policy of this run, or has no "
+            "threshold."
+        )
         yield Answer(question, "not shown", told)
         return
     told = (

@@ -15,7 +15,7 @@ from pipelines.method import thresholds
 from pipelines.method.fitting import fit
 from pipelines.method.guarantees import Evidence, grid
 from pipelines.method.policies import FALLBACKS, NAMED
-from pipelines.method.recalibration import Map
+from pipelines.method.recalibration import Line, Map
 from pipelines.method.replay import Recorded, Replayed, replay
 from pipelines.method.savings import Curve
 from pipelines.method.trials import evidence
@@ -48,7 +48,7 @@ class Replays:
     """One model's. chosen: of each policy of the config. replayed: by policy, SC among them, and
     threshold: the chosen one, or all that there may be. fallbacks: of early stopping, if chosen.
     evidence: of each policy that a threshold can be promised of; none of a recalibrated model.
-    maps: to probabilities, by source of confidence that a policy names beside P(True)."""
+    lines: to probabilities, by source of confidence that a policy names beside P(True)."""
 
     test: Responses
     datasets: NDArray[np.str_]  # of each test query
@@ -57,7 +57,7 @@ class Replays:
     replayed: Mapping[str, Mapping[float | None, Replayed]]
     fallbacks: Mapping[str, Replayed]
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
-    maps: Mapping[str, Map] = field(default_factory=dict)
+    lines: Mapping[str, Line] = field(default_factory=dict)
 
     @staticmethod
     def of(config: Config, rows: Sequence[Mapping[str, Any]]) -> "Replays":
@@ -87,12 +87,12 @@ class Replays:
         calibration: Responses | None,
     ) -> "Replays":
         chosen = dict.fromkeys(config.evaluate.policies, Choice())
-        maps: dict[str, Map] = {}
+        lines: dict[str, Line] = {}
         if calibration:
             sources = {NAMED[name].source for name in chosen if NAMED[name].own_tokens}
-            maps = {source: calibration.probability_of(source) for source in sorted(sources)}
-            chosen = _choose(config, calibration.by_source(maps))
-        recorded = test.by_source(maps)
+            lines = {source: calibration.line_of(source) for source in sorted(sources)}
+            chosen = _choose(config, calibration.by_source(lines))
+        recorded = test.by_source(lines)
         wanted = {
             name: [choice.threshold]
             if choice.threshold is not None
@@ -115,7 +115,7 @@ class Replays:
             chosen,
             {name: {one: each[name, one] for one in several} for name, several in wanted.items()},
             {kind: each[name, stops_at] for kind, name in fallbacks.items()},
-            maps=maps,
+            lines=lines,
         )
 
     def of_sets(self, datasets: set[str]) -> Queries:
@@ -128,10 +128,9 @@ class Replays:
             return None
         return self.replayed[name][threshold]
 
-    def line(self, name: str) -> dict[str, float] | None:
-        """Of a policy by the confidences of tokens, the slope and offset of their map."""
-        by = self.maps.get(NAMED[name].source)
-        return None if by is None else by.facts
+    def line(self, name: str) -> Line | None:
+        """Of a policy by the confidences of tokens."""
+        return self.lines.get(NAMED[name].source)
 
     def curve(self, replayed: Replayed, queries: Queries) -> Curve:
         """Of some queries, over what is spent in samples."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.method.answers import is_correct
 from pipelines.method.metrics import Array
-from pipelines.method.recalibration import FEATURES, Map, Seen, of_source
+from pipelines.method.recalibration import FEATURES, Line, Map, Seen, line_of
 from pipelines.method.replay import Recorded
 from pipelines.method.token_confidences import P_TRUE, SOURCES
 
@@ -62,16 +62,19 @@ class Responses:
         """The same responses with other confidences."""
         return replace(self, recorded=self.recorded._replace(confidence=by.recalibrate(self.seen)))
 
-    def by_source(self, maps: Mapping[str, Map]) -> dict[str, Recorded]:
-        """Recorded with the confidences of each source, P(True) as it is. maps: of the others."""
-        others = {name: self.recalibrated(one).recorded for name, one in maps.items()}
+    def by_source(self, lines: Mapping[str, Line]) -> dict[str, Recorded]:
+        """Recorded with the confidences of each source, P(True) as it is. lines: of the others."""
+        others = {
+            name: self.recorded._replace(confidence=line(self.seen.sources[name]))
+            for name, line in lines.items()
+        }
         return {P_TRUE: self.recorded} | others
 
-    def probability_of(self, source: str) -> Map:
-        """Of a source's values, by what is right of these responses that have an answer."""
+    def line_of(self, source: str) -> Line:
+        """To probabilities, by what is right of these responses that have an answer."""
         said = self.recorded.answers >= 0
         right = self.recorded.correct[said].astype(np.float64)
-        return of_source(source, self.seen.at(said), right)
+        return line_of(source, self.seen.at(said), right)
 
     @property
     def cut(self) -> Array:

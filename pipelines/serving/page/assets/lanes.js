@@ -69,7 +69,7 @@ function confidenceOf(lane, run) {
   const line = run.asked.of === "confidence" ? run.asked.threshold : null;
   return [
     bar(lane.confidence, line),
-    make("span", { class: "hidden" }, "P(True) "),
+    make("span", { class: "hidden" }, "confidence "),
     make("span", { class: "figure" }, share(lane.confidence)),
   ];
 }

@@ -4,8 +4,11 @@
 // Policies whose threshold is of a share of these votes. That of others is said in words.
 const BY_SHARE = ["asc", "asc_conf"];
 
+// A policy's name without the source of its confidences.
+const alone = (policy) => policy.split("@")[0];
+
 function drawVotes(place, run) {
-  const line = BY_SHARE.includes(run.asked.policy) ? run.asked.threshold : null;
+  const line = BY_SHARE.includes(alone(run.asked.policy)) ? run.asked.threshold : null;
   const rows = run.votes.map((one) =>
     make(
       "tr",
@@ -17,7 +20,7 @@ function drawVotes(place, run) {
     ),
   );
   const weighed = run.used.some((index) => run.lanes.get(index).confidence !== null);
-  const head = ["answer", "votes", "", weighed ? "share of P(True)" : "share of votes"];
+  const head = ["answer", "votes", "", weighed ? "share of confidence" : "share of votes"];
   const table = make(
     "table",
     { "aria-label": "Votes by answer" },
@@ -33,9 +36,9 @@ function rule(run, some) {
   const at = threshold === null ? "the threshold" : `the threshold, ${share(threshold)}`;
   const rules = {
     confidence: `${policy} stops at the first sample whose confidence reaches ${at}; that line is in the lanes.`,
-    share: policy === "cges"
+    share: alone(policy) === "cges"
       ? `${policy} stops when one answer's posterior, by each confidence, reaches ${at}.`
-      : BY_SHARE.includes(policy)
+      : BY_SHARE.includes(alone(policy))
       ? `${policy} stops, from 2 votes on, when one answer's share reaches ${at}, the line above.`
       : `${policy} stops, from 2 votes on, when the leader's chance to stay ahead reaches ${at}.`,
     window: `${policy} stops at ${threshold ?? "so many"} equal answers in a row.`,
@@ -77,9 +80,9 @@ function because(run) {
     return `sample ${last.index + 1} was sure, ${share(last.confidence)} at a threshold of ${share(threshold)}.`;
   }
   if (of === "window") return `${threshold} answers in a row were equal.`;
-  if (BY_SHARE.includes(policy)) {
+  if (BY_SHARE.includes(alone(policy))) {
     const [leader] = run.votes;
-    return `“${leader.answer}” had ${share(leader.share)} of ${policy === "asc" ? "the votes" : "all P(True)"}, at a threshold of ${share(threshold)}.`;
+    return `“${leader.answer}” had ${share(leader.share)} of ${policy === "asc" ? "the votes" : "all confidence"}, at a threshold of ${share(threshold)}.`;
   }
   return `one answer of ${Object.keys(votes).length} led far enough for ${policy}.`;
 }
