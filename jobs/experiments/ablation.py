@@ -5,7 +5,7 @@ half the squared error everywhere; with omega halved too the whole loss is half 
 gradients clipped at half the norm AdamW's steps are the same for both.
 
 EDT is compared with a fixed temperature, T0, below which it samples at every token; labels are
-sampled anew for it (sweeps.py has a lower one). A config whose temperature is fixed is compared
+sampled anew for it. A config whose temperature is fixed is compared
 with EDT of that T0. All variants are compared on responses that are drawn as the config's labels
 are, which favours the config's own way to draw: an adapter that learned from labels drawn otherwise
 is asked of responses unlike those.
@@ -47,14 +47,7 @@ def _drawn_otherwise(config: Config) -> Variant:
     drawn = config.sampling
     if drawn.method == "fixed":
         return Variant("edt", ["sampling.method=edt"])
-    return fixed_temperature(drawn.temperature)
-
-
-def fixed_temperature(temperature: float) -> Variant:
-    one = f"{temperature:.3g}"
-    return Variant(
-        f"fixed_temperature_{one}", ["sampling.method=fixed", f"sampling.temperature={one}"]
-    )
+    return Variant(f"fixed_temperature_{drawn.temperature:.3g}", ["sampling.method=fixed"])
 
 
 def steps(config: Config) -> list[Step]:

@@ -1,7 +1,6 @@
 """How much the settings matter: training with one of them moved, the others as they are.
 
-Few values of each, for each is as many trainings as there are seeds. Of temperatures one that is
-fixed and lower than ablation.py's: EDT's own where the entropy is one nat. The threshold has an
+Few values of each, for each is as many trainings as there are seeds. The threshold has an
 experiment of its own (tau.py): it needs no training.
 """
 
@@ -13,8 +12,7 @@ from pipelines.running.dag import Step
 
 def variants(config: Config) -> list[Variant]:
     rate, total, omega = config.train.learning_rate, config.examples.total, config.train.omega
-    drawn = config.sampling
-    most, one_nat = drawn.num_samples, drawn.temperature * drawn.edt_base**drawn.edt_theta
+    most = config.sampling.num_samples
     fewer = sorted({max(1, most // 4), max(1, most // 2)})  # the first of those that are labeled
     return [
         trained.AS_CONFIGURED,
@@ -22,7 +20,6 @@ def variants(config: Config) -> list[Variant]:
         ablation.NO_GENERATION_LOSS,  # omega = 0
         Variant(f"omega_{10 * omega:.3g}", [f"train.omega={10 * omega:.3g}"]),
         *(Variant(f"samples_{number}", [f"sampling.num_samples={number}"]) for number in fewer),
-        ablation.fixed_temperature(one_nat),
         Variant("half_the_examples", [f"examples.total={total // 2}"]),
         Variant("twice_the_examples", [f"examples.total={total * 2}"]),
         Variant("learning_rate_third", [f"train.learning_rate={rate / 3:.3g}"]),

@@ -1,7 +1,7 @@
 """What a threshold buys: accuracy against samples and tokens, of each policy that has one.
 
 At the full budget, on the test queries that the report opens with. No training and no new
-responses: every policy is replayed from those of the evaluate stage, at thresholds that stand where
+responses: policies are replayed from those of the evaluate stage, at thresholds that stand where
 these queries' confidences do, and at the one that calibration queries chose. Seconds are tokens at
 the rate of the evaluate stage, whose engines answer many queries at once: a share of the machine's
 time, and not how long one query waits. At one rate, the frontier of seconds is that of tokens.

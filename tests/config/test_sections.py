@@ -121,6 +121,10 @@ def test_a_policy_by_the_confidences_of_tokens(write):
     for wrong in ("asc@mean_logprob", "early_stopping@warmth", "early_stopping@", "cisc@p_true"):
         said = problem(write(GOOD), f"evaluate.policies=['{wrong}']")
         assert f"'{wrong}' is no policy; did you mean " in said
+    served = "serve.scaling.policy=asc_conf@mean_logprob"
+    said = problem(write(GOOD), served)
+    assert "serve.scaling.policy: asc_conf@mean_logprob wants evaluate.policies to name" in said
+    assert load(write(GOOD), [by_tokens, calibration, served]).serve.scaling.policy
     kind = "confidence.kind=yes_top20"
     said = problem(write(GOOD), "evaluate.confidences=[tail_entropy]", kind)
     assert "confidence.kind: yes_top20 goes without the confidences of tokens" in said

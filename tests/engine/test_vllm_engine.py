@@ -753,6 +753,7 @@ PENALTIES = [{"frequency_penalty": 0.5}, {"presence_penalty": -1}, {"repetition_
     ("key", "given"),
     [
         *((key, one) for key in ({}, {"edt_key": 3}) for one in PENALTIES),
+        *(({"edt_t0": None, "token_facts": 1}, one) for one in PENALTIES),
         ({"edt_key": 3}, {"seed": 5}),
         ({"edt_key": 3}, {"thinking_token_budget": 9}),
     ],
@@ -762,9 +763,8 @@ def test_what_would_do_nothing_is_refused(key, given):
 
     from pipelines.engine.edt_plugin import EDTLogitsProcessor
 
-    params = SamplingParams(
-        temperature=0.0 if key else 1.0, extra_args={"edt_t0": 0.8, **key}, **given
-    )
+    extra = {name: one for name, one in {"edt_t0": 0.8, **key}.items() if one is not None}
+    params = SamplingParams(temperature=0.0 if key else 1.0, extra_args=extra, **given)
     with pytest.raises(ValueError, match=rf"^{next(iter(given))}: .*leave it out"):
         EDTLogitsProcessor.validate_params(params)
 

@@ -17,6 +17,7 @@ from jobs.experiments import (
     calibration,
     compared,
     cost,
+    elsewhere,
     reading,
     recorded,
     robustness,
@@ -695,6 +696,21 @@ def test_calibration_queries_are_asked_for_where_they_decide(name, capsys, tmp_p
     sets = ["--set", f"root={tmp_path}", "--set", "data.calibration=[]"]
     assert experiment.main([name, "--config", QUICKSTART, *sets]) == 2
     assert "data.calibration is empty; this experiment needs such" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("policies", "kept"),
+    [
+        ("early_stopping@mean_logprob, asc", ("asc",)),
+        ("early_stopping@mean_logprob", ("self_consistency",)),
+    ],
+)
+def test_other_questions_are_asked_without_policies_that_calibration_queries_make(policies, kept):
+    """Of these there are none among them."""
+    config = load(QUICKSTART, [f"evaluate.policies=[{policies}]"])
+    own = elsewhere.of(config, "[{name: elements, split: test}]")
+    assert own.evaluate.policies == kept
+    assert (own.data.calibration, own.evaluate.live_queries) == ((), 0)
 
 
 def test_robustness_wants_a_set_that_is_trained_on_and_tested(capsys, tmp_path):

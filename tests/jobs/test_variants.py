@@ -79,12 +79,12 @@ def test_a_variants_steps_are_its_own_and_share_what_they_can(tmp_path):
     shared = set(both[0]) & set(both[1])
     assert {"adapter_as_configured_0", "scores_as_configured_2", "label"} <= shared
     assert "adapter_no_generation_loss_1" in shared  # omega of 0 is the sweep's, too
-    for steps, temperature in ((more, 0.8), (made, 0.64)):  # T0, and EDT's where H is one nat
-        drawn = steps[f"label_fixed_temperature_{temperature}"]  # anew, not of the config's labels
-        assert drawn.inputs == ("queries",)
-        sampling = drawn.spec["sampling"]
-        assert (sampling["method"], sampling["temperature"]) == ("fixed", temperature)
-        assert steps[f"adapter_fixed_temperature_{temperature}_1"].inputs == (drawn.name,)
+    drawn = more["label_fixed_temperature_0.8"]  # anew, not of the config's labels
+    assert drawn.inputs == ("queries",)
+    assert (drawn.spec["sampling"]["method"], drawn.spec["sampling"]["temperature"]) == (
+        "fixed", 0.8,
+    )  # fmt: skip
+    assert more["adapter_fixed_temperature_0.8_1"].inputs == (drawn.name,)
     assert all(both[0][name] == both[1][name] for name in shared)
 
 

@@ -139,6 +139,31 @@ def test_a_data_set_can_be_chosen_while_a_run_goes_on(page):
     assert page.evaluate("document.activeElement.id") == "dataset"
 
 
+SAID = """(policy) => {
+  const about = {
+    default_model: "m", models: { m: { curves: {} } }, presets: {}, defaults: {},
+    policies: { [policy]: { threshold: "share" } },
+  };
+  const run = new Run(about, { model: "m", scaling: { policy, threshold: 0.8, kind: "text" } });
+  const told = { event: "used", answer: "4", p_true: null, confidence: 0.9, tokens: 3 };
+  for (const index of [0, 1])
+    run.take({ choices: [{ delta: {} }], scaling: { ...told, index } }, 0);
+  run.result = { threshold: 0.8, votes: { 4: 2 } };
+  const place = document.createElement("div");
+  drawVotes(place, run);
+  return [place.innerText, because(run)];
+}"""
+
+
+def test_a_policy_by_the_confidences_of_tokens_is_told_as_the_policy_it_is(page):
+    page.goto((FOLDER / "index.html").as_uri())
+    votes, ended = page.evaluate(SAID, "asc_conf@mean_logprob")
+    assert "share of confidence" in votes
+    assert "asc_conf@mean_logprob stops, from 2 votes on, when one answer's share reaches" in votes
+    assert ended == "“4” had 1.00 of all confidence, at a threshold of 0.80."
+    assert "one answer's posterior" in page.evaluate(SAID, "cges@tail_entropy")[0]
+
+
 RESTARTED = """() => {
   const server = { default_model: "m", models: {}, presets: {}, policies: {}, defaults: {} };
   const run = new Run(server, {});

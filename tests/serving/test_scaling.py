@@ -23,19 +23,23 @@ CURVES = {
 }
 
 
-def config(**serve):
+def config(evaluate=(), **serve):
+    calibration = [{"name": "capitals", "split": "calibration"}]
     return Config.model_validate(
         {
             "root": "r",
             "model": {"source": "m"},
-            "data": {"train": [{"name": "capitals"}]},
+            "data": {"train": [{"name": "capitals"}], "calibration": calibration},
+            "evaluate": dict(evaluate),
             "serve": serve,
         }
     )
 
 
-def planned(asked=None, preset="", question="Why?", temperature=1.0, curves=CURVES, **serve):
-    made = config(**serve)
+def planned(
+    asked=None, preset="", question="Why?", temperature=1.0, curves=CURVES, evaluate=(), **serve
+):
+    made = config(evaluate, **serve)
     drawing = Drawing(16, temperature, "fixed", 0.8, 1.0, "none")
     chosen = PRESETS.get(preset, Scaling())
     return plan(made, chosen, Scaling(**asked or {}), question, drawing, 7, curves)
@@ -231,14 +235,23 @@ def test_a_policy_by_the_confidences_of_tokens_has_its_own_threshold_and_map():
     alone = planned({"policy": "early_stopping@mean_logprob"}, curves=curves)
     assert (alone.policy, alone.kind) == ("early_stopping_best@mean_logprob", None)
     assert planned(asked | {"target": {"accuracy": 0.75}}, curves=curves).threshold == 0.9
-    one = planned(asked | {"budget": 1}, curves=curves)  # nothing is decided, nor scored
-    assert (one.policy, one.drawing.tells) == ("self_consistency", False)
+    one = planned(asked | {"budget": 1}, curves=curves)  # nothing is decided
+    assert (one.policy, one.drawing.tells) == ("best_of_n@mean_logprob", True)
+    assert planned({"budget": 1}, curves=curves).policy == "self_consistency"
+    # A map is the source's, whatever policies were measured by it.
+    other = planned({"policy": "sc_conf@mean_logprob", "kind": "text"}, curves=curves)
+    assert other.line == BY_TOKENS.line
+    server = {"scaling": {"policy": "asc_conf@mean_logprob", "threshold": 0.9}}
+    evaluate = {"policies": ["early_stopping@mean_logprob"]}
+    texts = planned(curves=curves, evaluate=evaluate, **server)  # nothing votes without a kind
+    assert (texts.policy, texts.line) == ("best_of_n@mean_logprob", BY_TOKENS.line)
 
 
 def test_a_policy_by_tokens_that_no_run_measured_is_refused_though_a_threshold_be_named():
     asked = {"policy": "sc_conf@tail_entropy", "kind": "text"}
-    for more in ({}, {"policy": "early_stopping@tail_entropy", "threshold": 0.5}):
-        with pytest.raises(RequestError, match=r"^scaling.policy: .*name it in evaluate") as told:
+    stopping = {"policy": "early_stopping@tail_entropy"}
+    for more in ({}, stopping | {"threshold": 0.5}, {"budget": 1}, stopping | {"budget": 1}):
+        with pytest.raises(RequestError, match=r"^scaling.policy: .*evaluate.policies") as told:
             planned(asked | more)
         assert (told.value.status, told.value.code) == (409, "not_calibrated")
     curves = CURVES | {"early_stopping@mean_logprob": BY_TOKENS}

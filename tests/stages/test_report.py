@@ -588,11 +588,10 @@ def test_the_page_and_the_table_open_with_the_same_answers(written, results, cap
     assert "…" not in printed  # nothing is cut off
 
 
-def test_confidence_sources_are_told_where_they_are_asked_for(tmp_path, inputs, written, capsys):
-    """The rest of the report stays as it is."""
-    evaluate, out = (Location.of(str(tmp_path / name)) for name in ("evaluate", "report"))
-    evaluate.make_dir()
-    out.make_dir()
+@pytest.fixture(scope="module")
+def with_sources(tmp_path_factory, inputs):
+    """The same, recorded with the confidences of tokens."""
+    evaluate = Location.of(str(tmp_path_factory.mktemp("evaluate")))
     for name in (MANIFEST, LIVE_FILE):
         (evaluate / name).write_json((inputs["evaluate"] / name).read_json())
     for model in ("base", "calibrated"):
@@ -603,9 +602,40 @@ def test_confidence_sources_are_told_where_they_are_asked_for(tmp_path, inputs, 
                 one |= {"mean_logprob": -1.0, "tail_entropy": 1.0 - right, "lowest_group": 9.0}
         table = pa.Table.from_pylist(rows, schema=RESPONSES)
         pq.write_table(table, f"{evaluate.path}/{model}-00000.parquet")
+    return inputs | {"evaluate": evaluate}
+
+
+def test_policies_by_the_confidences_of_tokens_are_listed_as_others_are(
+    tmp_path, with_sources, written, capsys
+):
+    """Beside those by P(True), of which all stays as it is."""
+    out = Location.of(str(tmp_path))
+    by_tokens = "early_stopping@tail_entropy"
+    policies = (*CONFIG.evaluate.policies, by_tokens)
+    evaluate = CONFIG.evaluate.model_copy(update={"policies": policies})
+    once = CONFIG.train.model_copy(update={"seeds": ()})  # the other run has none recorded
+    report.run(CONFIG.model_copy(update={"evaluate": evaluate, "train": once}), with_sources, out)
+    results, before = ((place / METRICS_FILE).read_json() for place in (out, written))
+    saved = results["samples_saved"]["in_domain"]["calibrated"]
+    assert saved.pop(by_tokens)["saved"] > 0  # for it tells right from wrong wholly
+    assert saved == before["samples_saved"]["in_domain"]["calibrated"]
+    assert not results["cost"]["policies"][by_tokens]["needs_confidence"]
+    assert set(results["promises"]["base"]) == {"early_stopping", "asc"}
+    page = (out / "index.html").read_text()
+    assert "early stopping@entropy" in page  # at its line
+    assert "early stopping@tail entropy" in page
+    print_table(out)
+    assert "NaN" not in page + capsys.readouterr().out
+
+
+def test_confidence_sources_are_told_where_they_are_asked_for(
+    tmp_path, with_sources, written, capsys
+):
+    """The rest of the report stays as it is."""
+    out = Location.of(str(tmp_path))
     wanted = {"confidences": ("lowest_group", "tail_entropy"), "group_size": 64}
     config = CONFIG.model_copy(update={"evaluate": CONFIG.evaluate.model_copy(update=wanted)})
-    report.run(config, inputs | {"evaluate": evaluate}, out)
+    report.run(config, with_sources, out)
     results, before = ((place / METRICS_FILE).read_json() for place in (out, written))
     assert before["sources"] == {}
     assert results | {"sources": {}} == before
