@@ -182,7 +182,6 @@ def test_a_killed_driver_leaves_what_is_finished_and_the_next_goes_on(
     assert 0 < again <= unfinished, "what the kills caught, once for each"
 
 
-@pytest.mark.long
 def test_a_store_that_dies_and_comes_back_holds_every_row(undisturbed, tmp_path, monkeypatch):
     """kill -9 amid labels, twice; what it had acknowledged is on its disk."""
     root = f"s3://{BUCKET}/restarted"
