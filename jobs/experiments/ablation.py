@@ -5,10 +5,10 @@ half the squared error everywhere; with omega halved too the whole loss is half 
 gradients clipped at half the norm AdamW's steps are the same for both.
 
 EDT is compared with a fixed temperature, T0, below which it samples at every token; labels are
-sampled anew for it. A config whose temperature is fixed is compared
-with EDT of that T0. All variants are compared on responses that are drawn as the config's labels
-are, which favours the config's own way to draw: an adapter that learned from labels drawn otherwise
-is asked of responses unlike those.
+sampled anew for it. A config whose temperature is fixed is compared with EDT of that T0. All
+variants are compared on responses that are drawn as the config's labels are, which favours the
+config's own way to draw: an adapter that learned from labels drawn otherwise is asked of responses
+unlike those.
 """
 
 from jobs.experiments import trained

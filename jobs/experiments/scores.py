@@ -1,6 +1,7 @@
 """P(True) of given responses under a model, and how well it tells which of them are right."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +64,7 @@ def _together(
     """By two forwards: of the prompts, padded at their beginning, and of what follows them, padded
     at its end; so no padding stands within what a window of attention counts."""
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 
     from pipelines.method.losses import confidence_of
 
@@ -71,15 +73,10 @@ def _together(
     asked = {place: row["prompt_ids"] for place, row in rows.items()}
     of = [(place, ids) for place, row in rows.items() for ids in _different(row)]
     rest = [prompts.scoring_ids(asked[place], ids)[len(asked[place]) :] for place, ids in of]
-    longest = max(map(len, asked.values()))
-    first = torch.zeros(len(asked), longest, dtype=torch.long)
-    for ids, row in zip(asked.values(), first, strict=True):
-        row[-len(ids) :] = torch.tensor(ids)
-    lengths = torch.tensor([len(ids) for ids in asked.values()])
-    seen = (torch.arange(longest) >= longest - lengths[:, None]).long()
-    then = torch.zeros(len(rest), max(map(len, rest)), dtype=torch.long)
-    for ids, row in zip(rest, then, strict=True):
-        row[: len(ids)] = torch.tensor(ids)
+    padded = partial(pad_sequence, batch_first=True)
+    first = padded([torch.tensor(ids) for ids in asked.values()], padding_side="left")
+    seen = padded([torch.ones(len(ids)).long() for ids in asked.values()], padding_side="left")
+    then = padded([torch.tensor(ids) for ids in rest])
     ends, end = torch.tensor([len(ids) - 1 for ids in rest]).unique(return_inverse=True)
     own = torch.tensor([[*asked].index(place) for place, _ in of])
     first, seen, then, ends, own = (one.to(model.device) for one in (first, seen, then, ends, own))
@@ -96,7 +93,7 @@ def _together(
             then,
             past_key_values=cache,
             attention_mask=whole,
-            position_ids=whole.cumsum(1)[:, longest:] - 1,
+            position_ids=whole.cumsum(1)[:, first.shape[1] :] - 1,
             logits_to_keep=ends,
         ).logits
         last = logits[torch.arange(len(rest)), end].float()
