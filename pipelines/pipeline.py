@@ -10,17 +10,16 @@ same spec makes another; and `run(config, inputs, out)`, which reads the artifac
 fills a directory.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from pipelines.config import Config
 from pipelines.running import cluster, tracking
-from pipelines.running.dag import Result, Step
+from pipelines.running.dag import Step, reads
 from pipelines.stages import evaluate, examples, export, label, queries, report, train
 from pipelines.storage import models
-from pipelines.storage.location import Location
 from pipelines.storage.schemas import CALIBRATED, MODELS, of_seed
 
 NEEDS_NO_TEST_SETS = ("queries", "held_out", "label", "examples", "train", "export")
@@ -30,16 +29,18 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
     """The steps of a run, up to and with stage `until`; ValueError where there is no such stage."""
     step = partial(_step, config)
     seeds = config.train.seeds
+    further = [_training_run(config, s, [CALIBRATED], partial(of_seed, seed=s)) for s in seeds]
+    evaluated = [of_seed("evaluate", seed) for seed in seeds]
     every = [
-        step("queries", queries, roles=("train",)),
-        step("held_out", queries, roles=("calibration", "eval")),
-        step("label", label, "queries"),
-        step("examples", examples, "label"),
+        step("queries", queries, reads(), roles=("train",)),
+        step("held_out", queries, reads(), roles=("calibration", "eval")),
+        step("label", label, reads("queries")),
+        step("examples", examples, reads("label")),
         *_training_run(config, config.seed, MODELS),
-        *(_again(one, s) for s in seeds for one in _training_run(config, s, [CALIBRATED])),
+        *chain.from_iterable(further),
         step(
-            "report", report, "held_out", "label", "examples", "train", "evaluate",
-            *(of_seed("evaluate", s) for s in seeds),
+            "report", report,
+            reads("held_out", "label", "examples", "train", "evaluate", *evaluated),
         ),
     ]  # fmt: skip
     names = [one.name for one in every]
@@ -50,32 +51,28 @@ def steps(config: Config, until: str | None = None) -> list[Step]:
     return every[: names.index(until) + 1] if until else every
 
 
-def _step(config: Config, name: str, stage: Any, *inputs: str, **more: Any) -> Step:
+def _step(config: Config, name: str, stage: Any, inputs: Mapping[str, str], **more: Any) -> Step:
     run, spec = partial(stage.run, config, **more), stage.spec(config, **more)
     return Step(name, run, spec, inputs, stage.VERSION)
 
 
-def _training_run(config: Config, seed: int, models: Sequence[str]) -> list[Step]:
-    """Training with a seed, and the responses of models to the same draws whatever the seed."""
+def _training_run(
+    config: Config, seed: int, models: Sequence[str], named: Callable[[str], str] = str
+) -> list[Step]:
+    """Training with a seed, and the responses of models to the same draws whatever the seed.
+
+    named: what its steps are called.
+    """
     own = config.train.model_copy(update={"seeds": ()})  # a run of its own, in a worker's eyes too
     seeded = config.model_copy(update={"seed": seed, "train": own})
+    trained, exported = named("train"), named("export")
     return [
-        _step(seeded, "train", train, "examples"),
-        _step(config, "export", export, "examples", "train"),
-        _step(config, "evaluate", evaluate, "held_out", "export", models=models),
+        _step(seeded, trained, train, reads("examples")),
+        _step(config, exported, export, reads("examples", train=trained)),
+        _step(
+            config, named("evaluate"), evaluate, reads("held_out", export=exported), models=models
+        ),
     ]
-
-
-def _again(step: Step, seed: int) -> Step:
-    """A step of a further training run: its name and those of its run's steps end in the seed."""
-    own = {name: of_seed(name, seed) for name in ("train", "export", "evaluate")}
-    inputs = [own.get(name, name) for name in step.inputs]
-
-    def run(artifacts: Mapping[str, Location], out: Location) -> Result:
-        named = {name: artifacts[own.get(name, name)] for name in step.inputs}
-        return step.run(named, out)
-
-    return replace(step, name=own[step.name], run=run, inputs=inputs)
 
 
 def check(config: Config) -> None:

@@ -1,13 +1,12 @@
 """A run's two models asked other questions than its config's: held out and answered as its own."""
 
-from collections.abc import Mapping
+from functools import partial
 
 from pipelines.config import Config, vary
 from pipelines.method.policies import NAMED
-from pipelines.running.dag import Result, Step
+from pipelines.running.dag import Step, reads
 from pipelines.stages import evaluate
 from pipelines.stages.report.replays import SC
-from pipelines.storage.location import Location
 
 ROLES = ("calibration", "eval")  # what the evaluate stage reads; of the first there is none
 
@@ -25,10 +24,6 @@ def of(config: Config, data: str) -> Config:
 def answered(config: Config, name: str) -> Step:
     """What both models answer to the step `held_out_NAME`."""
     own = of(config, "[]")
-    held_out = f"held_out_{name}"
-
-    def run(inputs: Mapping[str, Location], out: Location) -> Result:
-        return evaluate.run(own, {"held_out": inputs[held_out], "export": inputs["export"]}, out)
-
-    inputs = (held_out, "export")
+    inputs = reads(held_out=f"held_out_{name}", export="export")
+    run = partial(evaluate.run, own)
     return Step(f"evaluate_{name}", run, evaluate.spec(own), inputs, evaluate.VERSION)

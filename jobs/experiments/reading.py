@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.running.dag import Result, Step
+from pipelines.running.dag import Result, Step, reads
 from pipelines.storage.location import Location
 
 TABLES, READING, PICTURE, SECONDS = "tables.json", "reading.md", "picture.svg", "seconds.json"
@@ -95,7 +95,7 @@ def step(
             (out / SECONDS).write_json(made.seconds)
         return Result(sum(len(table.rows) for table in made.tables))
 
-    return Step(f"experiment_{name}", run, spec, inputs, version)
+    return Step(f"experiment_{name}", run, spec, reads(*inputs), version)
 
 
 def _shown(value: Value, form: str) -> str:

@@ -19,7 +19,7 @@ from jobs.experiments.reading import Reading
 from pipelines import pipeline
 from pipelines.config import IN_DOMAIN, OUT_OF_DOMAIN, Config
 from pipelines.method.answers.option import LETTERS
-from pipelines.running.dag import Result, Step
+from pipelines.running.dag import Result, Step, reads
 from pipelines.stages import queries
 from pipelines.stages.report.figures import groups
 from pipelines.storage.location import Location
@@ -78,7 +78,7 @@ def steps(config: Config) -> list[Step]:
         "held_out_shifted",
         partial(_hold_out, config),
         {"sets": sorted(_trained(config)), "shifts": _asked(), "version": _VERSION},
-        ("held_out",),
+        reads("held_out"),
         queries.VERSION,
     )
     return [

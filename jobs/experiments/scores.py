@@ -1,6 +1,6 @@
 """P(True) of given responses under a model, and how well it tells which of them are right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +40,9 @@ def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
     prompts = Prompts.load(directory, config.confidence.question, config.model.chat)
     model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     found: dict[int, list[float]] = {}
-    several: list[int] = []  # rows that are scored together
-    for place in sorted(range(len(rows)), key=lambda place: len(rows[place]["prompt_ids"])):
-        if sum(len(_different(rows[one])) for one in (*several, place)) > _AT_ONCE:
-            found |= _together(config, model, prompts, {one: rows[one] for one in several})
-            several = []
-        several.append(place)
-    found |= _together(config, model, prompts, {one: rows[one] for one in several})
+    for places in _batches(rows):
+        together = _together(config, model, prompts, [rows[place] for place in places])
+        found |= dict(zip(places, together, strict=True))
     correct = [
         [is_correct(one["answer"], row["reference"], row["kind"]) for one in row["samples"]]
         for row in rows
@@ -54,13 +50,28 @@ def score(config: Config, model: Any, rows: Sequence[dict[str, Any]]) -> Scores:
     return np.array([found[place] for place in range(len(rows))]), np.array(correct, float)
 
 
+def _batches(rows: Sequence[dict[str, Any]]) -> Iterator[list[int]]:
+    """Places of rows that are scored together, whose prompts are about as long."""
+    batch: list[int] = []
+    responses = 0
+    for place in sorted(range(len(rows)), key=lambda place: len(rows[place]["prompt_ids"])):
+        more = len(_different(rows[place]))
+        if batch and responses + more > _AT_ONCE:
+            yield batch
+            batch, responses = [], 0
+        batch.append(place)
+        responses += more
+    if batch:
+        yield batch
+
+
 def _different(row: dict[str, Any]) -> list[tuple[int, ...]]:
     return list(dict.fromkeys(map(tuple, row["response_ids"])))
 
 
 def _together(
-    config: Config, model: Any, prompts: "Prompts", rows: dict[int, dict[str, Any]]
-) -> dict[int, list[float]]:
+    config: Config, model: Any, prompts: "Prompts", rows: Sequence[dict[str, Any]]
+) -> list[list[float]]:
     """By two forwards: of the prompts, padded at their beginning, and of what follows them, padded
     at its end; so no padding stands within what a window of attention counts."""
     import torch
@@ -68,17 +79,15 @@ def _together(
 
     from pipelines.method.losses import confidence_of
 
-    if not rows:
-        return {}
-    asked = {place: row["prompt_ids"] for place, row in rows.items()}
-    of = [(place, ids) for place, row in rows.items() for ids in _different(row)]
-    rest = [prompts.scoring_ids(asked[place], ids)[len(asked[place]) :] for place, ids in of]
+    asked = [row["prompt_ids"] for row in rows]
+    of = [(number, ids) for number, row in enumerate(rows) for ids in _different(row)]
+    rest = [prompts.scoring_ids(asked[row], ids)[len(asked[row]) :] for row, ids in of]
     padded = partial(pad_sequence, batch_first=True)
-    first = padded([torch.tensor(ids) for ids in asked.values()], padding_side="left")
-    seen = padded([torch.ones(len(ids)).long() for ids in asked.values()], padding_side="left")
+    first = padded([torch.tensor(ids) for ids in asked], padding_side="left")
+    seen = padded([torch.ones(len(ids)).long() for ids in asked], padding_side="left")
     then = padded([torch.tensor(ids) for ids in rest])
     ends, end = torch.tensor([len(ids) - 1 for ids in rest]).unique(return_inverse=True)
-    own = torch.tensor([[*asked].index(place) for place, _ in of])
+    own = torch.tensor([row for row, _ in of])
     first, seen, then, ends, own = (one.to(model.device) for one in (first, seen, then, ends, own))
     with torch.inference_mode():
         cache = model(
@@ -99,10 +108,10 @@ def _together(
         last = logits[torch.arange(len(rest)), end].float()
         values = confidence_of(last, config.confidence.kind, prompts)
     found = dict(zip(of, values.tolist(), strict=True))
-    return {
-        place: [found[place, tuple(ids)] for ids in row["response_ids"]]
-        for place, row in rows.items()
-    }
+    return [
+        [found[number, tuple(ids)] for ids in row["response_ids"]]
+        for number, row in enumerate(rows)
+    ]
 
 
 def figure(metric: Metric, scores: Scores) -> float:

@@ -23,7 +23,7 @@ from jobs.experiments.scores import Scores, score
 from pipelines import pipeline
 from pipelines.config import Config, vary
 from pipelines.method.consistency import soft_self_consistency
-from pipelines.running.dag import Result, Step
+from pipelines.running.dag import Result, Step, reads
 from pipelines.stages import examples, label, train
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import ADAPTER_DIR, LABELS
@@ -73,7 +73,7 @@ def _responses(config: Config) -> Step:
         pq.write_table(queries, place, filesystem=out.filesystem)
         return label.run(config, {"queries": out / "queries"}, out)
 
-    return Step("responses", run, label.spec(config), ("held_out",), label.VERSION)
+    return Step("responses", run, label.spec(config), reads("held_out"), label.VERSION)
 
 
 def _labels(config: Config, varied: Config, name: str) -> Step | None:
@@ -86,7 +86,7 @@ def _labels(config: Config, varied: Config, name: str) -> Step | None:
     samples, most = varied.sampling.num_samples, config.sampling.num_samples
     if label.spec(vary(varied, [f"sampling.num_samples={most}"])) != label.spec(config):
         run = partial(label.run, varied)
-        return Step(f"label_{name}", run, label.spec(varied), ("queries",), label.VERSION)
+        return Step(f"label_{name}", run, label.spec(varied), reads("queries"), label.VERSION)
     if samples > most:
         raise ValueError(
             f"sampling.num_samples ({most}): labels of {samples} samples are asked for, and only "
@@ -103,7 +103,7 @@ def _labels(config: Config, varied: Config, name: str) -> Step | None:
                 rows += len(kept)
         return Result(rows, str(LABELS))
 
-    return Step(f"label_{name}", cut, {"samples": samples}, ("label",))
+    return Step(f"label_{name}", cut, {"samples": samples}, reads("label"))
 
 
 def first_samples(row: dict[str, object], samples: int) -> dict[str, object]:
@@ -119,7 +119,7 @@ def first_samples(row: dict[str, object], samples: int) -> dict[str, object]:
 def _adapter(config: Config, name: str, labels: str) -> Step:
     def run(inputs: Mapping[str, Location], out: Location) -> Result:
         (out / "examples").clear()
-        drawn = examples.run(config, {"label": inputs[labels]}, out / "examples")
+        drawn = examples.run(config, inputs, out / "examples")
         trained = train.run(config, {"examples": out / "examples"}, out)
         metrics = {"drawn": drawn.metrics, "trained": trained.metrics}
         return Result(trained.rows, "", metrics, trained.scratch)
@@ -128,7 +128,7 @@ def _adapter(config: Config, name: str, labels: str) -> Step:
         "examples": examples.spec(config) | {"version": examples.VERSION},
         "train": train.spec(config) | {"version": train.VERSION},
     }
-    return Step(f"adapter_{name}", run, spec, (labels,))
+    return Step(f"adapter_{name}", run, spec, reads(label=labels))
 
 
 def _scores(config: Config, name: str, adapter: str | None) -> Step:
@@ -143,7 +143,7 @@ def _scores(config: Config, name: str, adapter: str | None) -> Step:
         model = load_base(fetch(config.model.source), config)
         if adapter is not None:
             with tempfile.TemporaryDirectory() as scratch:
-                (inputs[adapter] / ADAPTER_DIR).download(Path(scratch))
+                (inputs["adapter"] / ADAPTER_DIR).download(Path(scratch))
                 model = PeftModel.from_pretrained(model, scratch)
         rows = inputs["responses"].read_table().sort_by("query_id").to_pylist()
         scores = score(config, model, rows)
@@ -151,4 +151,5 @@ def _scores(config: Config, name: str, adapter: str | None) -> Step:
         return Result(len(rows))
 
     spec = {"confidence": config.confidence.model_dump(mode="json"), "dtype": config.train.dtype}
-    return Step(f"scores_{name}", run, spec, ("responses", *([adapter] if adapter else [])))
+    adapted = {"adapter": adapter} if adapter else {}
+    return Step(f"scores_{name}", run, spec, reads("responses", **adapted))

@@ -1,9 +1,9 @@
 """Steps with fingerprints: what is done is skipped, what is unfinished resumes. No ray.
 
 A step's fingerprint hashes what decides its content: its name, its version, its spec, and the
-fingerprints of its inputs. The root, batch sizes and GPU counts are no part of it, so the same
-run in another bucket has the same fingerprints. Its artifact is a directory that counts only
-once it holds a manifest, which is written last.
+fingerprints of its inputs. The root, and what only decides how fast it runs (counts of engines and
+GPUs), are no part of it, so the same run in another bucket has the same fingerprints. Its artifact
+is a directory that counts only once it holds a manifest, which is written last.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipelines.storage.location import MANIFEST, Location, git_commit, versions
@@ -30,19 +30,28 @@ class Result:
     scratch: str | None = None
 
 
-# run(inputs, out): reads the artifacts of `inputs` by step name, fills the directory `out`.
+# run(inputs, out): reads the artifacts of `inputs` by its own names, fills the directory `out`.
 RunStep = Callable[[Mapping[str, Location], Location], Result]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One node. spec: what decides its content; plain JSON values."""
+    """One node.
+
+    spec: what decides its content; plain JSON values. inputs: the steps it reads, by the names that
+    `run` has for them, in an order that is part of its fingerprint (`reads`).
+    """
 
     name: str
     run: RunStep
     spec: Mapping[str, Any]
-    inputs: Sequence[str] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
     version: int = 1
+
+
+def reads(*names: str, **others: str) -> dict[str, str]:
+    """A step's inputs. names: of steps that `run` has no other name for. others: by its names."""
+    return dict(zip(names, names, strict=True)) | others
 
 
 @dataclass(frozen=True)
@@ -88,14 +97,14 @@ def plan(steps: Sequence[Step], root: str) -> list[Planned]:
     base = Location.of(root)
     planned: dict[str, Planned] = {}
     for step in steps:
-        print_of = fingerprint(step, [planned[name].fingerprint for name in step.inputs])
-        location = base / f"{step.name}-{print_of[:8]}"
+        digest = fingerprint(step, [planned[of].fingerprint for of in step.inputs.values()])
+        location = base / f"{step.name}-{digest[:8]}"
         state: State = "to do"
         if (location / MANIFEST).exists():
             state = "done"
         elif location.exists():
             state = "unfinished"
-        planned[step.name] = Planned(step, print_of, location, state)
+        planned[step.name] = Planned(step, digest, location, state)
     return list(planned.values())
 
 
@@ -115,7 +124,7 @@ def run(
     latest = Location.of(root) / "latest.json"
     known = latest.read_json() if latest.exists() else {}
     kept = {name: uri for name, uri in known.items() if name in keep}
-    prints = {one.step.name: one.fingerprint for one in planned}
+    fingerprints = {one.step.name: one.fingerprint for one in planned}
     for number, one in enumerate(planned, start=1):
         step, out = one.step, one.location
         head = f"[{number}/{len(planned)}] {step.name}"
@@ -128,14 +137,14 @@ def run(
         starting(step.name)
         out.make_dir()
         start = time.monotonic()
-        result = step.run({name: artifacts[name] for name in step.inputs}, out)
+        result = step.run({name: artifacts[of] for name, of in step.inputs.items()}, out)
         seconds = time.monotonic() - start
         manifest = {
             "step": step.name,
             "version": step.version,
             "fingerprint": one.fingerprint,
             "spec": dict(step.spec),
-            "inputs": {name: prints[name] for name in step.inputs},
+            "inputs": {of: fingerprints[of] for of in step.inputs.values()},
             "rows": result.rows,
             "schema": result.schema,
             "metrics": dict(result.metrics or {}),

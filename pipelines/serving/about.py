@@ -16,7 +16,7 @@ from pipelines.serving.served import Served
 
 class PolicyAbout(BaseModel):
     threshold: Literal["none", "confidence", "share", "window"] = Field(description="what it is of")
-    needs_confidence: bool = Field(description="whether samples are scored for it")
+    scored: bool = Field(description="whether samples are scored for it")
 
 
 class ModelAbout(BaseModel):
@@ -60,7 +60,7 @@ def about(config: Config, served: Served) -> About:
         max_budget=most,
         max_tokens=config.answering.max_tokens,
         policies={
-            name: PolicyAbout(threshold=NAMED[name].threshold, needs_confidence=NAMED[name].scored)
+            name: PolicyAbout(threshold=NAMED[name].threshold, scored=NAMED[name].scored)
             for name in [*POLICIES, *by_tokens]
         },
     )

@@ -22,6 +22,7 @@ from pipelines.method import metrics
 from pipelines.method.consistency import soft_self_consistency
 from pipelines.method.prompts import Prompts
 from pipelines.running import dag
+from pipelines.running.dag import reads
 from pipelines.stages import label
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS
@@ -65,13 +66,13 @@ def test_the_study_has_the_quickstarts_labels(tmp_path):
 def test_a_variants_steps_are_its_own_and_share_what_they_can(tmp_path):
     config = load(STUDY, ["train.seeds=[1, 2]"])
     made = {one.name: one for one in sweeps.steps(config)}
-    assert made["adapter_eta_0.5_2"].inputs == ("label",)
+    assert made["adapter_eta_0.5_2"].inputs == reads("label")
     assert made["adapter_eta_0.5_2"].spec["examples"]["examples"]["eta"] == 0.5
     assert made["adapter_eta_0.5_2"].spec["train"]["seed"] == 2
-    assert made["adapter_samples_4_0"].inputs == ("label_samples_4",)
-    assert made["label_samples_4"].inputs == made["label_samples_8"].inputs == ("label",)
+    assert made["adapter_samples_4_0"].inputs == reads(label="label_samples_4")
+    assert made["label_samples_4"].inputs == made["label_samples_8"].inputs == reads("label")
     assert "label_eta_0.5" not in made  # the config's own
-    assert made["scores_base"].inputs == ("responses",)
+    assert made["scores_base"].inputs == reads("responses")
     assert list(made)[-1] == "experiment_sweeps"
     assert list(made["experiment_sweeps"].inputs) == [n for n in made if n.startswith("scores_")]
     more = {one.name: one for one in ablation.steps(config)}
@@ -80,11 +81,11 @@ def test_a_variants_steps_are_its_own_and_share_what_they_can(tmp_path):
     assert {"adapter_as_configured_0", "scores_as_configured_2", "label"} <= shared
     assert "adapter_no_generation_loss_1" in shared  # omega of 0 is the sweep's, too
     drawn = more["label_fixed_temperature_0.8"]  # anew, not of the config's labels
-    assert drawn.inputs == ("queries",)
+    assert drawn.inputs == reads("queries")
     assert (drawn.spec["sampling"]["method"], drawn.spec["sampling"]["temperature"]) == (
         "fixed", 0.8,
     )  # fmt: skip
-    assert more["adapter_fixed_temperature_0.8_1"].inputs == (drawn.name,)
+    assert more["adapter_fixed_temperature_0.8_1"].inputs == reads(label=drawn.name)
     assert all(both[0][name] == both[1][name] for name in shared)
 
 
@@ -110,7 +111,7 @@ def test_a_fixed_temperature_is_compared_with_edt(tmp_path):
     made = {one.name: one for one in ablation.steps(load(STUDY, fixed))}
     assert made["label_edt"].spec["sampling"]["method"] == "edt"
     assert made["label_edt"].spec["sampling"]["temperature"] == 0.8333
-    assert made["adapter_edt_0"].inputs == ("label_edt",)
+    assert made["adapter_edt_0"].inputs == reads(label="label_edt")
     assert list(drawn()) == ["fixed_temperature_0.8"]
 
 

@@ -9,7 +9,7 @@ from processes import ROOT
 from pipelines import pipeline
 from pipelines.config import Config, load
 from pipelines.running import dag
-from pipelines.running.dag import Result, Step
+from pipelines.running.dag import Result, Step, reads
 from pipelines.storage.location import Location
 
 
@@ -23,7 +23,7 @@ def steps(calls, fail=None, spec=1):
                 raise RuntimeError("died")
             return Result(3, "text", {"x": 1})
 
-        return Step(name, run, {"key": spec if name == "b" else 0}, inputs)
+        return Step(name, run, {"key": spec if name == "b" else 0}, reads(*inputs))
 
     return [make("a", ()), make("b", ("a",)), make("c", ("a", "b")), make("d", ("a",))]
 
@@ -216,8 +216,8 @@ def test_a_seed_is_a_training_run_of_its_own():
         "train_seed_8", "export_seed_8", "evaluate_seed_8",
         "report",
     ]  # fmt: skip
-    assert list(steps["evaluate_seed_7"].inputs) == ["held_out", "export_seed_7"]
-    assert list(steps["export_seed_7"].inputs) == ["examples", "train_seed_7"]
+    assert steps["evaluate_seed_7"].inputs == reads("held_out", export="export_seed_7")
+    assert steps["export_seed_7"].inputs == reads("examples", train="train_seed_7")
     assert {"evaluate", "evaluate_seed_7", "evaluate_seed_8"} < set(steps["report"].inputs)
     assert [steps[name].spec["seed"] for name in ("train", "train_seed_7")] == [0, 7]
     # All models answer with the same draws; the base model's responses stand already.

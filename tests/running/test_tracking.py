@@ -7,7 +7,7 @@ import yaml
 from ports import free_port
 
 from pipelines.config import load, vary
-from pipelines.running.dag import Result, Step, plan, run
+from pipelines.running.dag import Result, Step, plan, reads, run
 from pipelines.running.tracking import check, track
 
 
@@ -30,8 +30,8 @@ def steps():
 
     return [
         Step("label", label, {}),
-        Step("train", train, {}, ("label",)),
-        Step("report", report, {}, ("train",)),
+        Step("train", train, {}, reads("label")),
+        Step("report", report, {}, reads("train")),
     ]
 
 

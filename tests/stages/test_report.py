@@ -619,7 +619,7 @@ def test_policies_by_the_confidences_of_tokens_are_listed_as_others_are(
     saved = results["samples_saved"]["in_domain"]["calibrated"]
     assert saved.pop(by_tokens)["saved"] > 0  # for it tells right from wrong wholly
     assert saved == before["samples_saved"]["in_domain"]["calibrated"]
-    assert not results["cost"]["policies"][by_tokens]["needs_confidence"]
+    assert not results["cost"]["policies"][by_tokens]["scored"]
     assert set(results["promises"]["base"]) == {"early_stopping", "asc"}
     page = (out / "index.html").read_text()
     assert "early stopping@entropy" in page  # at its line

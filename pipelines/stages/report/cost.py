@@ -51,7 +51,7 @@ def cost(
     weights = metrics.resample(len(queries), resamples, seed)
     sc = base.token_curve(SC, base.replayed[SC][None], queries)
     policies = {
-        name: {"needs_confidence": NAMED[name].scored}
+        name: {"scored": NAMED[name].scored}
         | _break_even(
             spent if NAMED[name].scored else None,
             sc,
