@@ -34,6 +34,7 @@ def carry_out(
     dag.run's.
     """
     from pipelines import pipeline
+    from pipelines.stages import evaluate
 
     def work(planned: Sequence[Planned]) -> Artifacts:
         artifacts = dag.run(planned, config.root, say, starting, keep)
@@ -45,6 +46,10 @@ def carry_out(
     if all_done(planned):
         return work(planned)
     pipeline.check(config)
-    with lease.hold(Location.of(config.root)):
+    root = Location.of(config.root)
+    with lease.hold(root):
+        if cluster.is_shared():
+            cluster.connect(config)
+            evaluate.remove_left(root)
         # Planned again: another run may have held the root until now.
         return work(dag.plan([one.step for one in planned], config.root))

@@ -60,7 +60,7 @@ def config(tiny, tmp_path_factory):
         },
         "serve": {"port": free_port()},
     }
-    settings["engine"] |= {"kv_cache_gib": 0.1, "max_num_seqs": 4}  # labels last a while
+    settings["engine"] |= {"kv_cache_gib": 0.1}
     settings["sampling"] |= {"num_samples": 4}
     settings["train"] |= {"checkpoint_every": 1, "seeds": [1]}
     file = directory / "config.yaml"

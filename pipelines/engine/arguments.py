@@ -47,7 +47,8 @@ def engine_arguments(
         "max_model_len": engine.max_model_len,
         "max_num_seqs": engine.max_num_seqs,
         "max_num_batched_tokens": engine.max_num_batched_tokens,
-        "gpu_memory_utilization": engine.gpu_memory_utilization,
+        # vLLM takes it of the whole GPU, of which an engine may have a share.
+        "gpu_memory_utilization": engine.gpu_memory_utilization * min(1, engine.gpus or 1),
         "tensor_parallel_size": engine.tensor_parallel_size,
         "enforce_eager": engine.enforce_eager,
         "trust_remote_code": engine.trust_remote_code,

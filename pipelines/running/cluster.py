@@ -65,7 +65,7 @@ def connect(config: Config) -> None:
     _prepare()
     if ray.is_initialized():
         return
-    if "RAY_ADDRESS" in os.environ or _JOB in os.environ:
+    if is_shared():
         ray.init()  # a runtime_env here would conflict with the submitted job's
     else:
         logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # "tokens are on"
@@ -85,6 +85,12 @@ def connect(config: Config) -> None:
                 logging_level=logging.WARNING,
                 logging_config=ray.LoggingConfig(log_level="WARNING"),  # of the workers' too
             )
+
+
+def is_shared() -> bool:
+    """Whether `connect` joins a cluster that was there before: that of a submitted job, or the one
+    that $RAY_ADDRESS names."""
+    return "RAY_ADDRESS" in os.environ or _JOB in os.environ
 
 
 @contextmanager

@@ -8,7 +8,9 @@ artifact holds the adapter in PEFT form (`adapter/`) and one JSON line an optimi
 import json
 import math
 import os
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -125,7 +127,8 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
                 logging_config=LoggingConfig("WARNING"),  # the loop says how far it is
             ),
         )
-        result: Any = trainer.fit()
+        with own_interrupts():
+            result: Any = trainer.fit()
     if (wrong := result.return_value) is not None:
         raise ValueError(wrong)
     assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
@@ -150,6 +153,19 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         "last": losses[-1],
     }
     return Result(seen, "", metrics, CHECKPOINTS)
+
+
+@contextmanager
+def own_interrupts() -> Iterator[None]:
+    """Ctrl-C ends the run as it does elsewhere. `fit` sets a handler of Ray's, which ends the
+    process with status 0, and leaves it to the stages that follow, where it does nothing twice."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def count(examples: Location, max_length: int) -> tuple[int, int, int]:

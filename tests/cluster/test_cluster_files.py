@@ -83,6 +83,11 @@ def test_the_job_selects_the_cluster():
     assert selected == read("raycluster.yaml")["metadata"]["name"]
 
 
+def test_a_job_that_fails_leaves_the_cluster_where_it_is():
+    """KubeRay deletes the selected cluster before it tries again, or refuses to try."""
+    assert not read("rayjob.yaml")["spec"].get("backoffLimit")
+
+
 def test_the_image_copies_what_is_there():
     for line in (CLUSTER / "Dockerfile").read_text().splitlines():
         if line.startswith("COPY"):

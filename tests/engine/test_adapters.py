@@ -90,6 +90,14 @@ def test_an_adapter_that_vllm_has_no_room_for(tiny, tmp_path):
         engine_arguments(str(tiny), ENGINE, [directory])
 
 
+@pytest.mark.parametrize(("gpus", "share"), [(0, 0.8), (1, 0.8), (0.25, 0.2)])
+def test_an_engine_takes_its_share_of_a_gpu(tiny, gpus, share):
+    from pipelines.engine.arguments import engine_arguments
+
+    engine = ENGINE.model_copy(update={"gpus": gpus, "gpu_memory_utilization": 0.8})
+    assert engine_arguments(str(tiny), engine)["gpu_memory_utilization"] == pytest.approx(share)
+
+
 def test_the_configs_kv_cache_stands_over_the_environments(tiny, monkeypatch):
     from pipelines.engine.arguments import engine_arguments
 

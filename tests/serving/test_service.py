@@ -561,6 +561,26 @@ def test_what_vllm_refuses_is_one_line_and_nothing_of_it_stays(service, tiny, mo
     once(lambda: "refused" not in serve.status().applications)
 
 
+def test_what_a_killed_evaluation_left_goes_and_nothing_else(service):
+    from ray import serve
+
+    from pipelines.stages.evaluate import applications, remove_left
+    from pipelines.storage.location import Location
+
+    @serve.deployment(ray_actor_options={"num_cpus": 0})
+    class Idle:
+        pass
+
+    own, another = (Location.of(root) for root in ("s3://bucket/own", "s3://bucket/another"))
+    left = [f"{applications(root)}base" for root in (own, another)]
+    for name in left:
+        serve.run(Idle.bind(), name=name, route_prefix=f"/{name}")
+    remove_left(own)
+    assert {"tiny", left[1]} <= set(serve.status().applications)
+    assert left[0] not in serve.status().applications
+    serve.delete(left[1])
+
+
 def test_the_schema_is_true(service):
     schema = requests.get(f"{URL}/openapi.json", timeout=300).json()
     operation = schema["paths"]["/v1/chat/completions"]["post"]

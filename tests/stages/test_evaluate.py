@@ -5,7 +5,8 @@ import random
 import pytest
 
 from pipelines.method.policies import POLICIES, in_order
-from pipelines.stages.evaluate import LIVE_POLICIES, costs, live_thresholds, noise, write_rows
+from pipelines.stages.evaluate import costs, noise, write_rows
+from pipelines.stages.evaluate.live import LIVE_POLICIES, chosen, live_thresholds
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import COUNTERS, LABELS, MODELS
 
@@ -40,6 +41,23 @@ def test_some_live_runs_stop_and_some_do_not(policy, sure):
     ]
     early = sum(samples < 16 for samples in used) / len(used)
     assert 0.2 < early < 0.8
+
+
+def test_live_queries_are_test_ones_evenly_whatever_file_they_are_in(tmp_path):
+    out = Location.of(str(tmp_path))
+    names = [f"q{number}" for number in range(9)]
+    roles = dict.fromkeys(names, "eval") | {"q3": "calibration"}
+    for number, part in enumerate((names[5:], names[:5])):
+        rows = [dict.fromkeys(LABELS.names) | {"query_id": n, "role": roles[n]} for n in part]
+        write_rows(rows, out / f"base-{number:05}.parquet")
+    write_rows([dict.fromkeys(LABELS.names) | {"role": "eval"}], out / "calibrated-00000.parquet")
+
+    def ids(count):
+        return [row["query_id"] for row in chosen(out, "base", count)]
+
+    assert ids(4) == ["q0", "q2", "q5", "q7"]
+    assert ids(20) == [name for name in names if name != "q3"]
+    assert ids(0) == []
 
 
 def test_a_policy_without_confidences_is_among_the_live_ones():

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -129,7 +131,9 @@ def plain_torch(made, model, rows):
 
 def test_one_worker_trains_as_plain_torch_does(tiny, examples, ray_cluster, tmp_path):
     made = config(tiny, lora=LORA | {"dropout": 0.0})
+    handler = signal.getsignal(signal.SIGINT)
     _, losses, adapter = run(made, examples, tmp_path)
+    assert signal.getsignal(signal.SIGINT) == handler, "Ctrl-C is the next stage's"
     expected, weights = plain_torch(made, tiny, examples[1])
     assert [one["loss"] for one in losses] == pytest.approx([e[0] for e in expected], rel=1e-3)
     assert [one["lr"] for one in losses] == pytest.approx([e[1] for e in expected])
@@ -251,6 +255,19 @@ def test_a_model_whose_logits_are_no_numbers_is_refused_in_one_line(
         ValueError, match=r"^model.source: training would read other logits .*llama"
     ):
         run(config(broken), examples, out)
+
+
+def test_ctrl_c_during_training_interrupts():
+    """Ray's own handler would end the process with status 0."""
+
+    def fit():
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), train.own_interrupts():
+        fit()
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_nothing_fits(tiny, examples, ray_cluster, tmp_path):

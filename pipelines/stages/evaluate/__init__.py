@@ -1,8 +1,8 @@
 """Stage `evaluate`: responses of the base and the calibrated model, through Ray Serve.
 
 Each model's replicas answer every calibration and test query N times, once; all policies are
-replayed from those responses (stage report). Some test queries are then answered live over
-HTTP, and each live answer must agree with the replay of the samples that it used.
+replayed from those responses (stage report). Some test queries are then answered live over HTTP
+(live.py).
 
 The artifact holds `base-*.parquet` and `calibrated-*.parquet` (schemas.LABELS, or RESPONSES where
 evaluate.confidences or a policy names confidences of tokens) and `live.json`; of a further training
@@ -10,13 +10,11 @@ run, the calibrated model's alone.
 """
 
 import asyncio
-import math
+import hashlib
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,15 +22,14 @@ from pipelines.config import Config
 from pipelines.config.serving import ServeConfig
 from pipelines.engine.mass import near_zero
 from pipelines.engine.sampling import queries_at_once, totals
-from pipelines.method.policies import POLICIES, in_order
 from pipelines.running import cluster
 from pipelines.running.board import Board
 from pipelines.running.dag import Result
 from pipelines.running.progress import Count, Progress
+from pipelines.stages.evaluate.live import answer_live, chosen
 from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS, LIVE_FILE, MODELS, RESPONSES
 
-LIVE_POLICIES = ("early_stopping", "asc")  # one needs confidences, and the other is not given any
 _ROWS_A_FILE = 64  # the rows of files that stand are not answered again by a rerun
 VERSION = 2  # the base model has answered
 
@@ -90,20 +87,16 @@ def run(
         print(f"evaluate: engines of the {' and the '.join(names)} model start", flush=True)
         with Board.open() as board:
             digests = [keys.digest(key)]
-            route = f"/{served.name}"  # beside what a Serve that ran before has
-            _, handle = deploy(config, served, served.name, route, digests, board)
+            app = f"{applications(out.parent)}{served.name}"
+            _, handle = deploy(config, served, app, f"/{app}", digests, board)
             drawn = Count()
-            with removed_on_failure(served.name):
+            with removed_on_failure(app):
                 for name in names:
                     asyncio.run(_collect(config, handle, rows, out, name, board, drawn))
                 for name in names:
-                    columns = ["query_id", "role", "question", "kind", "choices", "samples"]
-                    recorded = out.read_table(f"{name}-", columns).to_pylist()
-                    recorded.sort(key=lambda row: row["query_id"])  # not as they happened to end
-                    tests = [row for row in recorded if row["role"] == "eval"]
-                    systems = {row["query_id"]: row.get("system") for row in rows}
-                    live[name] = asyncio.run(_live(config, route, name, tests, systems, key))
-            serve.delete(served.name)
+                    asked = chosen(out, name, config.evaluate.live_queries)
+                    live[name] = answer_live(config, f"/{app}", name, asked, key)
+            serve.delete(app)
     (out / LIVE_FILE).write_json(live)
     spent = costs(out, models)
     for line in noise(spent):
@@ -111,16 +104,20 @@ def run(
     return Result(len(models) * len(rows), str(_schema(config)), {"live": live, **spent})
 
 
-def live_thresholds(policy: str, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Thresholds so spread that some runs stop and some spend the budget, whatever the model.
+def remove_left(root: Location) -> None:
+    """Removes from the cluster what an evaluation of this root left, whose driver was killed:
+    Serve's applications outlive it, and would keep their GPUs from the stages before. The caller
+    holds the root's lease."""
+    from ray import serve
 
-    rows: the recorded samples of queries (schemas.LABELS).
-    """
-    if POLICIES[policy].threshold == "share":
-        return [0.5, 0.75, 1.0]
-    samples = [one for row in rows for one in row["samples"]]
-    c = [one["p_true"] for one in samples if one["answer"] is not None] or [1.0]
-    return [float(threshold) for threshold in np.quantile(c, (0.5, 0.9, 1.0))]
+    for name in serve.status().applications:
+        if name.startswith(applications(root)):
+            serve.delete(name)
+
+
+def applications(root: Location) -> str:
+    """What the names of its applications begin with: a cluster may run those of other roots."""
+    return f"evaluate-{hashlib.sha256(root.uri.encode()).hexdigest()[:8]}-"
 
 
 def write_rows(rows: list[dict[str, Any]], file: Location, schema: pa.Schema = LABELS) -> None:
@@ -208,84 +205,3 @@ def _schema(config: Config) -> pa.Schema:
 
 def _file(out: Location, name: str, number: int) -> Location:
     return out / f"{name}-{number:05}.parquet"
-
-
-async def _live(
-    config: Config,
-    route: str,
-    name: str,
-    rows: list[dict[str, Any]],
-    systems: Mapping[str, str | None],
-    key: str,
-) -> dict[str, Any]:
-    """Answers some test queries live, evenly; RuntimeError where an answer is not the replay's.
-
-    systems: by query_id, its own system prompt.
-
-    Returns counts: runs, runs that stopped early, runs whose samples are the recorded ones to
-    the letter (the engine's arithmetic may differ in other batches); and the seconds of all.
-    """
-    import aiohttp
-
-    from pipelines.serving.service import address
-
-    host, port = address()
-    here = "127.0.0.1" if host == "0.0.0.0" else host
-    url = f"http://{here}:{port}{route}/v1/chat/completions"
-    headers = {"authorization": f"Bearer {key}"}
-    step = max(1, len(rows) // max(1, config.evaluate.live_queries))
-    chosen = rows[::step][: config.evaluate.live_queries]
-    budget = config.evaluate.num_samples
-    counts: dict[str, float] = {"runs": 0, "stopped_early": 0, "same_samples": 0, "samples": 0}
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=60)  # they wait for each other
-    start = time.monotonic()
-    async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
-
-        async def ask(row: dict[str, Any], policy: str, threshold: float) -> None:
-            scaling = {
-                "policy": policy,
-                "threshold": threshold,
-                "budget": budget,
-                "kind": row["kind"],
-                "choices": row["choices"],
-                "query_id": row["query_id"],
-                "details": True,
-            }
-            said = {"system": systems[row["query_id"]], "user": row["question"]}
-            request = {
-                "model": name,
-                "messages": [{"role": r, "content": text} for r, text in said.items() if text],
-                "seed": config.seed,
-                "scaling": scaling,
-            }
-            async with session.post(url, json=request) as response:
-                if response.status != 200:
-                    raise RuntimeError(f"{url}: HTTP {response.status}, {await response.text()}")
-                got = (await response.json())["scaling"]
-            # In the order of the samples, with what the policy was given live.
-            samples = [
-                (one["answer"], math.nan if one["confidence"] is None else one["confidence"])
-                for one in got["details"]
-            ]
-            again = in_order(POLICIES[policy].make(threshold), samples)
-            if (got["answer"], len(samples)) != (again.answers[-1], again.samples[-1]):
-                raise RuntimeError(
-                    f"{row['query_id']}: {policy} at {threshold} answered {got['answer']!r} after "
-                    f"{len(samples)} live, {again.answers[-1]!r} after {again.samples[-1]} in "
-                    "replay"
-                )
-            recorded = [one["text"] for one in row["samples"][: len(samples)]]
-            counts["runs"] += 1
-            counts["stopped_early"] += got["stop_reason"] == "sure" and len(samples) < budget
-            counts["samples"] += len(samples)
-            counts["same_samples"] += recorded == [one["text"] for one in got["details"]]
-
-        await asyncio.gather(
-            *(
-                ask(row, policy, spread[i % len(spread)])
-                for policy in LIVE_POLICIES
-                for spread in [live_thresholds(policy, rows)]
-                for i, row in enumerate(chosen)
-            )
-        )
-    return counts | {"seconds": time.monotonic() - start}
