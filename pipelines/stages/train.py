@@ -24,10 +24,9 @@ from pipelines.running.board import Board
 from pipelines.running.dag import Result
 from pipelines.running.progress import Progress
 from pipelines.storage.location import Location
-from pipelines.storage.schemas import ADAPTER_DIR, EXAMPLES_FILE, LOSSES_FILE
+from pipelines.storage.schemas import ADAPTER_DIR, EXAMPLE_PARTS, EXAMPLES_FILE, LOSSES_FILE
 
 CHECKPOINTS = "_checkpoints"
-_PARTS = ("prompt_ids", "response_ids", "turn_ids")
 _EXECUTION = {
     "micro_tokens",
     "threads",
@@ -86,10 +85,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         )
     steps = train.epochs * math.ceil(fitting / train.batch_size)
     progress = Progress("train", steps, "steps", tokens=train.epochs * tokens)
-    context = DataContext.get_current().copy()
-    context.enable_progress_bars = False  # the loop says how far it is
-    context.use_datasource_v2 = False  # the newer reader starts 32 actors to look at one footer
-    with DataContext.current(context):
+    with DataContext.current(cluster.data_context()):
         dataset = ray.data.read_parquet(examples.path, filesystem=examples.filesystem).map_batches(
             partial(fitting_rows, max_length=train.max_length),
             batch_format="pyarrow",
@@ -172,7 +168,7 @@ def count(examples: Location, max_length: int) -> tuple[int, int, int]:
     """(rows, rows that fit, tokens of these) of an examples file."""
     rows = fitting = tokens = 0
     with examples.filesystem.open_input_file(examples.path) as file:
-        for batch in pq.ParquetFile(file).iter_batches(columns=["task", *_PARTS]):
+        for batch in pq.ParquetFile(file).iter_batches(columns=["task", *EXAMPLE_PARTS]):
             table = pa.Table.from_batches([batch])
             fit = fitting_rows(table, max_length)
             rows, fitting = rows + len(table), fitting + len(fit)
@@ -188,6 +184,6 @@ def fitting_rows(table: pa.Table, max_length: int) -> pa.Table:
 
 def lengths(table: pa.Table) -> pa.ChunkedArray:
     """Tokens of each row, as training takes it (micro_batches.length_of)."""
-    prompt, response, turn = (pc.list_value_length(table[part]) for part in _PARTS)
+    prompt, response, turn = (pc.list_value_length(table[part]) for part in EXAMPLE_PARTS)
     asked = pc.if_else(pc.equal(table["task"], "generation"), 0, turn)
     return pc.add(pc.add(prompt, response), asked)
