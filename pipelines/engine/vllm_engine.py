@@ -6,7 +6,6 @@ import pipelines.engine.environment  # noqa: F401
 import atexit
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from pathlib import Path
 from typing import Self
 
@@ -75,7 +74,6 @@ class VLLMEngine:
             name: LoRARequest(name, number, str(directory))
             for number, (name, directory) in enumerate(adapters.items(), start=1)
         }
-        self._adapter: LoRARequest | None = None
         # It would end responses at what the model's files name, too, and that may be text
         # (method/tokenizer.py).
         self._llm.input_processor.generation_config_fields.pop("eos_token_id", None)
@@ -127,18 +125,15 @@ class VLLMEngine:
         spent: Counters,
         heard: Callable[[str], None] | None = None,
         live: bool = False,
+        adapter: LoRARequest | None = None,
     ) -> VLLMDraw:
-        draw = VLLMDraw(self._llm, self.prompts, self._kind, spent, self._adapter)
+        draw = VLLMDraw(self._llm, self.prompts, self._kind, spent, adapter)
         await draw.respond(prompt_ids, key, drawing, self.count, heard, live)
         self.count.done += 1
         return draw
 
-    def adapted(self, name: str) -> Self:
-        """The same engine, whose draws and scores are of its model with an adapter on it. To shut
-        down is the first one."""
-        other = copy(self)
-        other._adapter = self._adapters[name]
-        return other
+    def adapted(self, name: str) -> "AdaptedEngine":
+        return AdaptedEngine(self, self._adapters[name])
 
     def shutdown(self) -> None:
         """Ends the engine and its process; it takes no more requests. Again, it does nothing."""
@@ -151,3 +146,26 @@ class VLLMEngine:
         if reader is not None and not reader.get_loop().is_closed():
             reader.get_loop().call_soon_threadsafe(reader.cancel)
         llm.shutdown()
+
+
+class AdaptedEngine:
+    """An engine whose draws and scores are of its model with an adapter on it."""
+
+    def __init__(self, engine: VLLMEngine, adapter: LoRARequest):
+        self.count = engine.count
+        self._engine, self._adapter = engine, adapter
+
+    async def draw(
+        self,
+        prompt_ids: Sequence[int],
+        key: int,
+        drawing: Drawing,
+        spent: Counters,
+        heard: Callable[[str], None] | None = None,
+        live: bool = False,
+    ) -> VLLMDraw:
+        adapter = self._adapter
+        return await self._engine.draw(prompt_ids, key, drawing, spent, heard, live, adapter)
+
+    def shutdown(self) -> None:
+        self._engine.shutdown()
