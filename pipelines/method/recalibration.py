@@ -186,6 +186,7 @@ def line_of(source: str, seen: Seen, target: Array) -> Line:
 
 
 def by_line(source: str, line: Line) -> Map:
+    """The map of a source's fitted line."""
     return Map(lambda new: line(_linear(source, new)), asdict(line))
 
 

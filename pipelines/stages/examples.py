@@ -35,6 +35,10 @@ def spec(config: Config) -> dict[str, Any]:
 
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+    """Draws examples of the responses in the artifact of `label`.
+
+    ValueError where no response has a label, and where none is above eta and no other is drawn.
+    """
     label, settings = inputs["label"], config.examples
     model = config.model
     turn_ids = Prompts.load(fetch(model.source), config.confidence.question, model.chat).turn_ids

@@ -46,7 +46,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
 
 def handful(examples: Location, max_length: int) -> list[dict[str, Any]]:
-    """The first examples that are trained on; the file is in a seeded order."""
+    """The first examples whose prompt, response and turn fit; the file is in a seeded order."""
     rows = (row for batch in examples.batches(list(_PARTS)) for row in batch.to_pylist())
     fitting = (row for row in rows if sum(map(len, row.values())) <= max_length)
     return list(islice(fitting, HANDFUL))

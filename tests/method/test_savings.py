@@ -125,7 +125,9 @@ def saved_by_early_stopping(recorded, weights):
 def test_the_interval_of_what_is_saved_rather_tells_too_little():
     """It is of a ratio that each resample reads at an accuracy of its own: it covers less than 95%
     of few queries, and where it misses a saving, it lies below it."""
-    (true,) = saved_by_early_stopping(simulated(np.random.default_rng(0), 30_000), each_once(30_000))
+    (true,) = saved_by_early_stopping(
+        simulated(np.random.default_rng(0), 30_000), each_once(30_000)
+    )
     missed = {}
     for queries in (25, 105):
         ends = [

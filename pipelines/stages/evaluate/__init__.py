@@ -58,6 +58,11 @@ def run(
     out: Location,
     models: Sequence[str] = MODELS,
 ) -> Result:
+    """Asks the models for which `export` and the config have engines, one after the other.
+
+    ValueError where engines do not start with this config; RuntimeError where a live answer is not
+    its replay's.
+    """
     from ray import serve
 
     from pipelines.serving import keys
