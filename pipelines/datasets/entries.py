@@ -109,7 +109,7 @@ class Reading:
         """The rows of an entry that count: as many as its limit says of those that were not there
         before. What is one's own has none of these, and picks its rows before it reads them."""
         config = seen.entry.config
-        with _of(seen.entry):
+        with named(seen.entry):
             self._check_files(seen.entry)
         if config.name in SETS:
             return picked(partial(self._once, seen), config.limit, self._seed, refused)
@@ -211,7 +211,8 @@ class Reading:
 
 
 @contextmanager
-def _of(entry: Entry) -> Iterator[None]:
+def named(entry: Entry) -> Iterator[None]:
+    """What is wrong with an entry begins with its place in the config."""
     try:
         yield
     except ValueError as error:
@@ -219,7 +220,7 @@ def _of(entry: Entry) -> Iterator[None]:
 
 
 def _loaded(entry: Entry, seed: int, refused: Refused) -> Iterator[Row]:
-    with _of(entry):
+    with named(entry):
         yield from LOADERS[entry.config.name](entry.config, seed, refused)
 
 
