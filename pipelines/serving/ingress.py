@@ -43,7 +43,7 @@ from pipelines.serving.form import (
     TextForm,
 )
 from pipelines.serving.gate import Gate, full
-from pipelines.serving.prepare import prepare
+from pipelines.serving.prepare import no_model, prepare
 from pipelines.serving.readiness import Readiness
 from pipelines.serving.request import Request
 from pipelines.serving.scaling import PRESETS
@@ -106,10 +106,21 @@ class Ingress:
         return await self._respond(request, TextForm(self._name(request)))
 
     @api.get("/v1/models", responses={"4XX": {"model": ErrorBody}}, dependencies=_KEY)
+    @api.get("/v1/models/", include_in_schema=False)  # or it would be a model without a name
     async def models(self) -> Models:
         ends = ("", *map(":{}".format, PRESETS))
         names = [f"{name}{end}" for name in self._served.names for end in ends]
         return Models(data=[Model(id=name, created=self._started) for name in names])
+
+    @api.get(
+        "/v1/models/{name:path}", responses={"4XX": {"model": ErrorBody}}, dependencies=_KEY
+    )  # names of adapters may have slashes
+    async def model(self, name: str) -> Model:
+        """One of the list."""
+        for one in (await self.models()).data:
+            if one.id == name:
+                return one
+        raise no_model(self._served, name)
 
     @api.get("/about", responses={"4XX": {"model": ErrorBody}}, dependencies=_KEY)
     async def about(self) -> About:
