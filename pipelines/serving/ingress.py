@@ -43,6 +43,7 @@ from pipelines.serving.form import (
     TextForm,
 )
 from pipelines.serving.gate import Gate, full
+from pipelines.serving.origins import Origins
 from pipelines.serving.prepare import no_model, prepare
 from pipelines.serving.readiness import Readiness
 from pipelines.serving.request import Request
@@ -61,6 +62,7 @@ api = FastAPI(
     },
 )
 api.add_middleware(Door)
+api.add_middleware(Origins)  # outside: a browser that asks whether it may has no key
 api.include_router(page.router)
 
 _KEY = [Security(HTTPBearer(auto_error=False))]  # as the schema has it; door.py asks for it
@@ -80,6 +82,7 @@ class Ingress:
         self, config: Config, served: Served, digests: tuple[bytes, ...], engines: DeploymentHandle
     ):
         self._config, self._served = config, served
+        self.allowed_origins = config.serve.allowed_origins  # for Origins
         self.digests = digests  # all three for the door
         self.gate = Gate(config.serve, config.engine.count * full(config))
         self.max_body = int(config.serve.max_body_mib * 2**20)

@@ -57,3 +57,34 @@ def test_a_head_is_that_of_its_get(client, path):
     head, whole = asked.head(path), asked.get(path)
     assert head.status_code == whole.status_code
     assert head.headers == whole.headers
+
+
+ORIGIN = "https://app.example:8443"
+PREFLIGHT = {
+    "authorization": "", "access-control-request-method": "POST",
+    "access-control-request-headers": "authorization,content-type,x-stainless-lang",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("allowed", [[ORIGIN, "http://localhost:3000"], ["*"]])
+def test_a_page_of_an_allowed_origin_may_ask(client, allowed):
+    """Its browser asks first, without the key; and it may read what it is refused for."""
+    asked, own = client(allowed_origins=allowed), {"origin": ORIGIN}
+    first = asked.options("/v1/chat/completions", headers=own | PREFLIGHT)
+    got = asked.get("/v1/models", headers=own)
+    no_key = asked.get("/v1/models", headers=own | {"authorization": ""})
+    assert [one.status_code for one in (first, got, no_key)] == [200, 200, 401]
+    told = {one.headers["access-control-allow-origin"] for one in (first, got, no_key)}
+    assert told == {"*" if allowed == ["*"] else ORIGIN}
+    allows = first.headers["access-control-allow-headers"]
+    assert allows == PREFLIGHT["access-control-request-headers"]
+    assert "retry-after" in got.headers["access-control-expose-headers"]
+
+
+@pytest.mark.parametrize("allowed", [[], ["https://app.example"]])
+def test_a_page_of_another_may_not(client, allowed):
+    asked, own = client(allowed_origins=allowed), {"origin": ORIGIN}
+    first = asked.options("/v1/chat/completions", headers=own | PREFLIGHT)
+    assert first.status_code in (400, 401)
+    for got in (first, asked.get("/v1/models", headers=own)):
+        assert "access-control-allow-origin" not in got.headers
