@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from pipelines.config.addresses import Origin
+from pipelines.config.addresses import Host, Origin
 from pipelines.config.sections import Section
 from pipelines.config.values import Count, Different, NotNegative, Positive, Text, nearest, some
 from pipelines.method.answers import Kind
@@ -93,7 +93,7 @@ DEFAULT = ScalingConfig(policy=DEFAULT_POLICY, schedule="waves", order="index", 
 
 
 class ServeConfig(Section):
-    host: Text = "127.0.0.1"  # 0.0.0.0 to answer other machines
+    host: Host = "127.0.0.1"  # 0.0.0.0 to answer other machines
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of HTTP
     scaling: ScalingConfig = ScalingConfig()  # of requests that choose nothing
     max_budget: Count = 64  # samples that a request may ask for

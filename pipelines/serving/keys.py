@@ -50,7 +50,7 @@ def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.casefold() == "localhost"
 
 
 def owner(keys: Sequence[bytes], key: str | None) -> str:

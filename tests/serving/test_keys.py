@@ -52,7 +52,7 @@ def test_a_file_that_has_none_is_refused_and_nothing_of_it_told(tmp_path, conten
     assert "one two" not in str(told.value)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LocalHost"])
 def test_a_machines_own_address_wants_no_keys(host):
     keys.check_wanted(host, ())
 
