@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.config import Config, DatasetConfig
-from pipelines.datasets import LOADERS, Row
+from pipelines.datasets import BUILT_IN, LOADERS, Row
 from pipelines.datasets.base import picked
 from pipelines.datasets.duplicates import ID_BITS, Hashes, exact, near
 from pipelines.datasets.found import Found
 from pipelines.datasets.published import SETS
 from pipelines.datasets.published.base import CARVED, ENDINGS
 from pipelines.datasets.records import Refused, fail
+from pipelines.datasets.sources import FORMATS
 from pipelines.method.answers import canonical, references
 from pipelines.method.formulas import parses
 from pipelines.storage.text import short
@@ -76,12 +77,9 @@ class Reading:
     def rows(self, entry: Entry) -> Iterator[dict[str, Any]]:
         """Those of an entry, unrendered, with keys of schemas.QUERIES; ValueError names the entry,
         the file or the row."""
+        check(entry)
         name = entry.config.name
-        if name not in LOADERS:
-            raise ValueError(f"{entry.key}.name: {name!r} is none of {', '.join(LOADERS)}")
         published = name in SETS
-        if entry.config.path is not None and not published and name != "jsonl":
-            raise ValueError(f"{entry.key}.path: {name} is built in, and reads no file")
         found = self.found[entry.key] = Found()
         refused = found.refuse if published or not self._strict else fail
         seen = _Seen(entry)
@@ -208,6 +206,17 @@ class Reading:
                     f"the {len(others):,} of {other.entry.where}, word for word, as in a copy; a "
                     "query must have one role, so name another file or split"
                 )
+
+
+def check(entry: Entry) -> None:
+    """ValueError where nothing could be read of it, whatever its files hold."""
+    name, path = entry.config.name, entry.config.path
+    if name not in LOADERS:
+        raise ValueError(f"{entry.key}.name: {name!r} is none of {', '.join(LOADERS)}")
+    if path is not None and name in BUILT_IN:
+        raise ValueError(f"{entry.key}.path: {name} is built in, and reads no file")
+    if path is None and name == "jsonl":
+        raise ValueError(f"{entry.key}.path is missing (a file, folder or URI of {FORMATS})")
 
 
 @contextmanager

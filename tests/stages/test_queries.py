@@ -153,7 +153,7 @@ def test_a_limit_draws_from_the_whole_file_by_seed(tmp_path):
     [
         ({"name": "capitls"}, None, "data.train.0.name: 'capitls' is none of capitals"),
         ({"name": "capitals", "split": "dev"}, None, "capitals: split 'dev' is none of"),
-        ({"name": "jsonl"}, None, "jsonl: path is missing"),
+        ({"name": "jsonl"}, None, "data.train.0.path is missing"),
         ({"name": "jsonl", "path": "nowhere.jsonl"}, None, "nowhere.jsonl: there is no such file"),
         ({}, "", "it has no rows"),
         ({}, '{"question": "q"}', "row 1: there is no field 'answer' (fields: question)"),
