@@ -7,7 +7,16 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipelines.config.addresses import Host, Origin
 from pipelines.config.sections import Section
-from pipelines.config.values import Count, Different, NotNegative, Positive, Text, nearest, some
+from pipelines.config.values import (
+    Count,
+    Different,
+    NotNegative,
+    Positive,
+    Text,
+    Uri,
+    nearest,
+    some,
+)
 from pipelines.method.answers import Kind
 from pipelines.method.policies import NAMED, Fallback, split
 from pipelines.storage.text import short
@@ -98,7 +107,7 @@ class ServeConfig(Section):
     scaling: ScalingConfig = ScalingConfig()  # of requests that choose nothing
     max_budget: Count = 64  # samples that a request may ask for
     deadline: Positive | None = None  # seconds of a request, which then ends with what it has
-    api_keys_file: Text | None = None  # one a line, beside those in $SELFCAL_API_KEYS
+    api_keys_file: Uri | None = None  # one a line, beside those in $SELFCAL_API_KEYS
     allowed_origins: Different[Origin] = ()  # whose pages may ask from a browser; *: all
     max_body_mib: Positive = 4.0  # of a request
     max_prompt_tokens: Count | None = None  # what fits into engine.max_model_len, by default
@@ -107,7 +116,7 @@ class ServeConfig(Section):
     # requests that wait beside those that engines have: engine.max_num_seqs each, or more, of which
     # the first fill its batch
     max_queue: Count = 256
-    adapters: Mapping[Text, Text] = {}  # with engine.adapter lora: more of them, by model name
+    adapters: Mapping[Text, Uri] = {}  # with engine.adapter lora: more of them, by model name
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
