@@ -62,11 +62,14 @@ _THEN = re.compile(r"(?<=\w)\s+in\s+\d{3,4}\Z|\s+(?:who|that)\s.*|\s+and\s+\w+ed
 _PRONOUN = re.compile(r"\b(?:it|this|that)\Z", re.IGNORECASE)
 _AND = re.compile(r",?\s(?:and|while|but)\s(?=(?:its|the|it)\s)")
 _IT_IS = re.compile(r"\b([Ii]t)['’]s (?=[A-Z\"“*])")
-# "The capital of X", not "The Hague".
+# "The capital of X", not "The Hague" or "Athens".
 _SUBJECT = re.compile(
     r"(?i:its|his|her|their|our|this|that|it|he|she|they|there|here|what|so|and|in|of|on|for)\b"
-    r"|(?i:the|la|le|les|el|los|die|der|das|il|lo|l'|o|a|os|as|det|den) ?(?=[a-zß-ÿ])"
+    r"|(?i:the|la|le|les|el|los|die|der|das|il|lo|o|a|os|as|det|den) (?=[a-zß-ÿ])"
+    r"|(?i:l['’])(?=[a-zß-ÿ])"
 )
+# Symbols that are words, too: "He is the symbol of helium".
+_SYMBOL = re.compile(r"(?:He|In)\n(?:the|a) (?:\w+ )?symbol\b")
 # What is said of a name, rather than a name.
 _DESCRIPTION = re.compile(
     r"(?:(?:a|an|one|also|not|now|located|situated|known|found|called|what|how|where|why|that|in|on|"
@@ -183,7 +186,7 @@ def _complement(sentence: str, *, whatever: bool) -> str | None:
     if match is None:
         return None
     subject, rest = sentence[: match.start()].strip(_WRAP), sentence[match.end() :].strip(_WRAP)
-    described = _SUBJECT.match(subject)
+    described = _SUBJECT.match(subject) and not _SYMBOL.match(f"{subject}\n{rest}")
     if not described and _NAMES_IT.match(rest):
         return subject
     if done := _DONE_BY.match(rest):
