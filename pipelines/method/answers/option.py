@@ -5,9 +5,8 @@ import string
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from pipelines.method.answers import phrase
+from pipelines.method.answers.choice import by_text, mentioned_text
 from pipelines.method.answers.denial import begins_denied, denied_after
-from pipelines.method.answers.folding import folded
 from pipelines.method.answers.latex import plain
 from pipelines.method.answers.statements import Statement
 
@@ -48,11 +47,6 @@ _DENIED = re.compile(
     r"(?:(?:is|was|are|would|does|seems|can|cannot|isn't|doesn't)\s*)?"
     r"(?:(?:be|most|very|likely|probably|clearly)\s){0,2}"
     r"(?:not|n't|wrong|incorrect|false|fails|out\b|isn't|doesn't|cannot)"
-)
-_DENIES = re.compile(
-    r" (?:not|no|never|neither|nor|\w*n t|can t|cannot|except|but|unlike|without|wrong|false|"
-    r"doubt|why|rules? out|ruled out|exclude[sd]?|eliminate[sd]?|lacks?|"
-    r"options?|choices?|are|is it|was it) "
 )
 _DIGIT = re.compile(r"[\W_]*(?:option|choice|number|no\.?)?[\W_]*(?P<digit>\d{1,2})[\W_]*", re.I)
 _ORDINAL = re.compile(
@@ -142,8 +136,9 @@ def stated(text: str, choices: Sequence[str] | None) -> str | None:
     named = by_text(text, choices)
     if letter is None:
         return named or _by_number(text, choices)
-    # "(B) zinc", and zinc is D; "C", where that is the text of A.
-    return letter if {named, by_text(rest.lstrip(" .:)]*-"), choices)} <= {None, letter} else None
+    # "(B) zinc", and zinc is D; "C", where that is the text of A. "B - 5" is 5 or -5.
+    follows = {by_text(rest.lstrip(signs), choices) for signs in (" ,.:)]*", " ,.:)]*-")} - {None}
+    return letter if named in (None, letter) and (not follows or letter in follows) else None
 
 
 def alone(text: str, choices: Sequence[str] | None) -> str | None:
@@ -180,7 +175,7 @@ def _uncalled(text: str, line: str, choices: Sequence[str] | None) -> str | None
         return stated(text[place:].lstrip(), choices) if letter else None
     if choices and (digit := _DIGIT_FIRST.match(text)):
         return _by_number(digit[1], choices)
-    return by_text(line, choices) or _mentioned_text(text, choices)
+    return by_text(line, choices) or mentioned_text(text, choices)
 
 
 def mentioned(text: str) -> bool:
@@ -196,37 +191,6 @@ def label(text: str) -> str | None:
         return None
     one = match[1].upper()
     return LETTERS[int(one) - 1] if one.isdigit() else one
-
-
-def by_text(text: str, choices: Sequence[str] | None) -> str | None:
-    """The letter of the one choice that a text is."""
-    if not choices:
-        return None
-    stated = None if denied_after(text) else phrase.stated(text, exact=False)
-    said = {_squeezed(folded(text)), _squeezed(stated)} - {""}
-    found = {
-        letter
-        for letter, choice in zip(LETTERS, choices, strict=False)
-        if _squeezed(folded(choice)) in said
-    }
-    return found.pop() if len(found) == 1 else None
-
-
-def _squeezed(text: str | None) -> str:
-    return (text or "").replace(" ", "")  # "5 MeV" is "5MeV"
-
-
-def _mentioned_text(text: str, choices: Sequence[str] | None) -> str | None:
-    """The letter of the one choice that a text ends with which names no other, and denies none."""
-    said = f" {folded(text)} "
-    found = {}
-    for letter, choice in zip(LETTERS, choices or (), strict=False):
-        if (wanted := folded(choice)) and f" {wanted} " in said:
-            found[letter] = said.removesuffix(f" {wanted} ")
-    if len(found) != 1 or text.rstrip().endswith("?"):
-        return None
-    ((letter, rest),) = found.items()
-    return None if rest == said or _DENIES.search(f"{rest} ") else letter
 
 
 def _letter(text: str, choices: Sequence[str] | None) -> tuple[str | None, str]:

@@ -27,7 +27,8 @@ _AFTER = re.compile(
     r"was|then|thus|therefore|hence|though|although|also|after|before|located|situated|known|one|"
     r"because|since|and\s+(?:it|that|the|is|has|was)|capital|due|she|he|they|we|you|i|there|this|"
     r"these|those|her|his|their|my|our)\b)"
-    r"|\s+[(\[](?=[^)\]]{2,})|\s+[—–-]{1,2}\s+|,?\s+(?:because|since|which)\s|\*\*(?=\s)|:\s"
+    r"|\s+[(\[](?=[^)\]]{2,})|\s+[—–-]{1,2}\s+|,?\s+(?:because|since|which)\s|\*\*(?=\s)"
+    r"|(?<!\d ):\s"
 )
 _CLAUSE_END = re.compile(r"[,:()—](?=\s)|\s\((?=\S)")
 _QUOTED = re.compile(r"\s*(?:\"([^\"\n]{1,200})\"|“([^”\n]{1,200})”|«([^»\n]{1,200})»)")
@@ -97,6 +98,12 @@ _WRAP = " \t\n*_\"'`“”‘’«»„"
 
 def stated(text: str, *, exact: bool) -> str | None:
     """The name or phrase that a statement consists of or names."""
+    said = written(text, exact=exact)
+    return folded(said) if said else None
+
+
+def written(text: str, *, exact: bool) -> str | None:
+    """The same as it is written, neither folded nor without its signs."""
     text = _expanded(plain(text))
     if not exact and (quoted := _QUOTED.match(text)):
         text, exact = next(part for part in quoted.groups() if part), True
@@ -104,7 +111,7 @@ def stated(text: str, *, exact: bool) -> str | None:
     if refuses(text):
         return None
     if exact or _NOT.match(text):  # "not recommended" is one, and no name
-        return folded(text)
+        return text
     sentence = before(_AFTER, next(_sentences(text), ""))
     return _phrase(_complement(sentence, whatever=True) or sentence)
 
@@ -136,12 +143,12 @@ def named(text: str) -> str | None:
         leads_in = _LEAD_IN.match(sentence) or sentence[-1:] in (":", "：")
         if first is None and not leads_in:
             if len(sentence.split()) <= 3 and not _verb(sentence):
-                return _phrase(sentence)  # "No. ...", "Paris. ..."
+                return folded(_phrase(sentence))  # "No. ...", "Paris. ..."
             first = sentence
         for clause in _AND.split(sentence):
             if (name := _complement(clause, whatever=False)) is not None:
-                return _phrase(name)
-    return _phrase(_complement(first, whatever=True) or first) if first else None
+                return folded(_phrase(name))
+    return folded(_phrase(_complement(first, whatever=True) or first)) if first else None
 
 
 def _sentences(text: str) -> Iterator[str]:
@@ -199,10 +206,10 @@ def _complement(sentence: str, *, whatever: bool) -> str | None:
     return rest if whatever or not _DESCRIPTION.match(rest) else None
 
 
-def _phrase(text: str) -> str | None:
+def _phrase(text: str) -> str:
     """A phrase without the clause that follows it."""
     text = text.strip(_WRAP)
-    return folded(_COPULA.sub("", before(_AFTER, text).strip(_WRAP)))
+    return _COPULA.sub("", before(_AFTER, text).strip(_WRAP))
 
 
 def _expanded(text: str) -> str:
