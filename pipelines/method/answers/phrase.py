@@ -89,8 +89,22 @@ _KIND_OF = re.compile(
     re.IGNORECASE,
 )
 _LEAD_IN = re.compile(
-    r"\W*(?:sure|okay|ok|certainly|of course|let me|let's|well|here|hello|hi|great|as of|"
+    r"\W*(?:sure|okay|ok|certainly|of course|let me|let's|well|here|hello|hi|"
+    r"great(?=\W*\Z|[!,.:]| question)|as of|"
     r"according to|in the context|in \d+)\b",
+    re.IGNORECASE,
+)
+# "1. Paris", "- Paris"
+_LISTED = re.compile(r"(?:[-•*+>]|1[.)]|\d{1,2}[.)](?=[^\n]{1,40}\Z))[ \t]+(?=\S)")
+_SECOND_ITEM = re.compile(r"\s*2[.)]\s")
+_LABELLED = re.compile(
+    r"[*_]{0,3}(?P<label>[^\W\d_][^:\n*]{0,48})[*_]{0,3}:[*_]{0,3}[ \t]+(?P<rest>\S.{0,200})"
+)
+# What a label calls the answer: "Chemical symbol", "Capital of France", "The capital is".
+_NOUN = re.compile(
+    r"(?:the )?(?:[a-z]+ )?(?:a|ans|artist|author|capital|city|continent|country|currency|date|"
+    r"director|element|inventor|language|name|output|person|place|planet|reply|response|result|"
+    r"state|symbol|title|winner|year)(?: city| name)?(?: (?:of|for|in) .{1,40})?(?: is)?",
     re.IGNORECASE,
 )
 _WRAP = " \t\n*_\"'`“”‘’«»„"
@@ -135,13 +149,21 @@ def finished(text: str) -> str:
 
 def named(text: str) -> str | None:
     """What a text that states nothing names: Y of "The capital of X is Y.", or itself."""
-    text = _expanded(plain(text))
+    text = _unlisted(_expanded(plain(text)).strip())
     if refuses(text):
         return None
     first = None
     for sentence in _sentences(text):
         leads_in = _LEAD_IN.match(sentence) or sentence[-1:] in (":", "：")
         if first is None and not leads_in:
+            if label := _LABELLED.fullmatch(sentence):
+                if _NOUN.fullmatch(label["label"]):
+                    sentence = label["rest"]
+                    if refuses(sentence):
+                        return None
+                elif _pairs(**label.groupdict()):
+                    first = ""  # no name of its own
+                    continue
             if len(sentence.split()) <= 3 and not _verb(sentence):
                 return folded(_phrase(sentence))  # "No. ...", "Paris. ..."
             first = sentence
@@ -149,6 +171,29 @@ def named(text: str) -> str | None:
             if (name := _complement(clause, whatever=False)) is not None:
                 return folded(_phrase(name))
     return folded(_phrase(_complement(first, whatever=True) or first)) if first else None
+
+
+def _unlisted(text: str) -> str:
+    """A text without the mark of its first item; nothing of a numbered list of names.
+
+    Before more than a name, a number may be the answer: "8. That is oxygen."
+    """
+    mark = _LISTED.match(text)
+    if mark is None:
+        return text
+    line, _, rest = text[mark.end() :].partition("\n")
+    if mark[0][0].isdigit():
+        if _SECOND_ITEM.match(rest):
+            return text[mark.end() :] if _verb(line) else ""
+        if _verb(line) or len(line.split()) > 3:
+            return text
+    return text[mark.end() :]
+
+
+def _pairs(label: str, rest: str) -> bool:
+    """Whether either of two names may be the answer: "France: Paris", "Au: Gold"."""
+    rest = rest.strip(_WRAP)
+    return max(len(label.split()), len(rest.split())) <= 3 and rest[:1].isupper()
 
 
 def _sentences(text: str) -> Iterator[str]:
