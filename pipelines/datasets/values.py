@@ -11,6 +11,7 @@ from pipelines.storage.text import flaw, short
 
 _MOST_FIELDS = 20  # that a message names
 _MOST_DIGITS = 5_000
+_NO_FRACTION = re.compile(r"\.0+\Z")
 _SEPARATOR = re.compile("[;\t]")  # of cells, which in CSV are commas
 
 
@@ -65,15 +66,22 @@ def is_nothing(value: Any) -> bool:
 def several(value: Any, kind: Kind, what: str) -> list[str]:
     """The references in a field: its one, or those of a list."""
     if not isinstance(value, list):
-        return [text_of(value, what)]
+        return [_written(value, kind, what)]
     if not value:
         raise ValueError(f"{what} is an empty list")
-    texts = [text_of(one, f"{what}, entry {number}") for number, one in enumerate(value, start=1)]
+    texts = [_written(one, kind, f"{what}, entry {at}") for at, one in enumerate(value, start=1)]
     for text in texts:
         if references(text, kind) != [text]:
             sign = SEPARATORS[kind]
             raise ValueError(f"{what}: {short(text)!r} holds a {sign}, which separates answers")
     return texts
+
+
+def _written(value: Any, kind: Kind, what: str) -> str:
+    """A reference as a text; a whole number of kind text as people write it, 1912 for 1912.0."""
+    text = text_of(value, what)
+    # A column of integers with a gap is one of floats to pandas.
+    return _NO_FRACTION.sub("", text) if kind == "text" and not isinstance(value, str) else text
 
 
 def _kind(value: Any) -> str:

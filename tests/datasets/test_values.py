@@ -41,6 +41,12 @@ CASES = [
     ("f.jsonl", '{"question": "q", "answer": 1e-07}', NUMBER, [("q", "0.0000001")]),
     ("f.jsonl", '{"question": "q", "answer": 42.0}', NUMBER, [("q", "42.0")]),
     ("f.jsonl", '{"question": "q", "answer": 1E3}', NUMBER, [("q", "1000")]),
+    # of kind text compared as it is written, as people write it
+    ("f.jsonl", '{"question": "q", "answer": 42.0}', {}, [("q", "42")]),
+    ("f.jsonl", '{"question": "q", "answer": [42.0, 7.5]}', {}, [("q", "42|7.5")]),
+    ("f.jsonl", '{"question": "q", "answer": "2.0"}', {}, [("q", "2.0")]),
+    ("f.parquet", parquet(question=["q", "r"], answer=[1912.0, 7.05]), {},
+     [("q", "1912"), ("r", "7.05")]),
     ("f.jsonl", '{"question": "q", "answer": -0.10000000000000000001}', NUMBER,
      [("q", "-0.10000000000000000001")]),
     ("f.jsonl", lines(row(answer=10**40 + 1)), NUMBER, [("q", "1" + "0" * 39 + "1")]),

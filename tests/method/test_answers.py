@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import ROOT
 
+from pipelines.datasets import capitals, elements
 from pipelines.method.answers import canonical, extract, is_correct, references
 from pipelines.method.formulas import Classes
 
@@ -98,6 +99,21 @@ def test_a_response_that_was_cut_and_states_nothing_has_no_vote(kind):
 def test_a_sentence_that_ends_before_the_cut_counts():
     said = "The capital of Australia is Canberra. It lies in"
     assert extract(said, "text", "length") == "canberra"
+
+
+def test_a_name_is_read_before_what_it_names():
+    words = elements.ELEMENTS.split()
+    symbols = zip(words[::2], words[1::2], strict=True)
+    said = [
+        *((one, f"{one} is the capital of {of}.") for of, one in _spelled(capitals.table())),
+        *((one, f"{one} is the chemical symbol of {of}.") for of, one in symbols),
+    ]
+    read = [(one, extract(sentence, "text")) for one, sentence in said]
+    assert [(one, answer) for one, answer in read if not is_correct(answer, one, "text")] == []
+
+
+def _spelled(table):
+    return [(of, one) for of, names in table.items() for one in names.split("|")]
 
 
 def test_letters_go_as_far_as_the_choices():

@@ -56,7 +56,8 @@ def _read(text: str, kind: Kind, cut: bool, choices: Sequence[str] | None) -> st
         text = finished.get(kind, str)(text)
     found = statements.find(text)
     if kind == "option":
-        found = sorted([*found, *option.chosen(text)])
+        found = [one for one in found if not option.lists(text, one.place)]
+        found = sorted([*found, *option.chosen(text, choices)])
     elif kind == "number":
         found = [*number.bare(text), *found]
     elif kind == "text" and (decided := phrase.decided(text)):

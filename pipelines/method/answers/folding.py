@@ -8,18 +8,24 @@ _LETTERS = str.maketrans(
     {
         "ł": "l", "ø": "o", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ı": "i",
         "ħ": "h", "ŧ": "t", "ŋ": "n", "ĸ": "k", "ß": "ss", "’": "'", "‘": "'", "ʻ": "'", "ʼ": "'",
-        "−": "-", "‐": "-", "‑": "-", "–": "-", "—": " ", "⁄": "/", "％": "%",
+        "−": "-", "‐": "-", "‑": "-", "–": "-", "—": " ", "⁄": "/", "％": "%", "≤": "<=",
+        "≥": ">=", "×": "*",
     }
 )  # fmt: skip
 _ACCENTS = re.compile("[\u0300-\u036f]+")
-_NO_WORD = re.compile(r"[^\w\x00-\x7e]")
+_NO_WORD = re.compile(r"[^\w\x00-\x7e√]")
 _VULGAR = re.compile("(?<=[0-9])(?=[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒])")
 # Kept: points between digits, a slash between digits, the minus of -3, and C++, C#, A-.
 _DROPPED = re.compile(
     r"(?<=\d),(?=\d{3}(?!\d))|(?<!\d)\.(?=\w)|\.(?!\w)|(?<=[^\W\d])\.(?=\w)|(?<=\d)\.(?=[^\W\d])"
 )
+# "- 5" is -5, and so is it after a sign: "x = - 5".
+_MINUS = re.compile(r"((?:\A|[<>=^(]) *)- +(?=\d)")
+# What makes an expression of two operands, kept without the spaces around it; then the rest.
 _SPACED = re.compile(
-    r"[^\w\s+.\-/#$€£¥₹]|\.(?!\d)|(?<=\w)-(?=\w)|(?<!\w)-(?!\d)|(?<=\w\w\w)-(?!\w)"
+    r"(?<=\w) *(<=|>=|<>|[<>=^]) *(?=\w|-\d|√\w)|(?<=\d) *([*:/]) *(?=\d|-\d|√\w)"
+    r"|(√) *(?=\w)"
+    r"|[^\w\s+.\-/#$€£¥₹]|\.(?!\d)|(?<=\w)-(?=\w)|(?<!\w)-(?!\d)|(?<=\w\w\w)-(?!\w)"
     r"|(?<!\d)/|/(?!\d)|(?<!\w)#|#(?=\w)"
 )
 _INITIALS = re.compile(r"(?<=\b[^\W\d]) +(?=[^\W\d]\b(?!-))")  # "R. R." is "R.R."
@@ -42,12 +48,14 @@ def _plain_words(text: str) -> list[str]:
         text = _unaccented(text)
     for sign, word in (("&", " and "), ("%", " percent "), ("_", " ")):
         text = text.replace(sign, word)
-    text = " ".join(_SPACED.sub(" ", _DROPPED.sub("", text.lower())).split())
+    text = _MINUS.sub(r"\1-", _DROPPED.sub("", text.lower()))
+    text = " ".join(_SPACED.sub(lambda m: m[m.lastindex] if m.lastindex else " ", text).split())
     return _INITIALS.sub("", text).split()
 
 
 def _unaccented(text: str) -> str:
-    text = unicodedata.normalize("NFKD", _VULGAR.sub(" ", text)).casefold().translate(_LETTERS)
+    text = _VULGAR.sub(" ", text).replace("√", " √").replace("≠", "<>")  # "=" with an accent
+    text = unicodedata.normalize("NFKD", text).casefold().translate(_LETTERS)
     # Accents only: vowel signs of other scripts make other words.
     text = _ACCENTS.sub("", text)
     return _NO_WORD.sub(

@@ -5,9 +5,8 @@ import string
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from pipelines.method.answers import phrase
+from pipelines.method.answers.choice import by_text, mentioned_text
 from pipelines.method.answers.denial import begins_denied, denied_after
-from pipelines.method.answers.folding import folded
 from pipelines.method.answers.latex import plain
 from pipelines.method.answers.statements import Statement
 
@@ -19,7 +18,7 @@ _MOST = 18  # letters where the choices are not known: A to R
 _CALLED = (
     "option|choice|answer|letter|statement|is|l[aeo]|el|die|der|das|opción|opcion|opzione|opção|"
     "opcja|antwort|lettre|letra|lettera|réponse|respuesta|risposta|resposta|buchstabe|вариант|буква|"
-    "ответ|选项|選項"
+    "ответ|选项|選項|likely|(?:going )?to be"
 )
 _LETTER = re.compile(
     rf"[\W_]*(?:(?:{_CALLED})\b[\W_]*)*(?P<letter>[A-Za-z]){_END}"
@@ -49,11 +48,6 @@ _DENIED = re.compile(
     r"(?:(?:be|most|very|likely|probably|clearly)\s){0,2}"
     r"(?:not|n't|wrong|incorrect|false|fails|out\b|isn't|doesn't|cannot)"
 )
-_DENIES = re.compile(
-    r" (?:not|no|never|neither|nor|\w*n t|can t|cannot|except|but|unlike|without|wrong|false|"
-    r"doubt|why|rules? out|ruled out|exclude[sd]?|eliminate[sd]?|lacks?|"
-    r"options?|choices?|are|is it|was it) "
-)
 _DIGIT = re.compile(r"[\W_]*(?:option|choice|number|no\.?)?[\W_]*(?P<digit>\d{1,2})[\W_]*", re.I)
 _ORDINAL = re.compile(
     r"\W*(?:the\s+)?(first|second|third|fourth|fifth|last)\s+(?:option|choice|one|answer)\b", re.I
@@ -68,10 +62,15 @@ _RIGHT = re.compile(
     r"(?:correct|right|best|accurate|answer|choice|option|one)"
     r"(?=\s?(?:[.,;:!)*\n]|\Z|because\b|since\b|as\b|for\b|here\b))(?!,? (?:and|but|[A-R] is))"
 )
+_BRACKET = re.compile(r"\s?\([^()\n]{1,80}\)")  # "B (oxygen) is right"
+_RIGHT_BEGINS = re.compile(r"\s(?:is|seems|looks|appears|must be|would be)\s")
+# "Choose B if it is cold", "choose A, B, C or D", "A or B is right"
+_NO_CHOICE = re.compile(r"[)\"'*_]{0,3},?\s(?:if|when)\b|(?:,\s?(?:or\s)?[A-R]\b){2}")
+_OR = re.compile(r"\bn?or\s(?:option\s)?\(?\Z")
 # "I would go with B", "it is surely C", "故选 B"
 _CHOOSES = (
-    r"\b(?:go(?:ing)? (?:with|for)|choose|chose|pick(?:ed)?|select(?:ed)?|opt for|settle on|"
-    r"vote for|corresponds to|matches|[Ii]t(?:'s|’s| is)|must be|should be|I'd say|I say)\s"
+    r"\b(?i:go(?:ing)? (?:with|for)|choose|chose|pick(?:ed)?|select(?:ed)?|opt for|settle on|"
+    r"vote for|corresponds to|matches|it(?:'s|’s| is)|must be|should be|I'd say|I say)\s"
 )
 _CHOSEN = re.compile(
     rf"(?:{_CHOOSES}(?:\w+ly\s)?[\"'*(]{{0,3}}(?:(?:option|answer|choice)\s)?"
@@ -91,11 +90,12 @@ _ALONE = re.compile(
     r"|[*_\"'`$]{0,3}(?:[.:)](?=\s|\*|$)|[。、．：]|[ \t]*$))",
     re.MULTILINE,
 )
-# "Option B", "**Choice B**: zinc", at the beginning of a line.
+# "Option B", "**Choice B**: zinc", "B because it melts", at the beginning of a line.
 _CALLED_SO = re.compile(
     r"^[\s*_#\"'`>-]{0,6}(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer|[Ll]etter) (?=[A-R])"
-    r"|(?:Option|Choice|Letter) )(?P<letter>[A-Ra-r])[*_\"'`]{0,3}"
-    r"(?P<rest>[ \t]*$|(?:[.:)](?=\s|\*|$)|\s(?:[—–(-]|because\s|since\s))[^\n]*)",
+    r"|(?:Option|Choice|Letter) |(?=[A-R][*_\"'`]{0,3},?\s(?:because|since)\s))"
+    r"(?P<letter>[A-Ra-r])[*_\"'`]{0,3}"
+    r"(?P<rest>[ \t]*$|(?:[.:)](?=\s|\*|$)|\s[—–(-]|,?\s(?:because|since)\s)[^\n]*)",
     re.MULTILINE,
 )
 # "Option B: this is wrong"
@@ -107,22 +107,25 @@ _JUDGED = re.compile(
 _ANOTHER = re.compile(
     r"(?:\b(?:[Oo]ption|[Cc]hoice|or|and)\s|/\s?)\(?[B-R](?![\w'’])|[Oo]ption A\b"
 )
+# "it is oxygen, option B."
+_APPOSED = re.compile(r",\s(?:option|choice|answer)\s\(?(?P<letter>[A-R])[\s).*]*\Z")
 _LABEL = re.compile(
     r"[\W_]{0,9}(?:option|choice|answer)?[\W_]{0,9}([A-Za-z]|[1-9])[\W_]{0,9}", re.IGNORECASE
 )
+_SEVERAL = re.compile(r"(?:option|choice)s\b", re.IGNORECASE)
 _DIGIT_FIRST = re.compile(r"\W{0,4}(\d{1,2})\s?(?:[.):]\s|[—–-]\s)")
 _INLINE = re.compile(r"\((?P<letter>[A-R])\)")
 
 
-def chosen(text: str) -> Iterator[Statement]:
+def chosen(text: str, choices: Sequence[str] | None) -> Iterator[Statement]:
     """The statements that only options have: "option C is right", "so C it is"."""
     for match in list(_ISOLATED.finditer(text))[-_MOST:]:
         place, end = match.span()
         before = text[max(0, place - 60) : place]
-        if _DENIED.match(text, end):
+        if _DENIED.match(text, end) or _NO_CHOICE.match(text, end) or _OR.search(before):
             continue
         if (
-            (_RIGHT.match(text, end) and not denied_after(before))
+            (_RIGHT.match(text, _after_choice(text, end, choices)) and not denied_after(before))
             or ((found := _CHOSEN.search(before)) and not denied_after(before[: found.start()]))
             or (_SO.search(before) and _IT_IS.match(text, end))
             or (match[0] not in "AI" and not text[end:].strip(".!*)\n ") and _IS.search(before))
@@ -131,6 +134,16 @@ def chosen(text: str) -> Iterator[Statement]:
     if " the " in text:
         for match in list(_NTH_CHOSEN.finditer(text))[-_MOST:]:
             yield Statement(match.start(), match[1])
+
+
+def _after_choice(text: str, end: int, choices: Sequence[str] | None) -> int:
+    """Where a label's own words end, in brackets or of its choice: "B) oxygen is right"."""
+    if bracket := _BRACKET.match(text, end):
+        return bracket.end()
+    letter, begins = text[end - 1], _RIGHT_BEGINS.search(text, end, end + 100)
+    if begins and by_text(text[end : begins.start()].lstrip(" .:)*_"), choices) == letter:
+        return begins.start()
+    return end
 
 
 def stated(text: str, choices: Sequence[str] | None) -> str | None:
@@ -142,8 +155,9 @@ def stated(text: str, choices: Sequence[str] | None) -> str | None:
     named = by_text(text, choices)
     if letter is None:
         return named or _by_number(text, choices)
-    # "(B) zinc", and zinc is D; "C", where that is the text of A.
-    return letter if {named, by_text(rest.lstrip(" .:)]*-"), choices)} <= {None, letter} else None
+    # "(B) zinc", and zinc is D; "C", where that is the text of A. "B - 5" is 5 or -5.
+    follows = {by_text(rest.lstrip(signs), choices) for signs in (" ,.:)]*", " ,.:)]*-")} - {None}
+    return letter if named in (None, letter) and (not follows or letter in follows) else None
 
 
 def alone(text: str, choices: Sequence[str] | None) -> str | None:
@@ -152,6 +166,9 @@ def alone(text: str, choices: Sequence[str] | None) -> str | None:
     *_, line = text.splitlines() or [""]
     if (match := _ALONE.match(line)) and not line[match.end() :].strip():
         return _allowed(match["letter"], choices)
+    if apposed := _APPOSED.search(line):
+        name = line[: apposed.start()]
+        return apposed["letter"] if mentioned_text(name, choices) == apposed["letter"] else None
     called, other = _called(text, line, choices), _uncalled(text, line, choices)
     return (called or other) if None in (called, other) or called == other else None
 
@@ -174,13 +191,42 @@ def _called(text: str, last: str, choices: Sequence[str] | None) -> str | None:
 def _uncalled(text: str, line: str, choices: Sequence[str] | None) -> str | None:
     """The letter of a text by its one label, or by the choice that it names."""
     places = {m["letter"].upper(): m.start() for m in _ALONE.finditer(text)}
+    if len(places) > 1 and (letter := _apart(text, choices)):
+        return letter
     places = places or {m["letter"]: m.start() for m in _INLINE.finditer(text)}
     if places:  # several are the list of the options, gone through
         ((letter, place),) = places.items() if len(places) == 1 else [("", 0)]
         return stated(text[place:].lstrip(), choices) if letter else None
     if choices and (digit := _DIGIT_FIRST.match(text)):
         return _by_number(digit[1], choices)
-    return by_text(line, choices) or _mentioned_text(text, choices)
+    return by_text(line, choices) or mentioned_text(text, choices)
+
+
+def _apart(text: str, choices: Sequence[str] | None) -> str | None:
+    """The letter of a first or last line that is a choice and no more, out of the list's order.
+
+    "B. heat it", and then A to C gone through; or A to C, and then "B. heat it".
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    labels = [_ALONE.match(line) for line in lines]
+    letters = [label["letter"].upper() for label in labels if label]
+    said = set()
+    if labels[0] and not _ALONE.match(text.partition("\n")[2]) and letters[0] >= letters[1]:
+        said.add(_only(lines[0], labels[0], choices))
+    if labels[-1] and letters[-1] <= letters[-2]:
+        said.add(_only(lines[-1], labels[-1], choices))
+    return said.pop() if len(said) == 1 else None
+
+
+def _only(line: str, label: re.Match[str], choices: Sequence[str] | None) -> str | None:
+    """The letter of a line that is its label, perhaps with the text of its choice."""
+    words, letter = line[label.end() :].strip(" .:)]*_"), _allowed(label["letter"], choices)
+    return letter if not words or by_text(words, choices) == letter else None
+
+
+def lists(text: str, place: int) -> bool:
+    """Whether what stands there are the options, and no answer: "the options are: A) ... B)"."""
+    return bool(_SEVERAL.match(text, place)) and len(_ALONE.findall(text, place, place + 200)) > 1
 
 
 def mentioned(text: str) -> bool:
@@ -196,37 +242,6 @@ def label(text: str) -> str | None:
         return None
     one = match[1].upper()
     return LETTERS[int(one) - 1] if one.isdigit() else one
-
-
-def by_text(text: str, choices: Sequence[str] | None) -> str | None:
-    """The letter of the one choice that a text is."""
-    if not choices:
-        return None
-    stated = None if denied_after(text) else phrase.stated(text, exact=False)
-    said = {_squeezed(folded(text)), _squeezed(stated)} - {""}
-    found = {
-        letter
-        for letter, choice in zip(LETTERS, choices, strict=False)
-        if _squeezed(folded(choice)) in said
-    }
-    return found.pop() if len(found) == 1 else None
-
-
-def _squeezed(text: str | None) -> str:
-    return (text or "").replace(" ", "")  # "5 MeV" is "5MeV"
-
-
-def _mentioned_text(text: str, choices: Sequence[str] | None) -> str | None:
-    """The letter of the one choice that a text ends with which names no other, and denies none."""
-    said = f" {folded(text)} "
-    found = {}
-    for letter, choice in zip(LETTERS, choices or (), strict=False):
-        if (wanted := folded(choice)) and f" {wanted} " in said:
-            found[letter] = said.removesuffix(f" {wanted} ")
-    if len(found) != 1 or text.rstrip().endswith("?"):
-        return None
-    ((letter, rest),) = found.items()
-    return None if rest == said or _DENIES.search(f"{rest} ") else letter
 
 
 def _letter(text: str, choices: Sequence[str] | None) -> tuple[str | None, str]:

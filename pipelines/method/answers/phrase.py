@@ -27,7 +27,8 @@ _AFTER = re.compile(
     r"was|then|thus|therefore|hence|though|although|also|after|before|located|situated|known|one|"
     r"because|since|and\s+(?:it|that|the|is|has|was)|capital|due|she|he|they|we|you|i|there|this|"
     r"these|those|her|his|their|my|our)\b)"
-    r"|\s+[(\[](?=[^)\]]{2,})|\s+[—–-]{1,2}\s+|,?\s+(?:because|since|which)\s|\*\*(?=\s)|:\s"
+    r"|\s+[(\[](?=[^)\]]{2,})|\s+[—–-]{1,2}\s+|,?\s+(?:because|since|which)\s|\*\*(?=\s)"
+    r"|(?<!\d ):\s"
 )
 _CLAUSE_END = re.compile(r"[,:()—](?=\s)|\s\((?=\S)")
 _QUOTED = re.compile(r"\s*(?:\"([^\"\n]{1,200})\"|“([^”\n]{1,200})”|«([^»\n]{1,200})»)")
@@ -62,11 +63,14 @@ _THEN = re.compile(r"(?<=\w)\s+in\s+\d{3,4}\Z|\s+(?:who|that)\s.*|\s+and\s+\w+ed
 _PRONOUN = re.compile(r"\b(?:it|this|that)\Z", re.IGNORECASE)
 _AND = re.compile(r",?\s(?:and|while|but)\s(?=(?:its|the|it)\s)")
 _IT_IS = re.compile(r"\b([Ii]t)['’]s (?=[A-Z\"“*])")
-# "The capital of X", not "The Hague".
+# "The capital of X", not "The Hague" or "Athens".
 _SUBJECT = re.compile(
     r"(?i:its|his|her|their|our|this|that|it|he|she|they|there|here|what|so|and|in|of|on|for)\b"
-    r"|(?i:the|la|le|les|el|los|die|der|das|il|lo|l'|o|a|os|as|det|den) ?(?=[a-zß-ÿ])"
+    r"|(?i:the|la|le|les|el|los|die|der|das|il|lo|o|a|os|as|det|den) (?=[a-zß-ÿ])"
+    r"|(?i:l['’])(?=[a-zß-ÿ])"
 )
+# Symbols that are words, too: "He is the symbol of helium".
+_SYMBOL = re.compile(r"(?:He|In)\n(?:the|a) (?:\w+ )?symbol\b")
 # What is said of a name, rather than a name.
 _DESCRIPTION = re.compile(
     r"(?:(?:a|an|one|also|not|now|located|situated|known|found|called|what|how|where|why|that|in|on|"
@@ -85,8 +89,22 @@ _KIND_OF = re.compile(
     re.IGNORECASE,
 )
 _LEAD_IN = re.compile(
-    r"\W*(?:sure|okay|ok|certainly|of course|let me|let's|well|here|hello|hi|great|as of|"
+    r"\W*(?:sure|okay|ok|certainly|of course|let me|let's|well|here|hello|hi|"
+    r"great(?=\W*\Z|[!,.:]| question)|as of|"
     r"according to|in the context|in \d+)\b",
+    re.IGNORECASE,
+)
+# "1. Paris", "- Paris"
+_LISTED = re.compile(r"(?:[-•*+>]|1[.)]|\d{1,2}[.)](?=[^\n]{1,40}\Z))[ \t]+(?=\S)")
+_SECOND_ITEM = re.compile(r"\s*2[.)]\s")
+_LABELLED = re.compile(
+    r"[*_]{0,3}(?P<label>[^\W\d_][^:\n*]{0,48})[*_]{0,3}:[*_]{0,3}[ \t]+(?P<rest>\S.{0,200})"
+)
+# What a label calls the answer: "Chemical symbol", "Capital of France", "The capital is".
+_NOUN = re.compile(
+    r"(?:the )?(?:[a-z]+ )?(?:a|ans|artist|author|capital|city|continent|country|currency|date|"
+    r"director|element|inventor|language|name|output|person|place|planet|reply|response|result|"
+    r"state|symbol|title|winner|year)(?: city| name)?(?: (?:of|for|in) .{1,40})?(?: is)?",
     re.IGNORECASE,
 )
 _WRAP = " \t\n*_\"'`“”‘’«»„"
@@ -94,6 +112,12 @@ _WRAP = " \t\n*_\"'`“”‘’«»„"
 
 def stated(text: str, *, exact: bool) -> str | None:
     """The name or phrase that a statement consists of or names."""
+    said = written(text, exact=exact)
+    return folded(said) if said else None
+
+
+def written(text: str, *, exact: bool) -> str | None:
+    """The same as it is written, neither folded nor without its signs."""
     text = _expanded(plain(text))
     if not exact and (quoted := _QUOTED.match(text)):
         text, exact = next(part for part in quoted.groups() if part), True
@@ -101,7 +125,7 @@ def stated(text: str, *, exact: bool) -> str | None:
     if refuses(text):
         return None
     if exact or _NOT.match(text):  # "not recommended" is one, and no name
-        return folded(text)
+        return text
     sentence = before(_AFTER, next(_sentences(text), ""))
     return _phrase(_complement(sentence, whatever=True) or sentence)
 
@@ -125,20 +149,51 @@ def finished(text: str) -> str:
 
 def named(text: str) -> str | None:
     """What a text that states nothing names: Y of "The capital of X is Y.", or itself."""
-    text = _expanded(plain(text))
+    text = _unlisted(_expanded(plain(text)).strip())
     if refuses(text):
         return None
     first = None
     for sentence in _sentences(text):
         leads_in = _LEAD_IN.match(sentence) or sentence[-1:] in (":", "：")
         if first is None and not leads_in:
+            if label := _LABELLED.fullmatch(sentence):
+                if _NOUN.fullmatch(label["label"]):
+                    sentence = label["rest"]
+                    if refuses(sentence):
+                        return None
+                elif _pairs(**label.groupdict()):
+                    first = ""  # no name of its own
+                    continue
             if len(sentence.split()) <= 3 and not _verb(sentence):
-                return _phrase(sentence)  # "No. ...", "Paris. ..."
+                return folded(_phrase(sentence))  # "No. ...", "Paris. ..."
             first = sentence
         for clause in _AND.split(sentence):
             if (name := _complement(clause, whatever=False)) is not None:
-                return _phrase(name)
-    return _phrase(_complement(first, whatever=True) or first) if first else None
+                return folded(_phrase(name))
+    return folded(_phrase(_complement(first, whatever=True) or first)) if first else None
+
+
+def _unlisted(text: str) -> str:
+    """A text without the mark of its first item; nothing of a numbered list of names.
+
+    Before more than a name, a number may be the answer: "8. That is oxygen."
+    """
+    mark = _LISTED.match(text)
+    if mark is None:
+        return text
+    line, _, rest = text[mark.end() :].partition("\n")
+    if mark[0][0].isdigit():
+        if _SECOND_ITEM.match(rest):
+            return text[mark.end() :] if _verb(line) else ""
+        if _verb(line) or len(line.split()) > 3:
+            return text
+    return text[mark.end() :]
+
+
+def _pairs(label: str, rest: str) -> bool:
+    """Whether either of two names may be the answer: "France: Paris", "Au: Gold"."""
+    rest = rest.strip(_WRAP)
+    return max(len(label.split()), len(rest.split())) <= 3 and rest[:1].isupper()
 
 
 def _sentences(text: str) -> Iterator[str]:
@@ -183,7 +238,7 @@ def _complement(sentence: str, *, whatever: bool) -> str | None:
     if match is None:
         return None
     subject, rest = sentence[: match.start()].strip(_WRAP), sentence[match.end() :].strip(_WRAP)
-    described = _SUBJECT.match(subject)
+    described = _SUBJECT.match(subject) and not _SYMBOL.match(f"{subject}\n{rest}")
     if not described and _NAMES_IT.match(rest):
         return subject
     if done := _DONE_BY.match(rest):
@@ -196,10 +251,10 @@ def _complement(sentence: str, *, whatever: bool) -> str | None:
     return rest if whatever or not _DESCRIPTION.match(rest) else None
 
 
-def _phrase(text: str) -> str | None:
+def _phrase(text: str) -> str:
     """A phrase without the clause that follows it."""
     text = text.strip(_WRAP)
-    return folded(_COPULA.sub("", before(_AFTER, text).strip(_WRAP)))
+    return _COPULA.sub("", before(_AFTER, text).strip(_WRAP))
 
 
 def _expanded(text: str) -> str:

@@ -78,11 +78,15 @@ def tail(text: str, most: int) -> str:
     return words[0] if words else ""
 
 
-# A model that goes on with the next question of its own answers that one, too.
+# A model that goes on with the next question of its own answers that one, too. A heading may have
+# the question on its next line, without a colon.
 _NEXT = re.compile(
-    r"\n\s*+\**(?:Question|Q|Problem|Passage|Context|Human|User|Instruction|Input|Exercise|Frage|"
+    r"\n\s*+(?P<mark>[#*_>][#*_> \t]{0,8})?(?:(?i:(?:next|new|another|follow-?up) "
+    r"(?:question|problem))|"
+    r"Question|Q|Problem|Passage|Context|Human|User|Instruction|Input|Exercise|Frage|"
+    r"Example(?= [2-9])|"
     r"Pregunta|Pergunta|Domanda|Вопрос|Задача|问题|問題|质问|質問|题目|질문|문제|प्रश्न)"
-    r"[ \t]{0,3}\d{0,3}\**[ \t]{0,3}[:：]"
+    r"[ \t]{0,3}\d{0,3}[*_]{0,3}[ \t]{0,3}(?:[:：]|(?(mark)\n|(?!)))"
 )
 
 
