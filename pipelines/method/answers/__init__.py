@@ -8,9 +8,9 @@ is not read.
 
 A response is read in three steps: its thoughts are left out, what it states is found
 (statements.py), and the last statement that can be read as the kind is the answer. Where it states
-nothing, a number is the one that the last sentence with any is about, an option the one letter that
-stands alone, a text the yes or no that it begins with, else what a sentence names, a formula the last
-that is marked as one.
+nothing, a number is the one that the last sentence with any is about, an option the one letter
+that stands alone, a text the yes or no that it begins with, else what a sentence names, a formula
+the last that is marked as one.
 """
 
 from collections.abc import Sequence

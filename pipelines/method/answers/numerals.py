@@ -75,6 +75,7 @@ _TIME = re.compile(r" ?: ?\d")
 _GOES_ON = re.compile(
     rf"[ \u00a0-]?[千万萬만億亿억/⁄×⋅·*^%％٪‰√π∞(\\{_VULGAR}\d]|[ \u00a0-]?[A-Za-z]| and "
 )
+_CALCULATED = re.compile(r"<<[^<>\n]{1,200}>>")  # GSM8K's: "9 * 2 = <<9*2=18>>18"
 _ONE_IN_BRACKETS = re.compile(r"\((-?\d+)\)(?= ?/)|(?<=/)\((-?\d+)\)")
 
 
@@ -89,6 +90,8 @@ class Found:
 
 def prepared(text: str) -> str:
     """The text with ASCII digits, one minus sign and no LaTeX; its other letters stay."""
+    if "<<" in text:
+        text = _CALCULATED.sub("", text)
     text = plain(text)
     if "/" in text and "(" in text:
         text = _ONE_IN_BRACKETS.sub(r"\1\2", text)  # (1)/(2)
