@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Literal
 
 from pipelines.method import formulas
-from pipelines.method.answers import formula, number, option, phrase, said, statements
+from pipelines.method.answers import formula, number, option, phrase, said, statements, working
 from pipelines.method.answers.denial import refuses
 from pipelines.method.answers.folding import folded
 from pipelines.method.answers.quantity import whole
@@ -63,6 +63,8 @@ def _read(text: str, kind: Kind, cut: bool, choices: Sequence[str] | None) -> st
     elif kind == "text" and (decided := phrase.decided(text)):
         rest = [one for one in found if one.exact or not phrase.judges(one.text)]
         found = [statements.Statement(0, decided), *rest]
+    if kind in ("number", "math"):
+        found = [one for one in found if one.exact or not working.is_step(one.text, weak=one.weak)]
     for one in reversed(found):
         if one.denied:
             continue

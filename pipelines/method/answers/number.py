@@ -10,8 +10,8 @@ from pipelines.method.answers.quantity import CODE, whole, words
 from pipelines.method.answers.said import before, tail
 from pipelines.method.answers.statements import Statement
 from pipelines.method.answers.topic import topic
+from pipelines.method.answers.working import ASIDE, SENTENCE
 
-_SENTENCE = re.compile(r"\n|[;!?。！？؟।]|\.(?!\d)")
 _REASON = re.compile(
     r"[,\s(]\s*(?:because|since|as|for|pues|porque|parce|weil|denn|given|where|which|so)\b"
 )
@@ -50,12 +50,6 @@ _CALLED_SHARE = re.compile(
 )
 _ALL_THAT_IS_SAID = re.compile(r"(?:\A|[=:→]|\b(?:is|are|was|be|get|gives|equals|of))[\s*_(]*\Z")
 _TAIL = 600  # characters in which the last sentence with a number is looked for
-_ASIDE = re.compile(
-    r"(?:^|(?<=\n)|(?<=[.!]\s))[*_#\s]{0,6}(?:to\s+|let me\s+|let's\s+|we can\s+)?(?:double[- ])?"
-    r"(?:check|verif\w+|proof|probe)\b[^\n]{0,20}[:.,]"
-    r"|\n[*_#\s(]{0,6}note\b[^\n]{0,20}?:",
-    re.IGNORECASE,
-)
 _EQUATION = re.compile(r"[\s\d.,+*/×÷x()$-]+=[\s\d.,$-]+")
 _DIGIT = re.compile("[\\d½¼¾]")
 _BRACKETS = re.compile(r"\([^()\n]*\)|\[[^\[\]\n]*\]")
@@ -89,7 +83,7 @@ def stated(text: str, *, exact: bool, comma: bool) -> str | None:
     text = prepared(text).strip(" \t\n*_\"'`“‘«")
     if begins_denied(text) or _STEPS.match(text):
         return None
-    sentence = before(_SENTENCE, text)
+    sentence = before(SENTENCE, text)
     if _LISTED.match(text, len(sentence)):
         return None
     sentence = sentence.strip("*_ ")
@@ -131,7 +125,7 @@ def bare(text: str) -> Iterator[Statement]:
 def mentioned(text: str) -> bool:
     """Whether a statement that could not be read has a number in it, and more than that."""
     text = prepared(text).strip(" \t\n*_\"'`“‘«")
-    return not _STEPS.match(text) and any(c.isdigit() for c in before(_SENTENCE, text))
+    return not _STEPS.match(text) and any(c.isdigit() for c in before(SENTENCE, text))
 
 
 def finished(text: str) -> str:
@@ -145,12 +139,12 @@ def last(text: str) -> str | None:
     if _BROKEN_OFF.search(text, max(0, len(text) - 200)):
         return None
     hinted = any(hint in text for hint in ("heck", "erif", "ote"))
-    aside = _ASIDE.search(text) if hinted else None
+    aside = ASIDE.search(text) if hinted else None
     if aside and _DIGIT.search(text, 0, aside.start()):
         text = text[: aside.start()]
     text = prepared(tail(text, _TAIL))
     end = len(text)
-    for start in reversed([0, *(match.end() for match in _SENTENCE.finditer(text))]):
+    for start in reversed([0, *(match.end() for match in SENTENCE.finditer(text))]):
         if _DIGIT.search(text, start, end):
             return _conclusion(text[start:end])
         end = start
