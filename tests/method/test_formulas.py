@@ -129,6 +129,9 @@ EQUAL = [
     ("x=1, y=2", "y=2, x=1"), (r"x=3\text{ or }x=-3", r"x=\pm 3"), ("f(x)=x^2", "x^2"),
     (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{bmatrix}1\\2\end{bmatrix}"),
     ("1x", "x"), ("3x=6y", "x=2y"), (r"\mathbb{R}", r"(-\infty,\infty)"), ("x=1", "1"),
+    (r"\sqrt{9+16} = \sqrt{25} = 5", "5"), ("2+5 = 7", "7"), ("2+5=7", "3+4=7"), ("x=3+4=7", "x=7"),
+    (r"f(2) = 3 \cdot 2 + 1 = 7", "7"), (r"\left(1+2\right)^2 = 9", "9"), ("500+500=1,000", "1000"),
+    (r"\sum_{i=1}^{3} i = 6", "6"), (r"\angle A = 180^\circ - 110^\circ = 70^\circ", "70"),
     ("even", r"\text{Even}"), ("No solution", r"\text{no solution}"), ("12 square units", "12"),
 ]  # fmt: skip
 DIFFERENT = [
@@ -143,6 +146,7 @@ DIFFERENT = [
     ("x<3", "x<4"), ("(1,2)", "x"), ("x=1", "x"), ("y", "x<3"), (r"\mathbb{R}", "x"),
     ("abc", "cba"), ("2x<6", "y<3"), ("x=3", "x=4"), ("y=2x", "y=x"),
     (r"3x=\sin 2x", r"2x=\sin 3x"), ("y=x+10^9", "y=2x+2*10^9"), ("x+10^9", "x+10^9+1"),
+    ("2+5=7", "5"), ("2+5=7", "2"), ("x^2+y^2=1", "1"), ("x=1+1=2, y=3", "3"), ("2^x=8", "8"),
 ]  # fmt: skip
 
 
