@@ -47,6 +47,7 @@ _SEVERAL = re.compile(  # but not the commas of 1,000
     r"|\\(?:leq?|geq?|lt|gt|neq?|approx|equiv|q?quad|Rightarrow|implies|iff|land)(?![A-Za-z])"
 )
 _NUMERAL = re.compile(r"[-+\s]*[\d.,]+\s*")
+_BASE = re.compile(r"\d[\dA-F.]*\}?_\s*\{?(\d+)\}?")  # 1011_2, 1A_{16}
 _ROUNDING = 1e-6  # of a decimal to what it stands for: 0.333333 is 1/3
 
 
@@ -111,6 +112,9 @@ def compare(first: str, second: str) -> bool | None:
     if first == second:
         _verify(a, Integer(0))
         return True
+    bases = [set(_BASE.findall(text)) for text in (first, second)]
+    if all(bases) and bases[0] != bases[1]:
+        return False
     if _a_list_and_a_set(first, a, second, b) or _differ(a, b):
         return False
     if (multiples := _multiples(a, b)) is not None:
