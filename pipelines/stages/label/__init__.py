@@ -23,7 +23,7 @@ from pipelines.stages.label.streaming import blocks, context
 from pipelines.storage.location import Location
 
 _MOST_FILES = 1_000
-VERSION = 2  # answers are read anew, and samples have their mass
+VERSION = 3  # answers are read by what a sentence is about
 
 
 def spec(config: Config) -> dict[str, Any]:
