@@ -28,8 +28,37 @@ def test_a_uri_is_fetched_once(tiny, tmp_path, monkeypatch):
     shutil.copytree(tiny, bucket)
     first = models.fetch(f"file://{bucket}")
     assert {file.name for file in first.iterdir()} == {file.name for file in tiny.iterdir()}
-    shutil.rmtree(bucket)
+    monkeypatch.setattr(Location, "download", None)
     assert models.fetch(f"file://{bucket}") == first
+
+
+def adapter(directory, text):
+    directory.mkdir(parents=True)
+    (directory / "adapter_config.json").write_text(text)
+    (directory / "adapter_model.safetensors").write_text("weights")
+
+
+def test_what_is_made_anew_at_a_uri_is_fetched_anew(tmp_path, monkeypatch):
+    """As an export is, whose root was deleted; the first one's copy serves those that have it."""
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "root" / "export" / "adapter"
+    adapter(place, '{"run": 1}')
+    first = models.fetch_adapter(f"file://{place}")
+    shutil.rmtree(tmp_path / "root")
+    adapter(place, '{"run": 2}')
+    second = models.fetch_adapter(f"file://{place}")
+    read = [(one / "adapter_config.json").read_text() for one in (first, second)]
+    assert read == ['{"run": 1}', '{"run": 2}']
+
+
+def test_a_tokenizer_that_is_mended_at_a_uri_is_fetched_anew(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    bucket = tmp_path / "bucket"
+    shutil.copytree(tiny, bucket)
+    models.fetch_tokenizer(f"file://{bucket}")
+    (bucket / "chat_template.jinja").write_text("mended")
+    fetched = models.fetch_tokenizer(f"file://{bucket}")
+    assert (fetched / "chat_template.jinja").read_text() == "mended"
 
 
 def test_a_tokenizer_is_fetched_without_weights(tiny, tmp_path, monkeypatch):
@@ -71,8 +100,12 @@ def test_engines_that_start_together_fetch_once(tiny, tmp_path, monkeypatch):
 
 def test_a_fetch_that_fails_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
-    with pytest.raises((ValueError, OSError)):
+    with pytest.raises(ValueError, match=r"nothing: no files are there"):
         models.fetch(f"file://{tmp_path}/nothing")
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "config.json").touch()
+    with pytest.raises(ValueError, match=r"half has no tokenizer.json"):
+        models.fetch(f"file://{tmp_path}/half")
     assert not list((tmp_path / "cache" / "models").iterdir())
 
 
