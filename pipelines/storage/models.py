@@ -40,6 +40,7 @@ CONVERSATION = (  # the files that conversations are made of
     "config.json",
 )
 WHOLE = ("*.json", "*.safetensors", "*.jinja", "*.model")  # of a repository on the hub
+CODE = "*.py"
 
 
 def check(source: str) -> None:
@@ -196,14 +197,17 @@ def _looks_like_hub_id(source: str) -> bool:
     return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", source)) and not Path(source).exists()
 
 
-def fetch(source: str) -> Path:
-    """The local directory of a model, fetched into the node's cache where it is not there yet."""
+def fetch(source: str, with_code: bool = False) -> Path:
+    """The local directory of a model, fetched into the node's cache where it is not there yet.
+
+    with_code: of a hub id, the code that it brings too (engine.trust_remote_code).
+    """
     check(source)
     if _is_cached(source):
         make = partial(_download, source) if "://" in source else builtin.convert
         return cache.made(cache.place(source, _held(source)), make)
     if _looks_like_hub_id(source):
-        return _from_hub(source)
+        return _from_hub(source, (*WHOLE, CODE) if with_code else WHOLE)
     return Path(source).expanduser().absolute()
 
 
@@ -221,7 +225,7 @@ def fetch_tokenizer(source: str) -> Path:
     if (Path(source).expanduser() / TOKENIZER).is_file():
         return Path(source).expanduser().absolute()
     check(source)
-    return _from_hub(source, list(CONVERSATION))
+    return _from_hub(source, CONVERSATION)
 
 
 def fetch_adapter(source: str) -> Path:
@@ -263,7 +267,7 @@ def _download(source: str, directory: Path) -> None:
             raise ValueError(f"model.source: {source}/{file.name} is not whole ({error})") from None
 
 
-def _from_hub(source: str, wanted: Sequence[str] = WHOLE) -> Path:
+def _from_hub(source: str, wanted: Sequence[str]) -> Path:
     from httpx2 import HTTPError
     from huggingface_hub import snapshot_download
 
@@ -274,6 +278,6 @@ def _from_hub(source: str, wanted: Sequence[str] = WHOLE) -> Path:
             f"model.source: could not fetch {source} from the hub ({reason(error)}); "
             "check the name and its access, or give a directory"
         ) from None
-    if wanted == WHOLE:
+    if wanted[: len(WHOLE)] == WHOLE:
         _check_directory(directory, source)
     return directory

@@ -64,7 +64,7 @@ def train_loop(arguments: dict[str, Any]) -> str | None:
         torch.set_num_threads(train.threads or max(1, here // context.get_local_world_size()))
     steps = train.epochs * math.ceil(arguments["rows"] / train.batch_size)
 
-    model_dir = fetch(config.model.source)
+    model_dir = fetch(config.model.source, config.engine.trust_remote_code)
     prompts = Prompts.load(model_dir, config.confidence.question, config.model.chat)
     torch.manual_seed(config.seed)
     module = JointModel(attach(model_dir, config), config, prompts).to(get_device())

@@ -135,6 +135,32 @@ def test_what_a_hub_gives_is_looked_at(tmp_path, monkeypatch):
         models.fetch("some/model")
 
 
+@pytest.mark.parametrize("with_code", [False, True])
+def test_the_code_that_a_model_of_the_hub_brings_is_fetched_where_it_is_trusted(
+    tiny, tmp_path, monkeypatch, with_code
+):
+    hub, here = tmp_path / "hub", tmp_path / "here"
+    shutil.copytree(tiny, hub)
+    (hub / "modeling_own.py").write_text("")
+    (hub / "pytorch_model.bin").write_text("")
+
+    def snapshot_download(source, allow_patterns):
+        here.mkdir()
+        for pattern in allow_patterns:
+            for file in hub.glob(pattern):
+                shutil.copy(file, here)
+        return str(here)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    fetched = {file.name for file in models.fetch("some/model", with_code).iterdir()}
+    assert ("modeling_own.py" in fetched) == with_code
+    assert "pytorch_model.bin" not in fetched
+    shutil.rmtree(here)
+    (hub / "config.json").unlink()
+    with pytest.raises(ValueError, match="some/model has no config.json"):
+        models.fetch("some/model", with_code)
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
