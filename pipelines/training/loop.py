@@ -140,6 +140,8 @@ def start_engine(module: JointModel, steps: int) -> tuple[Any, Any, Any]:
             "zero_optimization": {"stage": train.zero_stage},
             "zero_allow_untested_optimizer": True,
             "steps_per_print": 10**9,
+            # It would wait for the device in each forward.
+            "timers": {"throughput": {"enabled": False}},
         },
         dist_init_required=False,
     )
