@@ -138,11 +138,6 @@ def tokenizer_here(source: str) -> "Tokenizer | None":
 
 def config_file(source: str) -> Path | None:
     """A source's config.json where it is on this machine already."""
-    if _looks_like_hub_id(source):
-        from huggingface_hub import try_to_load_from_cache
-
-        cached = try_to_load_from_cache(source, "config.json")
-        return Path(cached) if isinstance(cached, str) else None
     directory = _here(source)
     file = directory / "config.json" if directory else None
     return file if file and file.is_file() else None
@@ -162,25 +157,37 @@ def files_hash(source: str) -> str | None:
 
 
 def check_modules(source: str, names: Sequence[str]) -> None:
-    """ValueError where the weights are on this machine and have no module of one of the names."""
+    """ValueError where the weights are on this machine and no matrix has one of the names, so that
+    LoRA finds nothing to adapt."""
     from safetensors import safe_open
 
     modules: set[str] = set()
     directory = _here(source)
     for file in directory.glob("*.safetensors") if directory else ():
         with safe_open(file, "numpy") as weights:
-            modules |= {key.removesuffix(".weight") for key in weights.keys()}  # noqa: SIM118
+            modules |= {
+                key.removesuffix(".weight")
+                for key in weights.keys()  # noqa: SIM118
+                if len(weights.get_slice(key).get_shape()) > 1
+            }
     for name in names:
         if modules and not any(f".{module}".endswith(f".{name}") for module in modules):
             there = ", ".join(sorted({module.rpartition(".")[2] for module in modules}))
-            raise ValueError(f"train.lora.targets: the model has no module {name!r}, only {there}")
+            raise ValueError(f"train.lora.targets: the model has no matrix {name!r}, only {there}")
 
 
 def _here(source: str) -> Path | None:
     """Where a source lies on this machine, without a look at what its store holds by now."""
     if source.startswith("builtin:"):
         return cache.place(source, _held(source))
-    return cache.newest(source) if "://" in source else Path(source).expanduser()
+    if "://" in source:
+        return cache.newest(source)
+    if _looks_like_hub_id(source):
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(source, "config.json")
+        return Path(cached).parent if isinstance(cached, str) else None
+    return Path(source).expanduser()
 
 
 def _held(source: str) -> str:

@@ -157,7 +157,7 @@ def test_the_code_that_a_model_of_the_hub_brings_is_fetched_where_it_is_trusted(
     assert "pytorch_model.bin" not in fetched
     shutil.rmtree(here)
     (hub / "config.json").unlink()
-    with pytest.raises(ValueError, match="some/model has no config.json"):
+    with pytest.raises(ValueError, match=r"some/model has no config.json"):
         models.fetch("some/model", with_code)
 
 
@@ -221,6 +221,16 @@ def test_settings_that_cannot_be_copied(tmp_path, text):
 
 def test_lora_targets_that_the_model_has_not(tiny):
     models.check_modules(str(tiny), ["q_proj", "self_attn.v_proj"])
-    with pytest.raises(ValueError, match=r"no module 'proj', only .*down_proj.*q_proj"):
+    with pytest.raises(ValueError, match=r"no matrix 'proj', only .*down_proj.*q_proj"):
         models.check_modules(str(tiny), ["q_proj", "proj"])
+    with pytest.raises(ValueError, match=r"no matrix 'norm', only"):
+        models.check_modules(str(tiny), ["norm"])  # its weight is a vector
     models.check_modules("no/such-model", ["proj"])  # not on this machine yet
+
+
+def test_lora_targets_that_a_fetched_model_of_the_hub_has_not(tiny, monkeypatch):
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache", lambda source, name: str(tiny / name)
+    )
+    with pytest.raises(ValueError, match=r"no matrix 'proj', only .*down_proj.*q_proj"):
+        models.check_modules("some/model", ["proj"])
