@@ -50,7 +50,9 @@ def engine_start(config: configs.Config) -> float:
 
 def trainer_start(config: configs.Config) -> float:
     start = time.perf_counter()
-    from pipelines.training import loop as train_loop
+    import pipelines.training.loop  # noqa: F401  what a worker imports
+    from pipelines.storage.models import fetch
+    from pipelines.training.lora import attach
 
-    train_loop.attach(train_loop.fetch(config.model.source), config)
+    attach(fetch(config.model.source), config)
     return time.perf_counter() - start

@@ -29,7 +29,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     from pipelines.training.drift import measure, told
     from pipelines.training.lora import merge
 
-    base = fetch(config.model.source)
+    base = fetch(config.model.source, config.engine.trust_remote_code)
     rows = handful(inputs["examples"], config.train.max_length)
     with tempfile.TemporaryDirectory() as scratch:
         adapter, merged = Path(scratch, ADAPTER_DIR), Path(scratch, MODEL_DIR)

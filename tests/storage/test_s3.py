@@ -18,6 +18,7 @@ from processes import ROOT, amid, kill_with_children, started
 from pipelines.datasets.records import read
 from pipelines.datasets.sources import digest
 from pipelines.engine.sampling import request_key
+from pipelines.storage import cache
 from pipelines.storage.location import Location
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
@@ -90,6 +91,17 @@ def test_a_file_in_a_bucket_that_is_written_anew_has_another_digest(reachable):
     assert digest(folder.uri) == before
     (folder / "a.jsonl").write_text('{"question": "q", "answer": "b"}\n')  # of the same size
     assert digest(folder.uri) != before
+
+
+def test_a_model_in_a_bucket_that_is_written_anew_has_other_content(reachable):
+    folder = Location.of(f"s3://{BUCKET}/model")
+    with pytest.raises(ValueError, match="no files are there"):
+        cache.content(folder)
+    (folder / "config.json").write_text("1")
+    before = cache.content(folder)
+    assert cache.content(folder) == before
+    (folder / "config.json").write_text("2")
+    assert cache.content(folder) != before
 
 
 def test_an_undisturbed_run_labels_every_query(undisturbed):
