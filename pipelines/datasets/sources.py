@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 import pyarrow.fs as pafs
 
 from pipelines.storage.errors import explain
-from pipelines.storage.location import Location
+from pipelines.storage.location import Location, stamp
 
 FORMATS = "JSON lines, a JSON array of rows, CSV (*.csv) or Parquet"
 CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
@@ -80,8 +80,7 @@ def _content(source: Source) -> str:
         with open(source.path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     if isinstance(source.filesystem, pafs.PyFileSystem):  # s3fs, which pyarrow asks no ETag of
-        info = source.filesystem.handler.fs.info(source.path)
-        return f"{info['size']} {info.get('ETag') or info.get('LastModified')}"
+        return stamp(source.filesystem.handler.fs.info(source.path))
     info = source.filesystem.get_file_info(source.path)
     return f"{info.size} {info.mtime_ns}"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 
-from pipelines.storage.location import Location
+from pipelines.storage.location import Location, stamp
 
 
 def content(source: Location) -> str:
@@ -28,11 +28,7 @@ def content(source: Location) -> str:
 def _etags(source: Location) -> list[str]:
     """Of a store that s3fs opens, which pyarrow asks no ETag of."""
     listed = source.filesystem.handler.fs.find(source.path, detail=True)
-    return [
-        f"{path.removeprefix(source.path)} {info['size']} "
-        f"{info.get('ETag') or info.get('LastModified')}"
-        for path, info in listed.items()
-    ]
+    return [f"{path.removeprefix(source.path)} {stamp(info)}" for path, info in listed.items()]
 
 
 def _times(source: Location) -> list[str]:
