@@ -20,7 +20,7 @@ import time
 from contextlib import nullcontext
 from typing import TextIO
 
-from jobs.benchmarks.figure import Figure, apart
+from jobs.benchmarks.measurement import Measurement, in_subprocess
 from pipelines.running.cluster import MALLOC
 from pipelines.storage.location import versions
 
@@ -57,12 +57,12 @@ def main(arguments: list[str] | None = None) -> int:
     # Our engine sets this for the process that it starts; plain vLLM's runs in its caller's, which
     # must have it from the start. So both sides have it.
     os.environ.setdefault("GLIBC_TUNABLES", MALLOC)
-    here = apart(machine)
+    here = in_subprocess(machine)
     if "gpu" in options.names and not (options.quick or here["gpus"]):
         print("error: gpu: torch finds no GPU here; --quick tries it on a CPU", file=sys.stderr)
         return 2
     out = open(options.json, "w") if options.json else nullcontext()  # noqa: SIM115
-    figures: list[Figure] = []
+    figures: list[Measurement] = []
     with out as lines:
         _write(lines, {"machine": here, "versions": versions()})
         try:
@@ -97,11 +97,11 @@ def machine() -> dict[str, object]:
     }
 
 
-def _line(figure: Figure) -> str:
+def _line(figure: Measurement) -> str:
     return f"bench: {figure.name} {figure.ratio:.3g} ({figure.reach})"
 
 
-def print_table(figures: list[Figure]) -> None:
+def print_table(figures: list[Measurement]) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pipelines.config import Config, load
 from pipelines.running import memory
-from pipelines.storage.errors import explain
+from pipelines.storage import errors
 
 
 def parser(module: str, description: str) -> argparse.ArgumentParser:
@@ -45,9 +45,11 @@ def explained(place: str, job: Callable[[], int]) -> int:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     except Exception as error:  # storage's failures have no base class; others are raised again
-        if (advice := explain(error) or memory.explain(error)) is None:
+        failed = errors.place(error, place)
+        what = "root" if failed == place else "path"
+        if (advice := errors.explain(error, what) or memory.explain(error)) is None:
             raise
-        print(f"error: {place}: {advice}; then run the same again", file=sys.stderr)
+        print(f"error: {failed}: {advice}; then run the same again", file=sys.stderr)
         return 1
 
 

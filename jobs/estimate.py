@@ -19,7 +19,7 @@ from pipelines.storage.shape import Shape, shape_of
 
 _GIB = 2**30
 _LEAST_RATE = 1e-9  # tokens a second; fewer are no rate of anything
-_TURN = 32  # tokens of the confidence turn; of the families here it has fewer
+_TURN = 32  # tokens of the confidence turn; of the families here it has fewer by the paper's words
 _ADAPTER = 20  # bytes a parameter: float32 weights, DeepSpeed's copy, gradient and two moments
 
 
@@ -90,6 +90,25 @@ def training_memory(config: Config, shape: Shape) -> TrainingMemory:
 
 
 @dataclass(frozen=True)
+class Left:
+    """What is still to do: whether to label, trainings, and models to evaluate."""
+
+    label: bool
+    trainings: int
+    models: int
+
+    @classmethod
+    def of(cls, config: Config, planned: Sequence[Planned]) -> "Left":
+        """planned: the steps of a run; none where it is not known what is done."""
+        if not planned:
+            runs = 1 + len(config.train.seeds)
+            return cls(True, runs, 1 + runs)
+        left = [one.step.name for one in planned if one.state != "done"]
+        models = sum(name.startswith("evaluate") for name in left) + ("evaluate" in left)
+        return cls("label" in left, sum(name.startswith("train") for name in left), models)
+
+
+@dataclass(frozen=True)
 class Tokens:
     """At most."""
 
@@ -99,21 +118,25 @@ class Tokens:
 
 
 def tokens(
-    config: Config, queries: int, held_out: int, longest_prompt: int | None = None
+    config: Config, left: Left, queries: int, held_out: int, longest_prompt: int | None = None
 ) -> Tokens:
     """Generated and scored, but for those of prompts, which samples share; and trained, with those
     of prompts, for each row has its own. queries, held_out: how many are labeled, and answered by
-    both models; longest_prompt: of the labeled, None where it is not known yet."""
+    both models, some of them live, too; longest_prompt: of the labeled, None where it is not known
+    yet."""
+    from pipelines.stages.evaluate.live import LIVE_POLICIES
+
     most, answer = config.sampling.max_tokens, config.answering.max_tokens
+    turn = _TURN + len((config.confidence.question or "").encode())  # no token is less than a byte
     training = min(config.examples.total, 2 * queries * config.sampling.num_samples)
-    runs = 1 + len(config.train.seeds)
     row = min(config.train.max_length, config.engine.max_model_len)  # longer ones are dropped
     if longest_prompt is not None:
-        row = min(row, longest_prompt + most + _TURN)
+        row = min(row, longest_prompt + most + turn)
+    asked = held_out + len(LIVE_POLICIES) * min(config.evaluate.live_queries, held_out)
     return Tokens(
-        queries * config.sampling.num_samples * (most + _TURN),
-        runs * config.train.epochs * training * row,
-        (1 + runs) * held_out * config.evaluate.num_samples * (answer + _TURN),
+        left.label * queries * config.sampling.num_samples * (most + turn),
+        left.trainings * config.train.epochs * training * row,
+        left.models * asked * config.evaluate.num_samples * (answer + turn),
     )
 
 
@@ -166,22 +189,28 @@ def _memory(config: Config) -> list[str]:
 
 
 def _work(config: Config, planned: Sequence[Planned], rates: Rates) -> str:
-    data = config.data
-    counts = [
-        _count(planned, "queries", data.train),
-        _count(planned, "held_out", (*data.calibration, *data.eval)),
-    ]
-    if unknown := [name for of in counts for name, number in of.items() if number is None]:
+    left, data = Left.of(config, planned), config.data
+    labeled = _count(planned, "queries", data.train) if left.label or left.trainings else {}
+    asked = _count(planned, "held_out", (*data.calibration, *data.eval)) if left.models else {}
+    if unknown := [name for name, number in (labeled | asked).items() if number is None]:
         return f"tokens: not known, for {', '.join(unknown)} has no limit and is not read yet"
-    queries, held_out = (sum(number or 0 for number in of.values()) for of in counts)
-    most = tokens(config, queries, held_out, _longest_prompt(planned))
+    queries, held_out = (sum(number or 0 for number in of.values()) for of in (labeled, asked))
+    most = tokens(config, left, queries, held_out, _longest_prompt(planned))
     engines, workers = config.engine.count, config.train.workers
-    return (
-        f"tokens, at most: label {most.label:,} ({queries:,} queries, but for prompts)"
-        f"{_hours(most.label, rates.engine, engines)}, train {most.train:,}"
-        f"{_hours(most.train, rates.training, workers)}, evaluate {most.evaluate:,} "
-        f"({held_out:,} queries, but for prompts){_hours(most.evaluate, rates.engine, engines)}"
-    )
+    told = [
+        f"{what} {number:,}{of}{_hours(number, rate, many)}"
+        for what, number, of, rate, many in (
+            ("label", most.label, _but_for_prompts(queries), rates.engine, engines),
+            ("train", most.train, "", rates.training, workers),
+            ("evaluate", most.evaluate, _but_for_prompts(held_out), rates.engine, engines),
+        )
+        if number
+    ]
+    return f"tokens, at most: {', '.join(told)}" if told else "tokens: none, for no stage is left"
+
+
+def _but_for_prompts(queries: int) -> str:
+    return f" ({queries:,} queries, but for prompts)"
 
 
 def _count(

@@ -12,7 +12,7 @@ import sys
 
 from jobs import cli
 from jobs.cli import say
-from jobs.steps import carry_out, tell_plan
+from jobs.steps import all_done, carry_out, tell_plan
 from pipelines.config import Config
 from pipelines.config.values import nearest
 from pipelines.running import dag
@@ -38,6 +38,8 @@ def _run(config: Config, name: str, plan_only: bool) -> int:
     planned = dag.plan(steps, config.root)
     if plan_only:
         tell_plan(planned)
+        if not all_done(planned):
+            pipeline.check_named(config)
         return 0
     # An experiment's config may differ from the run's, as study.yaml does: the root is the run's.
     artifacts = carry_out(config, planned, keep=[one.name for one in pipeline.steps(config)])

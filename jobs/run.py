@@ -45,7 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _plan(config: Config, until: str | None, rates: Rates) -> int:
-    """The steps, and what they will take: that is told where the root cannot be read, too."""
+    """The steps, and what they will take: that is told where the root cannot be read, too.
+
+    ValueError at last where the config names what no run could take.
+    """
     from pipelines import pipeline
 
     steps = pipeline.steps(config, until)
@@ -59,6 +62,8 @@ def _plan(config: Config, until: str | None, rates: Rates) -> int:
         say(f"steps: not known, for {config.root} cannot be read: {why}")
     for line in estimate.lines(config, planned, rates):
         say(line)
+    if not all_done(planned):
+        pipeline.check_named(config)
     return 0
 
 

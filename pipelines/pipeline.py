@@ -75,10 +75,16 @@ def _training_run(
     ]
 
 
+def check_named(config: Config) -> None:
+    """What can be told of what a config names, without reading data; ValueError with one line."""
+    models.check(config.model.source)
+    models.check_modules(config.model.source, config.train.lora.targets)
+    queries.check_named(config)
+
+
 def check(config: Config) -> None:
     """Everything that can be told before Ray or torch start; ValueError with one line."""
     cluster.check_install()
     tracking.check(config)
-    models.check(config.model.source)
-    models.check_modules(config.model.source, config.train.lora.targets)
+    check_named(config)
     queries.check(config)

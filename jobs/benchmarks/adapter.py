@@ -14,21 +14,21 @@ from typing import Any
 
 from jobs.benchmarks import work
 from jobs.benchmarks.engines import PlainEngine
-from jobs.benchmarks.figure import Figure, Pair, Process, Reach, apart
+from jobs.benchmarks.measurement import Measurement, Pair, Process, Reach, in_subprocess
 from pipelines.engine.protocol import Drawing
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     sequences, tokens, times = (16, 4, 1) if quick else (256, 8, 2)
     pairs: list[tuple[Pair, Pair]] = []
     with tempfile.TemporaryDirectory() as directory, Process() as lora, Process() as merged:
-        apart(_write_adapter, directory)
+        in_subprocess(_write_adapter, directory)
         for _ in range(times):
             ours = merged.call(_rates, sequences, tokens)
             pairs.append((ours, lora.call(_rates, sequences, tokens, directory)))
     for name, place in (("decode", 0), ("score", 1)):
         rates = [(ours[place], theirs[place]) for ours, theirs in pairs]
-        yield Figure.of(f"adapter.lora_{name}", "tokens/s", rates, Reach("at least", 1))
+        yield Measurement.of(f"adapter.lora_{name}", "tokens/s", rates, Reach("at least", 1))
 
 
 def _write_adapter(directory: str) -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from jobs.benchmarks.figure import Figure, Pair, Reach
+from jobs.benchmarks.measurement import Measurement, Pair, Reach
 from pipelines.method.answers import Kind, extract
 
 _ORDINARY: dict[Kind, tuple[str, ...]] = {
@@ -32,14 +32,18 @@ _HOSTILE = (
 )  # fmt: skip
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     count, repeats = (300, 1) if quick else (20_000, 3)
     for kind in _ORDINARY:
         responses = ordinary(kind, count)
         read = partial(extract, kind=kind)
         pairs = [(_rate(read, responses), 100_000.0) for _ in range(repeats)]
-        yield Figure.of(f"answers.{kind}", "responses/s, of 100,000", pairs, Reach("at least", 1))
-    yield Figure.of("answers.hostile", "ms of 100 kB, of 50", [_slowest()], Reach("at most", 1))
+        yield Measurement.of(
+            f"answers.{kind}", "responses/s, of 100,000", pairs, Reach("at least", 1)
+        )
+    yield Measurement.of(
+        "answers.hostile", "ms of 100 kB, of 50", [_slowest()], Reach("at most", 1)
+    )
     from math_verify import parse
 
     responses = ordinary("number", count // 20)
@@ -47,7 +51,7 @@ def run(quick: bool) -> Iterator[Figure]:
         (_rate(partial(extract, kind="number"), responses), _rate(parse, responses))
         for _ in range(repeats)
     ]
-    yield Figure.of("answers.math_verify", "responses/s", pairs, Reach("at least", 10))
+    yield Measurement.of("answers.math_verify", "responses/s", pairs, Reach("at least", 10))
 
 
 def ordinary(kind: Kind, count: int) -> list[str]:

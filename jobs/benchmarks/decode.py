@@ -7,13 +7,13 @@ questions with answers of very different lengths, from the first query to the la
 from collections.abc import Iterator
 
 from jobs.benchmarks import work
-from jobs.benchmarks.figure import Figure, Pair, Process, Reach, apart
 from jobs.benchmarks.label import label_stage
+from jobs.benchmarks.measurement import Measurement, Pair, Process, Reach, in_subprocess
 
 
-def run(quick: bool) -> Iterator[Figure]:
-    pairs = apart(_against_greedy, *((32, 4, 1) if quick else (256, 24, 2)))
-    yield Figure.of("decode.greedy", "tokens/s", pairs, Reach("at least", 0.9))
+def run(quick: bool) -> Iterator[Measurement]:
+    pairs = in_subprocess(_against_greedy, *((32, 4, 1) if quick else (256, 24, 2)))
+    yield Measurement.of("decode.greedy", "tokens/s", pairs, Reach("at least", 0.9))
     if quick:
         return
     half, samples, max_tokens = 8, 32, 100
@@ -28,7 +28,7 @@ def run(quick: bool) -> Iterator[Figure]:
         did = work.on(rays, label_stage, asked, samples, max_tokens)
     computed = sum(did[f"{kind}_tokens"] for kind in ("prompt", "generated", "scored"))
     full = [(computed / did["busy_seconds"], ours) for ours, _ in pairs]
-    yield Figure.of("decode.label_stage", "tokens/s", full, Reach("at least", 0.9))
+    yield Measurement.of("decode.label_stage", "tokens/s", full, Reach("at least", 0.9))
 
 
 def _against_greedy(sequences: int, tokens: int, times: int) -> list[Pair]:

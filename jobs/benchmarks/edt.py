@@ -10,13 +10,13 @@ from functools import cache
 from typing import Any
 
 from jobs.benchmarks import work
-from jobs.benchmarks.figure import Figure, Pair, Process, Reach
+from jobs.benchmarks.measurement import Measurement, Pair, Process, Reach
 from pipelines.storage.models import fetch
 
 SEQUENCES = 32
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     tokens, times = (8, 1) if quick else (64, 2)
     fixed, cached, uncached = [], [], []
     with Process() as engine, Process() as loops:
@@ -31,7 +31,7 @@ def run(quick: bool) -> Iterator[Figure]:
         ("transformers_cached", cached, 3),
         ("transformers_uncached", uncached, 30),
     ):
-        yield Figure.of(f"edt.{baseline}", "tokens/s", pairs, Reach("at least", bound))
+        yield Measurement.of(f"edt.{baseline}", "tokens/s", pairs, Reach("at least", bound))
 
 
 def against_fixed(tokens: int, compiled: bool) -> Pair:

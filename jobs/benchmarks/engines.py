@@ -1,4 +1,4 @@
-"""Plain vLLM at its best settings for this machine, which the baselines drive. Runs in `apart`."""
+"""Plain vLLM at its best settings for this machine, which the baselines drive, in a subprocess."""
 
 import time
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.benchmarks import work
-from jobs.benchmarks.figure import Pair
+from jobs.benchmarks.measurement import Pair
 from pipelines.config import Config
 from pipelines.engine.arguments import engine_arguments
 from pipelines.engine.protocol import Drawing

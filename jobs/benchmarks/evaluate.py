@@ -8,24 +8,24 @@ import time
 from collections.abc import Iterator
 
 from jobs.benchmarks import work
-from jobs.benchmarks.figure import Figure, Reach, apart
+from jobs.benchmarks.measurement import Measurement, Reach, in_subprocess
 from pipelines.engine.protocol import Drawing
 
 POLICY, THRESHOLD, BUDGET = "early_stopping", 0.15, 16
 Answers = list[tuple[str | None, int]]  # answer, samples used
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     if quick:
         return
     questions = work.questions(work.SHORT, 8)
-    ours, answers = apart(serve, questions)
-    alone, same = apart(one_by_one, questions)
+    ours, answers = in_subprocess(serve, questions)
+    alone, same = in_subprocess(one_by_one, questions)
     equal = sum(a == b for a, b in zip(answers, same, strict=True))
     used = sum(samples for _, samples in answers) / len(answers)
     print(f"bench: {equal} of {len(answers)} answers are the same, {used:.1f} samples a query")
     pairs = [(len(questions) / ours, len(questions) / alone)]
-    yield Figure.of("evaluate.one_by_one", "queries/s", pairs, Reach("at least", 3))
+    yield Measurement.of("evaluate.one_by_one", "queries/s", pairs, Reach("at least", 3))
 
 
 def serve(questions: list[str]) -> tuple[float, Answers]:

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from jobs.benchmarks import gpu_card, gpu_engine, gpu_service, gpu_train, random_model
-from jobs.benchmarks.figure import Figure, apart
+from jobs.benchmarks.measurement import Measurement, in_subprocess
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     import torch
 
     cuda = torch.cuda.is_available()  # takes no memory of the card
@@ -24,14 +24,14 @@ def run(quick: bool) -> Iterator[Figure]:
     failed = []
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        model = apart(random_model.make, large, root)
-        parts: dict[str, Callable[[], Iterable[Figure]]] = {
+        model = in_subprocess(random_model.make, large, root)
+        parts: dict[str, Callable[[], Iterable[Measurement]]] = {
             "engine": partial(gpu_engine.speed_and_numbers, model, quick),
-            "card": partial(apart, gpu_card.card, quick),
-            "step": partial(apart, gpu_train.step, large, root, quick),
-            "stage": partial(apart, gpu_train.stage, model, quick),
-            "service": partial(apart, gpu_service.figures, model, quick),
-            "small step": partial(apart, gpu_train.step, small, root, quick),
+            "card": partial(in_subprocess, gpu_card.card, quick),
+            "step": partial(in_subprocess, gpu_train.step, large, root, quick),
+            "stage": partial(in_subprocess, gpu_train.stage, model, quick),
+            "service": partial(in_subprocess, gpu_service.figures, model, quick),
+            "small step": partial(in_subprocess, gpu_train.step, small, root, quick),
         }
         if not cuda:
             del parts["card"], parts["small step"]

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from jobs.benchmarks.figure import Figure, Reach
+from jobs.benchmarks.measurement import Measurement, Reach
 
 # TB/s of memory and TFLOP/s of dense bf16 products, of NVIDIA's datasheets (SXM).
 DATASHEET = {"H100 80GB HBM3": (3.35, 989.0), "H200": (4.8, 989.0)}
@@ -36,7 +36,7 @@ def milliseconds(function: Callable[[], Any], times: int = 20) -> float:
     return statistics.median(spans)
 
 
-def card(quick: bool) -> list[Figure]:
+def card(quick: bool) -> list[Measurement]:
     import torch
 
     bandwidth, product = datasheet()
@@ -46,8 +46,8 @@ def card(quick: bool) -> list[Figure]:
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     multiplied = 2 * 8192**3 / milliseconds(lambda: a @ b) / 1e9
     made = [
-        Figure.of("gpu.copy", "TB/s", [(copied, bandwidth)], Reach("at least", 0.8)),
-        Figure.of("gpu.product", "TFLOP/s", [(multiplied, product)], Reach("at least", 0.7)),
+        Measurement.of("gpu.copy", "TB/s", [(copied, bandwidth)], Reach("at least", 0.8)),
+        Measurement.of("gpu.product", "TFLOP/s", [(multiplied, product)], Reach("at least", 0.7)),
     ]
     for vocab in (49_152, 128_256, 151_936):
         made += _edt(16 if quick else 256, vocab, copied)
@@ -59,7 +59,7 @@ def copy_rate(copy: Callable[[], Any], tensor: Any) -> float:
     return 2 * tensor.nbytes / milliseconds(copy) / 1e9
 
 
-def _edt(rows: int, vocab: int, copied: float) -> list[Figure]:
+def _edt(rows: int, vocab: int, copied: float) -> list[Measurement]:
     """The passes are timed in a CUDA graph, as a queue of work: what the host adds is in decode's.
 
     `peaked` has one likely token a row, as language models mostly have: then EDT's temperature is
@@ -98,9 +98,11 @@ def _edt(rows: int, vocab: int, copied: float) -> list[Figure]:
     eager = milliseconds(lambda: torch.multinomial((flat / 0.8).softmax(-1), 1)) / 1e3
     name, both_reads = f"gpu.edt_{vocab // 1000}k", 2 * flat.nbytes / 1e12
     return [
-        Figure.of(name, "TB/s", [(both_reads / took, copied)], Reach("at least", 0.7)),
-        Figure.of(f"{name}_peaked", "draws/s", [(rows / usual, rows / took)], Reach("at least", 1)),
-        Figure.of(
+        Measurement.of(name, "TB/s", [(both_reads / took, copied)], Reach("at least", 0.7)),
+        Measurement.of(
+            f"{name}_peaked", "draws/s", [(rows / usual, rows / took)], Reach("at least", 1)
+        ),
+        Measurement.of(
             f"{name}_multinomial", "draws/s", [(rows / took, rows / eager)], Reach("at least", 3)
         ),
     ]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jobs.benchmarks import work
-from jobs.benchmarks.figure import Figure, Pair, Process, Reach, apart
+from jobs.benchmarks.measurement import Measurement, Pair, Process, Reach, in_subprocess
 from pipelines.engine.protocol import Counters, Drawing
 
 Drawn = tuple[list[int], list[int], float]  # prompt ids, response ids, log P(True)
@@ -18,27 +18,27 @@ Drawn = tuple[list[int], list[int], float]  # prompt ids, response ids, log P(Tr
 RATE = "tokens/s"
 
 
-def speed_and_numbers(model: str, quick: bool) -> Iterator[Figure]:
+def speed_and_numbers(model: str, quick: bool) -> Iterator[Measurement]:
     """What matters most is measured first; by the older of vLLM's two runners, last."""
     samples, tokens = (8, 8) if quick else (32, 128)
     with Process() as engines:
         labeled, together, alone = engines.call(_ours, model, samples, tokens)
         yield _same("gpu.same_alone", together[: len(alone)], alone)
-        own, exact = apart(_reference, model, together)
+        own, exact = in_subprocess(_reference, model, together)
         gaps = _gap([log_p for _, _, log_p in together], exact), _gap(own, exact)
-        yield Figure.of("gpu.p_true", "nats", [gaps], Reach("at most", 1))
+        yield Measurement.of("gpu.p_true", "nats", [gaps], Reach("at most", 1))
         generated, greedy, sampled = engines.call(_plain, model, samples, tokens)
-    yield Figure.of("gpu.label", RATE, [(labeled, generated)], Reach("at least", 0.95))
-    yield Figure.of("gpu.decode_greedy", RATE, greedy, Reach("at least", 0.98))
-    yield Figure.of("gpu.decode_sampled", RATE, sampled, Reach("at least", 0.98))
-    yield _same("gpu.same_v1", together, apart(_drawn_by_v1, model, samples, tokens))
+    yield Measurement.of("gpu.label", RATE, [(labeled, generated)], Reach("at least", 0.95))
+    yield Measurement.of("gpu.decode_greedy", RATE, greedy, Reach("at least", 0.98))
+    yield Measurement.of("gpu.decode_sampled", RATE, sampled, Reach("at least", 0.98))
+    yield _same("gpu.same_v1", together, in_subprocess(_drawn_by_v1, model, samples, tokens))
 
 
 def _gap(some: Sequence[float], others: Sequence[float]) -> float:
     return statistics.median(abs(a - b) for a, b in zip(some, others, strict=True)) or 1e-12
 
 
-def _same(name: str, some: Sequence[Drawn], others: Sequence[Drawn]) -> Figure:
+def _same(name: str, some: Sequence[Drawn], others: Sequence[Drawn]) -> Measurement:
     """Tokens that are equal, of those with equal ones before them: rounding that moves one token
     moves all that follow."""
     equal = compared = 0
@@ -47,7 +47,7 @@ def _same(name: str, some: Sequence[Drawn], others: Sequence[Drawn]) -> Figure:
         length = next((i for i in range(both) if x[i] != y[i]), both)
         equal += length
         compared += min(length + 1, len(x))
-    return Figure.of(name, "tokens", [(equal, compared)], Reach("at least", 0.95))
+    return Measurement.of(name, "tokens", [(equal, compared)], Reach("at least", 0.95))
 
 
 def _requests(prompts: Any, count: int) -> list[tuple[list[int], int]]:

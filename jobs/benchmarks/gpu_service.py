@@ -4,12 +4,12 @@ import asyncio
 import time
 
 from jobs.benchmarks import work
-from jobs.benchmarks.figure import Figure, Reach
+from jobs.benchmarks.measurement import Measurement, Reach
 
 BUDGET = 4  # samples a request, each scored
 
 
-def figures(model: str, quick: bool) -> list[Figure]:
+def figures(model: str, quick: bool) -> list[Measurement]:
     import aiohttp
 
     from pipelines.running import cluster
@@ -45,4 +45,4 @@ def figures(model: str, quick: bool) -> list[Figure]:
             return full, alone / (time.perf_counter() - start)
 
     pair = asyncio.run(measure())
-    return [Figure.of("gpu.service", "requests/s", [pair], Reach("at least", 20))]
+    return [Measurement.of("gpu.service", "requests/s", [pair], Reach("at least", 20))]

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from jobs.benchmarks import random_model, work
-from jobs.benchmarks.figure import Figure, Reach
 from jobs.benchmarks.gpu_card import datasheet
+from jobs.benchmarks.measurement import Measurement, Reach
 from jobs.benchmarks.train import Row, Steps, examples
 from pipelines.config import Config
 from pipelines.storage.shape import Shape
@@ -15,7 +15,7 @@ from pipelines.storage.shape import Shape
 MICRO_TOKENS = (16_384, 8_192, 4_096)  # a forward; each way is taken at the best for it
 
 
-def step(shape: str, root: Path, quick: bool) -> list[Figure]:
+def step(shape: str, root: Path, quick: bool) -> list[Measurement]:
     from pipelines.training.micro_batches import length_of
 
     config = work.config(model=random_model.make(shape, root))
@@ -34,13 +34,17 @@ def step(shape: str, root: Path, quick: bool) -> list[Figure]:
         flush=True,
     )
     made = [
-        Figure.of(f"{name}_two_forwards", "examples/s", [(ours, twice)], Reach("at least", 1.8)),
-        Figure.of(f"{name}_padded", "examples/s", [(ours, padded)], Reach("at least", 4)),
+        Measurement.of(
+            f"{name}_two_forwards", "examples/s", [(ours, twice)], Reach("at least", 1.8)
+        ),
+        Measurement.of(f"{name}_padded", "examples/s", [(ours, padded)], Reach("at least", 4)),
     ]
     if steps.device.type == "cuda":
         rate = _operations(random_model.SHAPES[shape], rows) / seconds / 1e12
         peak = datasheet()[1]
-        made.append(Figure.of(f"{name}_mfu", "TFLOP/s", [(rate, peak)], Reach("at least", 0.4)))
+        made.append(
+            Measurement.of(f"{name}_mfu", "TFLOP/s", [(rate, peak)], Reach("at least", 0.4))
+        )
     return made
 
 
@@ -93,7 +97,7 @@ def _operations(shape: Shape, rows: list[Row]) -> float:
     return 4.0 * (shape.layer_weights * tokens + shape.head_weights * seen)
 
 
-def stage(model: str, quick: bool) -> list[Figure]:
+def stage(model: str, quick: bool) -> list[Measurement]:
     """Ray Data, Ray Train and DeepSpeed's ZeRO 2 around the step, against the step alone."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -128,7 +132,7 @@ def stage(model: str, quick: bool) -> list[Figure]:
     alone.seconds(alone.joint, rows)
     bare = len(rows) / alone.seconds(alone.joint, rows)
     pairs = [(inside, bare)]
-    return [Figure.of("gpu.train_stage", "examples/s", pairs, Reach("at least", 0.8))]
+    return [Measurement.of("gpu.train_stage", "examples/s", pairs, Reach("at least", 0.8))]
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jobs.benchmarks import work
-from jobs.benchmarks.figure import Figure, Process, Reach
+from jobs.benchmarks.measurement import Measurement, Process, Reach
 from pipelines.config import Config
 
 SAMPLES = 32
@@ -30,7 +30,7 @@ SETS: dict[str, tuple[int, tuple[str, int, int], dict[str, float]]] = {
 }
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     if quick:
         return
     asked = {
@@ -58,7 +58,7 @@ def run(quick: bool) -> Iterator[Figure]:
                 (queries / ours, queries / wall)
                 for ours, wall in zip(walls[name]["ours"], walls[name][baseline], strict=True)
             ]
-            yield Figure.of(
+            yield Measurement.of(
                 f"label_{name}.{baseline}", "queries/s", pairs, Reach("at least", bound)
             )
 

@@ -10,20 +10,20 @@ import threading
 from collections.abc import Iterator
 
 from jobs.benchmarks import simulated
-from jobs.benchmarks.figure import Figure, Reach, apart
+from jobs.benchmarks.measurement import Measurement, Reach, in_subprocess
 
 QUERIES = (1_000, 100_000, 1_000_000)
 CHILDREN = {"actor": "QueryLabeler", "head": "gcs_server"}  # by what their commands hold
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     if quick:
         return
-    few, *more = (apart(peaks, n) for n in QUERIES)
+    few, *more = (in_subprocess(peaks, n) for n in QUERIES)
     for queries, many in zip(QUERIES[1:], more, strict=True):
         for name in few:
             pairs = [(many[name], few[name])]
-            yield Figure.of(f"memory.{name}_{queries}", "MB", pairs, Reach("at most", 1.1))
+            yield Measurement.of(f"memory.{name}_{queries}", "MB", pairs, Reach("at most", 1.1))
 
 
 def peaks(queries: int) -> dict[str, float]:

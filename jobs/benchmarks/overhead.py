@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs.benchmarks.figure import Figure, Reach, apart
+from jobs.benchmarks.measurement import Measurement, Reach, in_subprocess
 from pipelines import config as configs
 from pipelines import pipeline
 from pipelines.running import dag
@@ -19,7 +19,7 @@ _ROOT = Path(__file__).parent.parent.parent
 ENGINES = 3  # label's, and evaluate's for the base and for the calibrated model
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     if quick:
         return
     config = configs.load(str(_ROOT / "jobs/configs/quickstart.yaml"), [])
@@ -33,9 +33,9 @@ def run(quick: bool) -> Iterator[Figure]:
     model = metrics["label"]["busy_seconds"] + metrics["train"]["busy_seconds"]
     for name, live in metrics["evaluate"]["live"].items():
         model += metrics["evaluate"][name]["busy_seconds"] + live["seconds"]
-    starts = ENGINES * apart(engine_start, config) + apart(trainer_start, config)
+    starts = ENGINES * in_subprocess(engine_start, config) + in_subprocess(trainer_start, config)
     rest = sum(manifest["seconds"] for manifest in manifests.values()) - model - starts
-    yield Figure.of("overhead.quickstart", "s", [(rest, model)], Reach("at most", 0.1))
+    yield Measurement.of("overhead.quickstart", "s", [(rest, model)], Reach("at most", 0.1))
 
 
 def engine_start(config: configs.Config) -> float:
@@ -50,7 +50,9 @@ def engine_start(config: configs.Config) -> float:
 
 def trainer_start(config: configs.Config) -> float:
     start = time.perf_counter()
-    from pipelines.training import loop as train_loop
+    import pipelines.training.loop  # noqa: F401  what a worker imports
+    from pipelines.storage.models import fetch
+    from pipelines.training.lora import attach
 
-    train_loop.attach(train_loop.fetch(config.model.source), config)
+    attach(fetch(config.model.source), config)
     return time.perf_counter() - start

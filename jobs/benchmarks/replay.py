@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jobs.benchmarks.figure import Figure, Reach
+from jobs.benchmarks.measurement import Measurement, Reach
 from pipelines.method.policies import POLICIES
 from pipelines.method.replay import Recorded, replay
 
@@ -13,7 +13,7 @@ _MOST_SECONDS = 60.0
 _THRESHOLDS = {"none": 0.0, "confidence": 0.8, "share": 0.8, "window": 3.0}
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     queries = 100 if quick else 10_000
     rng = np.random.default_rng(0)
     ease = rng.beta(1, 1.5, (queries, 1))
@@ -25,4 +25,4 @@ def run(quick: bool) -> Iterator[Figure]:
     began = time.monotonic()
     replay(policies, recorded, 100, seed=0)
     seconds = (time.monotonic() - began) * 10_000 / queries
-    yield Figure.of("replay.orders", "s", [(seconds, _MOST_SECONDS)], Reach("at most", 1))
+    yield Measurement.of("replay.orders", "s", [(seconds, _MOST_SECONDS)], Reach("at most", 1))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jobs.benchmarks import simulated
-from jobs.benchmarks.figure import Figure, Reach, apart
+from jobs.benchmarks.measurement import Measurement, Reach, in_subprocess
 
 ENGINES = (1, 2, 4, 8, 16, 32, 64)
 ENGINES_A_RAYLET = 8
@@ -21,16 +21,16 @@ SECONDS = 40  # of work for all engines
 FULL = simulated.SEQUENCES / simulated.STEP  # tokens/s of an engine
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     if quick:
         return
     reach = Reach("at least", 0.95)
     rates: dict[int, float] = {}
     for engines in ENGINES:
-        rates[engines] = apart(tokens_a_second, engines)
+        rates[engines] = in_subprocess(tokens_a_second, engines)
         pairs = [(rates[engines], engines * rates[1])]
-        yield Figure.of(f"scaling.{engines}", "tokens/s", pairs, reach)
-    yield Figure.of("scaling.busy", "tokens/s", [(rates[engines], engines * FULL)], reach)
+        yield Measurement.of(f"scaling.{engines}", "tokens/s", pairs, reach)
+    yield Measurement.of("scaling.busy", "tokens/s", [(rates[engines], engines * FULL)], reach)
 
 
 def tokens_a_second(engines: int) -> float:

@@ -4,21 +4,21 @@ import asyncio
 from collections.abc import Iterator
 
 from jobs.benchmarks import work
-from jobs.benchmarks.figure import Figure, Pair, Reach, apart
+from jobs.benchmarks.measurement import Measurement, Pair, Reach, in_subprocess
 from pipelines.engine.protocol import Drawing
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     samples = 8 if quick else 32
-    short, long = apart(
+    short, long = in_subprocess(
         _computed,
         [
             (work.SHORT, 2 if quick else 4, samples, 64),
             (work.LONG, 1, samples, 150),
         ],
     )
-    yield Figure.of("score.short", "tokens", [short], Reach("at most", 0.45))
-    yield Figure.of("score.long", "tokens", [long], Reach("at most", 0.2))
+    yield Measurement.of("score.short", "tokens", [short], Reach("at most", 0.45))
+    yield Measurement.of("score.long", "tokens", [long], Reach("at most", 0.2))
 
 
 def _computed(sets: list[tuple[str, int, int, int]]) -> list[Pair]:

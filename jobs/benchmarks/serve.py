@@ -14,7 +14,7 @@ from statistics import mean
 import numpy as np
 
 from jobs.benchmarks import service, work
-from jobs.benchmarks.figure import Figure, Reach, apart
+from jobs.benchmarks.measurement import Measurement, Reach, in_subprocess
 from jobs.benchmarks.service import Body, Got
 from pipelines.method.policies import POLICIES, in_order
 
@@ -25,7 +25,7 @@ SCHEDULES = ("waves", "all", "sequential")
 Way = tuple[str, str]  # policy, schedule
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     budget, alone, together, times = (4, 1, 2, 2) if quick else (16, 4, 8, 12)
     ways = [*product(THRESHOLDS, SCHEDULES), ("sc_conf", "all"), ("self_consistency", "all")]
 
@@ -47,7 +47,7 @@ def run(quick: bool) -> Iterator[Figure]:
     one = [[body(number, way, budget)] for number in range(alone) for way in ways]
     many = [[body(number, way, budget) for number in range(together)] for way in ways]
     plain = [[body(0, ("sc_conf", "all"), most)] for most in (1, 8) for _ in range(times)]
-    got = apart(service.ask, [*one, *many, *plain])
+    got = in_subprocess(service.ask, [*one, *many, *plain])
     by_one: dict[Way, list[Got]] = {way: [] for way in ways}
     for way, (found,) in zip(ways * alone, got[: len(one)], strict=True):
         by_one[way].append(found)
@@ -58,12 +58,14 @@ def run(quick: bool) -> Iterator[Figure]:
         same = [found for (found,) in got[len(got) - 2 * times :][start : start + times]]
         outside = [(found.seconds - found.inside, found) for found in same]
         pairs = [(extra, found.inside) for extra, found in outside]
-        yield Figure.of(f"serve.overhead_{most}", "s, of inside", pairs, Reach("at most", 0.05))
+        yield Measurement.of(
+            f"serve.overhead_{most}", "s, of inside", pairs, Reach("at most", 0.05)
+        )
         pairs = [(extra * 1e3, 3.0) for extra, _ in outside]
-        yield Figure.of(f"serve.overhead_{most}_ms", "ms, of 3", pairs, Reach("at most", 1))
+        yield Measurement.of(f"serve.overhead_{most}_ms", "ms, of 3", pairs, Reach("at most", 1))
 
 
-def _schedules(clients: int, by_way: Mapping[Way, Sequence[Got]]) -> Iterator[Figure]:
+def _schedules(clients: int, by_way: Mapping[Way, Sequence[Got]]) -> Iterator[Measurement]:
     from rich.console import Console
     from rich.table import Table
 
@@ -104,7 +106,7 @@ def _schedules(clients: int, by_way: Mapping[Way, Sequence[Got]]) -> Iterator[Fi
             if schedule != "sequential":
                 pair = (mean(seconds), mean(theirs[0]))
                 name = f"serve.{policy}_{schedule}_{clients}"
-                yield Figure.of(name, "s", [pair], Reach("at most", 0.333))
+                yield Measurement.of(name, "s", [pair], Reach("at most", 0.333))
     Console(width=180).print(table)
 
 

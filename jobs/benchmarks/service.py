@@ -37,7 +37,7 @@ class Got:
 
 def ask(rounds: Sequence[Sequence[Body]]) -> list[list[Got]]:
     """The requests of a round are sent at once, each of a seed of its own; rounds one after the
-    other. Runs in `apart`."""
+    other. Runs in `in_subprocess`."""
     import aiohttp
     from ray import serve
 

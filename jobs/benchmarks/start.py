@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs.benchmarks.figure import Figure, Reach
+from jobs.benchmarks.measurement import Measurement, Reach
 
 _QUICKSTART = str(Path(__file__).parent.parent / "configs" / "quickstart.yaml")
 _CALLS = {
@@ -16,10 +16,10 @@ _CALLS = {
 }
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     for name, arguments in _CALLS.items():
         pairs = [(_seconds(arguments), 1.0) for _ in range(1 if quick else 3)]
-        yield Figure.of(f"start.{name}", "s, of 1", pairs, Reach("at most", 1))
+        yield Measurement.of(f"start.{name}", "s, of 1", pairs, Reach("at most", 1))
 
 
 def _seconds(arguments: list[str]) -> float:

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from jobs.benchmarks import work
-from jobs.benchmarks.figure import Figure, Pair, Reach, apart
+from jobs.benchmarks.measurement import Measurement, Pair, Reach, in_subprocess
 from pipelines.engine.protocol import Drawing
 
 
-def run(quick: bool) -> Iterator[Figure]:
+def run(quick: bool) -> Iterator[Measurement]:
     queries, samples, times = (2, 4, 1) if quick else (16, 16, 3)
-    alone, scored = apart(_pairs, queries, samples, times)
-    yield Figure.of("token_facts.draws", "tokens/s", alone, Reach("at least", 0.95))
-    yield Figure.of("token_facts.p_true", "tokens/s", scored, Reach("at least", 1))
+    alone, scored = in_subprocess(_pairs, queries, samples, times)
+    yield Measurement.of("token_facts.draws", "tokens/s", alone, Reach("at least", 0.95))
+    yield Measurement.of("token_facts.p_true", "tokens/s", scored, Reach("at least", 1))
 
 
 def _pairs(queries: int, samples: int, times: int) -> tuple[list[Pair], list[Pair]]:

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from jobs.benchmarks import work
-from jobs.benchmarks.figure import Figure, Pair, Reach, apart
+from jobs.benchmarks.measurement import Measurement, Pair, Reach, in_subprocess
 
 Row = dict[str, Any]
 WIDTH = 1024  # the public code's padding
 
 
-def run(quick: bool) -> Iterator[Figure]:
-    padded, bucketed = apart(_pairs, *((1, 1) if quick else (16, 2)))
+def run(quick: bool) -> Iterator[Measurement]:
+    padded, bucketed = in_subprocess(_pairs, *((1, 1) if quick else (16, 2)))
     unit = "examples/s"
-    yield Figure.of("train.two_forwards_padded", unit, padded, Reach("at least", 4))
-    yield Figure.of("train.two_forwards_bucketed", unit, bucketed, Reach("at least", 1.6))
+    yield Measurement.of("train.two_forwards_padded", unit, padded, Reach("at least", 4))
+    yield Measurement.of("train.two_forwards_bucketed", unit, bucketed, Reach("at least", 1.6))
 
 
 def _pairs(count: int, times: int) -> tuple[list[Pair], list[Pair]]:

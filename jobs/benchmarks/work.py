@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from jobs.benchmarks.figure import Process
+from jobs.benchmarks.measurement import Process
 from pipelines.config import Config
 from pipelines.datasets.capitals import table
 

@@ -66,14 +66,16 @@ def by_group(config: Config, found: Mapping[str, Runs]) -> Reading:
         weights = metrics.resample(queries, config.evaluate.bootstrap, config.seed)
         heading = f"{title}, {queries} queries"
         tables.append(compared.figures(heading, runs, STATISTICS, weights, {}))
-        apart = [
+        differences = [
             compared.differences(f"{heading}, paired", runs, STATISTICS, weights, first)
             for first in ((BASE, CALIBRATED) if len(runs) > 2 else (BASE,))
         ]
-        tables += apart
-        sentences = [compared.sentence(one, name, name in RANKS) for one in apart for name in _SAID]
+        tables += differences
+        sentences = [
+            compared.sentence(one, name, name in RANKS) for one in differences for name in _SAID
+        ]
         said.append(f"{heading}: {' '.join(sentences)}")
-        for place, (name, marks) in enumerate(compared.marks(apart[0], _SAID)):
+        for place, (name, marks) in enumerate(compared.marks(differences[0], _SAID)):
             if len(panels) <= place:
                 panels.append((name, []))
             panels[place][1].extend(replace(one, label=f"{title}: {one.label}") for one in marks)

@@ -56,20 +56,20 @@ def differences(
     for metric in statistics.values():
         each = {name: [figure(metric, one) for one in runs] for name, runs in found.items()}
         for row, name in zip(rows, others, strict=True):
-            row.append(_apart(difference(metric, before, found[name], weights), each, name, first))
+            row.append(_cell(difference(metric, before, found[name], weights), each, name, first))
     errors = {name: mean_ece(runs, weights) for name, runs in found.items()}
     each = {
         name: [calibration_error.ece(*one, weights).debiased for one in runs]
         for name, runs in found.items()
     }
     for row, name in zip(rows, others, strict=True):
-        apart = calibration_error.difference(errors[first], errors[name])
-        row.append(_apart(apart, each, name, first))
+        between = calibration_error.difference(errors[first], errors[name])
+        row.append(_cell(between, each, name, first))
     columns = [(f"less {first}", ""), *((name, "+.3f") for name in (*statistics, "ECE"))]
     return Table(title, columns, rows)
 
 
-def _apart(
+def _cell(
     over_queries: tuple[float, list[float] | None],
     each: Mapping[str, Sequence[float]],
     name: str,

@@ -128,13 +128,13 @@ def difference(
     undefined on every resample.
     """
 
-    def apart(weights: Array) -> Array:
+    def gain(weights: Array) -> Array:
         of = [np.mean([metric(*one, weights) for one in runs], axis=0) for runs in (after, before)]
         made: Array = of[0] - of[1]
         return made
 
-    value = float(apart(metrics.each_once(len(before[0][0])))[0])
-    return value, metrics.interval(apart(weights))
+    value = float(gain(metrics.each_once(len(before[0][0])))[0])
+    return value, metrics.interval(gain(weights))
 
 
 def mean_ece(runs: Sequence[Scores], weights: Array) -> Estimate:

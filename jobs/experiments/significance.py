@@ -45,11 +45,11 @@ def seed_noise(
         pooled = 2 * float((rest**2).sum()) / freedom
         own = float(np.var(np.subtract(after, before), ddof=1))
         return SeedNoise(max(pooled, own) / seeds, freedom)
-    apart = [runs for runs in (after, before) if len(runs) > 1]
-    if not apart:
+    several = [runs for runs in (after, before) if len(runs) > 1]
+    if not several:
         return None
-    variance = sum(float(np.var(runs, ddof=1)) / len(runs) for runs in apart)
-    return SeedNoise(variance, min(len(runs) for runs in apart) - 1)
+    variance = sum(float(np.var(runs, ddof=1)) / len(runs) for runs in several)
+    return SeedNoise(variance, min(len(runs) for runs in several) - 1)
 
 
 def interval(value: float, ends: Sequence[float], noise: SeedNoise | None) -> list[float]:

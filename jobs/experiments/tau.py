@@ -201,7 +201,7 @@ def _cheapest(policy: str, points: Sequence[Point], weights: Array) -> list[Poin
     good = []
     for one in points:
         if one.policy == policy:
-            apart = metrics.interval(metrics.mean(one.right - points[0].right, weights))
-            if apart is not None and apart[1] >= 0:
+            between = metrics.interval(metrics.mean(one.right - points[0].right, weights))
+            if between is not None and between[1] >= 0:
                 good.append(one)
     return [min(good, key=lambda one: one.tokens.mean())] if good else []

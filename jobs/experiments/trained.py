@@ -54,7 +54,7 @@ def read(config: Config, several: Sequence[Variant], inputs: Mapping[str, Locati
     weights = metrics.resample(queries, config.evaluate.bootstrap, config.seed)
     changes = {one.name: ", ".join(one.overrides) for one in several}
     title = f"Means over training runs, seeds {', '.join(map(str, seeds))} (least to most)"
-    apart = compared.differences(
+    differences = compared.differences(
         "Differences of these means, paired [95% over queries and seeds]",
         found, STATISTICS, weights, AS_CONFIGURED.name,
     )  # fmt: skip
@@ -62,8 +62,8 @@ def read(config: Config, several: Sequence[Variant], inputs: Mapping[str, Locati
         compared.figures(
             f"{title} [95% over {queries} queries]", found, STATISTICS, weights, changes
         ),
-        apart,
+        differences,
     ]
-    said = [compared.sentence(apart, name, name in RANKS) for name in _SAID]
+    said = [compared.sentence(differences, name, name in RANKS) for name in _SAID]
     paragraph = " ".join([*said, compared.NOTE, OF_CONFIDENCES])
-    return Reading(tables, paragraph, intervals(compared.marks(apart, _SAID)))
+    return Reading(tables, paragraph, intervals(compared.marks(differences, _SAID)))

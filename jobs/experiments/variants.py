@@ -140,7 +140,7 @@ def _scores(config: Config, name: str, adapter: str | None) -> Step:
         from pipelines.storage.models import fetch
         from pipelines.training.lora import load_base
 
-        model = load_base(fetch(config.model.source), config)
+        model = load_base(fetch(config.model.source, config.engine.trust_remote_code), config)
         if adapter is not None:
             with tempfile.TemporaryDirectory() as scratch:
                 (inputs["adapter"] / ADAPTER_DIR).download(Path(scratch))

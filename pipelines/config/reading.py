@@ -1,6 +1,6 @@
 """A config from a YAML file and `--set key=value`; what is wrong with it, in one line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,10 @@ def problems_of(errors: Sequence[Any], raw: Any) -> tuple[Place, Any, int]:
     it says most; else all that it may be is told.
     """
     placed = [(_place(raw, one), one) for one in errors]
-    first = placed[0][0]
+    first, kind = placed[0][0], placed[0][1]["type"]
+    if kind == "missing":  # as one that is misspelt, which tells more
+        extra = [place for place, one in placed if one["type"] == "extra_forbidden"]
+        first = next((place for place in extra if place[:-1] == first[:-1]), first)
     own = [(place, one) for place, one in placed if place[: len(first)] == first]
     place, problem = max(own, key=_says)
     types = [
@@ -91,7 +94,11 @@ def _explain(error: ValidationError, raw: Any) -> str:
     key = short(".".join(str(part) for part in location))
     more = f" (and {others} more)" if others else ""
     if problem["type"] == "extra_forbidden":
-        near = nearest(str(location[-1]), _fields_at(location[:-1]))
+        word = str(location[-1])
+        elsewhere = [key for key in _keys(Config) if key.rpartition(".")[2] == word]
+        near = nearest(word, _fields_at(location[:-1]))
+        if elsewhere:
+            near = f"; did you mean {' or '.join(elsewhere)}?"
         return f"config: {key} is not a key{near}{more}"
     if problem["type"] == "missing":
         return f"config: {key} is missing{more}"
@@ -147,3 +154,11 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
             if isinstance(one, type) and issubclass(one, BaseModel):
                 model = one
     return list(model.model_fields)
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Those of a config, dotted, but for what stands in lists."""
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _keys(field.annotation, f"{prefix}{name}.")

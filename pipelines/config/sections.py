@@ -28,6 +28,7 @@ from pipelines.config.values import (
     Template,
     Text,
     Unit,
+    Uri,
     fields_of,
     nearest,
 )
@@ -49,7 +50,7 @@ class Section(Strict):
 
 
 class ModelConfig(Section):
-    source: Text  # a directory, a hub id, s3://..., or builtin:smollm2-135m
+    source: Uri  # a directory, a hub id, s3://..., or builtin:smollm2-135m
     template: dict[str, JsonValue] = {}  # variables of its chat template, e.g. enable_thinking
     system: Text | None = None  # a system prompt; the template's own, by default
     # what a chat template is told that asks for today
@@ -77,7 +78,7 @@ class DatasetConfig(Section):
     name: Text  # a built-in set, a published one, or jsonl: one's own
     split: Text = "train"  # train, calibration or test
     limit: Count | None = None  # so many rows, the seed's, or all that there are
-    path: Text | None = None  # a file, folder, pattern or URI, in the publisher's fields
+    path: Uri | None = None  # a file, folder, pattern or URI, in the publisher's fields
     question: Text = "question"  # jsonl: the field of the question
     prompt: Template | None = None  # jsonl: in its place a text with fields, "{question} {context}"
     system: Template | None = None  # jsonl: a system prompt, which may have fields in it
@@ -197,7 +198,7 @@ class ExamplesConfig(Section):
     loss: Literal["own", "joint"] = "own"
     # of calibration examples: as many from each bin of SSC, these weighted, or as they come
     draw: Literal["even", "weighted", "natural"] = "weighted"
-    bin_width: Annotated[float, Field(gt=0, le=1)] = 0.05  # of SSC; 1.0 has a bin of its own
+    bin_width: Annotated[float, Field(ge=0.001, le=1)] = 0.05  # of SSC; 1.0 has a bin of its own
     quotas: bool = True  # as many from each data set, where it has them
     target: Literal["ssc", "p_true", "vote"] = "ssc"  # the others are ablations
 
@@ -225,7 +226,7 @@ class TrainConfig(Section):
     zero_stage: Annotated[int, Field(ge=1, le=3)] = 2  # of DeepSpeed's ZeRO: 1, 2 or 3
     workers: Count = 1  # training processes
     max_workers: Count | None = None  # processes to grow to where nodes come; workers, by default
-    gpus: NotNegative = 0  # GPUs a worker
+    gpus: NotNegative = 0  # 1: a worker trains on a GPU of its own
     cpus: NotNegative = 1  # Ray CPUs a worker
     threads: Count | None = None  # CPU only: of a worker; its share of the machine's, by default
     checkpoint_every: Count = 50  # optimizer steps
@@ -281,5 +282,5 @@ class EvaluateConfig(Section):
 
 
 class TrackingConfig(Section):
-    mlflow: Text | None = None  # an MLflow server or store to log runs to; none, by default
+    mlflow: Uri | None = None  # an MLflow server or store to log runs to; none, by default
     experiment: Text = "selfcal"  # what its runs are listed under

@@ -5,8 +5,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from pipelines.config.addresses import Host, Origin
 from pipelines.config.sections import Section
-from pipelines.config.values import Count, NotNegative, Positive, Text, nearest, some
+from pipelines.config.values import (
+    Count,
+    Different,
+    NotNegative,
+    Positive,
+    Text,
+    Uri,
+    nearest,
+    some,
+)
 from pipelines.method.answers import Kind
 from pipelines.method.policies import NAMED, Fallback, split
 from pipelines.storage.text import short
@@ -92,12 +102,13 @@ DEFAULT = ScalingConfig(policy=DEFAULT_POLICY, schedule="waves", order="index", 
 
 
 class ServeConfig(Section):
-    host: Text = "127.0.0.1"  # 0.0.0.0 to answer other machines
+    host: Host = "127.0.0.1"  # 0.0.0.0 to answer other machines
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of HTTP
     scaling: ScalingConfig = ScalingConfig()  # of requests that choose nothing
     max_budget: Count = 64  # samples that a request may ask for
     deadline: Positive | None = None  # seconds of a request, which then ends with what it has
-    api_keys_file: Text | None = None  # one a line, beside those in $SELFCAL_API_KEYS
+    api_keys_file: Uri | None = None  # one a line, beside those in $SELFCAL_API_KEYS
+    allowed_origins: Different[Origin] = ()  # whose pages may ask from a browser; *: all
     max_body_mib: Positive = 4.0  # of a request
     max_prompt_tokens: Count | None = None  # what fits into engine.max_model_len, by default
     max_output_tokens: Count | None = None  # of a sample; the same
@@ -105,7 +116,7 @@ class ServeConfig(Section):
     # requests that wait beside those that engines have: engine.max_num_seqs each, or more, of which
     # the first fill its batch
     max_queue: Count = 256
-    adapters: Mapping[Text, Text] = {}  # with engine.adapter lora: more of them, by model name
+    adapters: Mapping[Text, Uri] = {}  # with engine.adapter lora: more of them, by model name
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -2,6 +2,8 @@
 
 import datetime
 import difflib
+import re
+from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, TypeVar
 
@@ -15,6 +17,19 @@ def _plain(text: str) -> str:
         raise ValueError("expected some text")
     if (found := flaw(text)) is not None:
         raise ValueError(f"expected text without {found}")
+    return text
+
+
+def _uri(text: str) -> str:
+    if variable := re.search(r"\$([A-Za-z_]\w*|\{.*?\})", text):
+        raise ValueError(
+            f"{variable[0]} would stay as it is written, for a config has no variables; write its "
+            "value, or pass --set from a shell, which replaces it"
+        )
+    try:
+        Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{text}: there is no such user's home") from None
     return text
 
 
@@ -72,6 +87,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Text = Annotated[str, AfterValidator(_plain)]
+Uri = Annotated[Text, AfterValidator(_uri)]  # or a path
 Template = Annotated[Text, AfterValidator(_template)]
 T = TypeVar("T")
 Several = Annotated[tuple[T, ...], Field(strict=False)]  # from YAML's lists

@@ -18,12 +18,14 @@ from pipelines.config.sections import (
     TrainConfig,
 )
 from pipelines.config.serving import ServeConfig
-from pipelines.config.values import Seed, Text
+from pipelines.config.values import Seed, Uri
 from pipelines.method.policies import NAMED
+
+MOST_LORA = 512  # the largest rank of an adapter that vLLM takes
 
 
 class Config(Section):
-    root: Text  # where artifacts go: a directory or s3://bucket/path
+    root: Uri  # where artifacts go: a directory or s3://bucket/path
     # of samples, limits, example selection, training and bootstraps
     seed: Seed = 0
     model: ModelConfig
@@ -58,6 +60,16 @@ class Config(Section):
             raise ValueError(
                 f"train.batch_size ({self.train.batch_size}) has no row for each of "
                 f"{self.train.most} workers"
+            )
+        if self.engine.adapter == "lora" and self.train.lora.r > MOST_LORA:
+            raise ValueError(
+                f"train.lora.r ({self.train.lora.r}): with engine.adapter: lora vLLM takes no more "
+                f"than {MOST_LORA}; lower it, or set engine.adapter to merged"
+            )
+        if self.train.gpus not in (0, 1):
+            raise ValueError(
+                f"train.gpus ({self.train.gpus:g}): a worker trains on one GPU of its own; set it "
+                "to 1, or to 0 on CPUs, and train.workers to the number of GPUs"
             )
         if self.serve.adapters and self.engine.adapter != "lora":
             raise ValueError("serve.adapters: needs engine.adapter: lora")

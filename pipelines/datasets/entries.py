@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.config import Config, DatasetConfig
-from pipelines.datasets import LOADERS, Row
+from pipelines.datasets import BUILT_IN, LOADERS, Row
 from pipelines.datasets.base import picked
 from pipelines.datasets.duplicates import ID_BITS, Hashes, exact, near
 from pipelines.datasets.found import Found
 from pipelines.datasets.published import SETS
 from pipelines.datasets.published.base import CARVED, ENDINGS
 from pipelines.datasets.records import Refused, fail
+from pipelines.datasets.sources import FORMATS
 from pipelines.method.answers import canonical, references
 from pipelines.method.formulas import parses
 from pipelines.storage.text import short
@@ -76,12 +77,9 @@ class Reading:
     def rows(self, entry: Entry) -> Iterator[dict[str, Any]]:
         """Those of an entry, unrendered, with keys of schemas.QUERIES; ValueError names the entry,
         the file or the row."""
+        check(entry)
         name = entry.config.name
-        if name not in LOADERS:
-            raise ValueError(f"{entry.key}.name: {name!r} is none of {', '.join(LOADERS)}")
         published = name in SETS
-        if entry.config.path is not None and not published and name != "jsonl":
-            raise ValueError(f"{entry.key}.path: {name} is built in, and reads no file")
         found = self.found[entry.key] = Found()
         refused = found.refuse if published or not self._strict else fail
         seen = _Seen(entry)
@@ -109,7 +107,7 @@ class Reading:
         """The rows of an entry that count: as many as its limit says of those that were not there
         before. What is one's own has none of these, and picks its rows before it reads them."""
         config = seen.entry.config
-        with _of(seen.entry):
+        with named(seen.entry):
             self._check_files(seen.entry)
         if config.name in SETS:
             return picked(partial(self._once, seen), config.limit, self._seed, refused)
@@ -210,8 +208,20 @@ class Reading:
                 )
 
 
+def check(entry: Entry) -> None:
+    """ValueError where nothing could be read of it, whatever its files hold."""
+    name, path = entry.config.name, entry.config.path
+    if name not in LOADERS:
+        raise ValueError(f"{entry.key}.name: {name!r} is none of {', '.join(LOADERS)}")
+    if path is not None and name in BUILT_IN:
+        raise ValueError(f"{entry.key}.path: {name} is built in, and reads no file")
+    if path is None and name == "jsonl":
+        raise ValueError(f"{entry.key}.path is missing (a file, folder or URI of {FORMATS})")
+
+
 @contextmanager
-def _of(entry: Entry) -> Iterator[None]:
+def named(entry: Entry) -> Iterator[None]:
+    """What is wrong with an entry begins with its place in the config."""
     try:
         yield
     except ValueError as error:
@@ -219,7 +229,7 @@ def _of(entry: Entry) -> Iterator[None]:
 
 
 def _loaded(entry: Entry, seed: int, refused: Refused) -> Iterator[Row]:
-    with _of(entry):
+    with named(entry):
         yield from LOADERS[entry.config.name](entry.config, seed, refused)
 
 

@@ -19,7 +19,6 @@ from pipelines.datasets.choices import (
     unlisted,
 )
 from pipelines.datasets.records import Record, Refused, fail, read
-from pipelines.datasets.sources import FORMATS
 from pipelines.datasets.values import field, is_empty, several, text_of
 from pipelines.method.answers import SEPARATORS, Kind, canonical, references
 from pipelines.storage.text import short
@@ -27,8 +26,7 @@ from pipelines.storage.text import short
 
 def load(config: DatasetConfig, seed: int, refused: Refused = fail) -> Iterator[Row]:
     path = config.path
-    if path is None:
-        raise ValueError(f"jsonl: path is missing (a file, folder or URI of {FORMATS})")
+    assert path is not None, "entries.check looks"
     has = cache(partial(_has, path))
     templates = [one for one in (config.prompt, config.system) if one]
     may_be_empty = {name for one in templates for name in fields_of(one)}

@@ -44,14 +44,7 @@ class Drawing:
 
     @classmethod
     def of(cls, config: DrawConfig) -> "Drawing":
-        return cls(
-            max_tokens=config.max_tokens,
-            temperature=config.temperature,
-            method=config.method,
-            edt_base=config.edt_base,
-            edt_theta=config.edt_theta,
-            compat=config.compat,
-        )
+        return cls(**{name: getattr(config, name) for name in DrawConfig.model_fields})
 
 
 @dataclass

@@ -96,7 +96,8 @@ class VLLMEngine:
         adapters = adapters or {}
 
         def fetched() -> tuple[Path, ...]:
-            return fetch(source), *map(fetch_adapter, adapters.values())
+            model = fetch(source, config.engine.trust_remote_code)
+            return model, *map(fetch_adapter, adapters.values())
 
         here, *others = sorted(set(where_parts_go(config.engine, fetched)))
         if others:

@@ -23,7 +23,7 @@ def weights_lead(leader: float, runner_up: float) -> float:
     """Of one query."""
     weight = leader + runner_up
     if weight > _MUCH:
-        return 1 - erfc(_apart(leader, runner_up)) / 2
+        return 1 - erfc(_standardized(leader, runner_up)) / 2
     a, b = leader + 1, runner_up + 1
     first = lgamma(a + b) - lgamma(a + 1) - lgamma(b) - (a + b) * log(2)
     return 1 - exp(first) * _series(a, b, weight)
@@ -35,7 +35,7 @@ def weights_lead_each(leader: Array, runner_up: Array) -> Array:
     a, b = np.where(much, 1.0, leader + 1), np.where(much, 1.0, runner_up + 1)
     first = _log_gamma(a + b) - _log_gamma(a + 1) - _log_gamma(b) - (a + b) * log(2)
     lead = 1 - np.exp(first) * _series(a, b, np.max(a + b, initial=2.0))
-    lead[much] = 1 - _erfc(_apart(leader[much], runner_up[much])) / 2
+    lead[much] = 1 - _erfc(_standardized(leader[much], runner_up[much])) / 2
     return lead
 
 
@@ -48,6 +48,6 @@ def _series(a: Any, b: Any, weight: float) -> Any:
     return total
 
 
-def _apart(leader: Any, runner_up: Any) -> Any:
+def _standardized(leader: Any, runner_up: Any) -> Any:
     """In standard deviations of their difference, over the root of 2."""
     return (leader - runner_up) / (2 * (leader + runner_up + 1)) ** 0.5

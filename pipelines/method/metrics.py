@@ -84,9 +84,9 @@ def wqd(confidence: Array, correct: Array, weights: Array) -> Array:
     return np.divide(weights @ won, total, out=np.full(len(weights), np.nan), where=total > 0)
 
 
-def bin_of(confidence: Array, bins: int = BINS) -> NDArray[np.int64]:
+def bin_of(confidence: Array) -> NDArray[np.int64]:
     """Equal-width bins, the last one closed: confidence 1.0 belongs to it."""
-    return np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
 
 
 def reliability(confidence: Array, correct: Array) -> list[tuple[float, float, int]]:

@@ -165,13 +165,14 @@ class Ridge:
     offset: float
 
     @staticmethod
-    def fit(features: Array, target: Array, alpha: float = _ALPHA) -> "Ridge":
-        """Of least squared errors plus alpha times the squared weights; the offset is free."""
-        mean, scale = features.mean(0), features.std(0)
-        scale = np.where(scale > 0, scale, 1.0)  # a feature that never changes says nothing
+    def fit(features: Array, target: Array) -> "Ridge":
+        """Of least squared errors plus _ALPHA times the squared weights; the offset is free."""
+        mean = features.mean(0)
+        # A feature that never changes says nothing; the deviation of equal numbers is seldom 0.
+        scale = np.where(features.max(0) > features.min(0), features.std(0), 1.0)
         x = (features - mean) / scale
         offset = float(target.mean())
-        gram = x.T @ x + alpha * np.eye(x.shape[1])
+        gram = x.T @ x + _ALPHA * np.eye(x.shape[1])
         return Ridge(mean, scale, np.linalg.solve(gram, x.T @ (target - offset)), offset)
 
     def __call__(self, features: Array) -> Array:
@@ -185,6 +186,7 @@ def line_of(source: str, seen: Seen, target: Array) -> Line:
 
 
 def by_line(source: str, line: Line) -> Map:
+    """The map of a source's fitted line."""
     return Map(lambda new: line(_linear(source, new)), asdict(line))
 
 

@@ -60,6 +60,7 @@ def candidates(name: str, recorded: Recorded, windows: Sequence[int]) -> list[fl
 
 
 def measured(thresholds: Sequence[float], replayed: Sequence[Replayed]) -> list[Candidate]:
+    """Each threshold with what it comes to at the full budget. replayed: at each of them."""
     return [
         Candidate(threshold, float(one.right[:, -1].mean()), float(one.samples[:, -1].mean()))
         for threshold, one in zip(thresholds, replayed, strict=True)

@@ -41,14 +41,18 @@ class Source(NamedTuple):
 
 
 def mean_logprob(facts: TokenFacts, size: int) -> float:
+    """In nats, of all tokens; the larger, the surer."""
     return float(facts.logprob.mean())
 
 
 def tail_entropy(facts: TokenFacts, size: int) -> float:
+    """In nats, mean over the last `size` tokens; the smaller, the surer (arXiv 2510.08146)."""
     return float(facts.top_entropy[-size:].mean())
 
 
 def lowest_group(facts: TokenFacts, size: int) -> float:
+    """In nats, the least mean over `size` tokens in a row; the larger, the surer (DeepConf's,
+    arXiv 2508.15260)."""
     confidence = -facts.top_logprob
     size = min(size, len(confidence))
     sums = np.cumsum(np.r_[0.0, confidence])

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from pipelines.config import Config
 from pipelines.running import memory
@@ -154,6 +155,18 @@ def tell_job(root: str, stage: str) -> None:
         )
 
     asyncio.run(write())
+
+
+def data_context() -> Any:
+    """A copy of Ray Data's settings, for one stage."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False  # the stage says how far it is
+    # The newer reader starts 32 actors to look at a file's footer, and ends the job where one of
+    # them dies.
+    context.use_datasource_v2 = False
+    return context
 
 
 def _is_installed(package: str) -> bool:

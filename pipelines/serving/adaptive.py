@@ -92,78 +92,111 @@ async def decide(
     tell: is told of each sample as it goes on. When it ends, however it does, what is under way in
     the engine is aborted, draws and scores alike.
     """
-    family = NAMED[plan.policy]
-    policy = family.make(plan.threshold or 0.0, **plan.fitted)
-    tally = (GivingUp(policy, *plan.give_up) if plan.give_up else policy).start()
-    tasks: list[asyncio.Task[Sample]] = []
-    ended: asyncio.Queue[asyncio.Task[Sample]] = asyncio.Queue()
-    used: list[Sample] = []
-    confidences: list[float] = []
-    reason: Reason
-    begun: list[int] = []  # samples that found room
-
-    def telling(index: int, what: str, more: object = None) -> None:
-        if tell is not None:
-            tell(index, what, more)
-
-    async def sample(index: int) -> Sample:
-        async with room:
-            begun.append(index)
-            telling(index, "started")
-            heard = partial(telling, index, "text") if tell is not None else None
-            drawn = await sampler.sample(index, family.scored, heard)
-        telling(index, "finished", drawn)
-        return drawn
-
-    async def take(drawn: Sample) -> bool:
-        """Whether the policy stops with a sample."""
-        used.append(await sampler.classed(drawn))
-        confidences.append(_confidence(drawn, family.source, plan.line))
-        telling(drawn.index, "used", (used[-1], confidences[-1]))
-        return tally.add(used[-1].answer, confidences[-1])
-
-    def stopped() -> Reason:
-        return "gave up" if isinstance(tally, GivingUpTally) and tally.gave_up else "policy"
-
-    async def run() -> Reason:
-        for count in range(plan.budget):
-            answers = [one.answer for one in used]
-            ahead = partial(soonest, tally, answers, plan.budget - count)
-            for index in range(len(tasks), started(plan.schedule, count, plan.budget, ahead)):
-                tasks.append(asyncio.create_task(sample(index)))
-                tasks[-1].add_done_callback(ended.put_nowait)
-            drawn = await (await ended.get() if plan.by_arrival else tasks[count])
-            if await take(drawn):
-                return stopped()
-        return "budget"
-
+    run = _Run(sampler, plan, room, tell)
     try:
         async with asyncio.timeout(seconds) as deadline:
-            reason = await run()
+            reason = await run.until_settled()
     except TimeoutError:
         if not deadline.expired():
             raise
-        reason = "deadline"
-        seen = {one.index for one in used}
-        for drawn in _finished(tasks):  # those that waited for one before them
-            if drawn.index not in seen and await take(drawn):
-                # One that skipped a sample was not ended by what its replay ends at.
-                if plan.by_arrival or [one.index for one in used] == list(range(len(used))):
-                    reason = stopped()
-                break
+        reason = await run.take_finished()
     finally:
-        for task in tasks:
+        await run.abort()
+    return run.decision(reason)
+
+
+class _Run:
+    """Of `decide`: the samples that were begun, and what the policy has seen of them."""
+
+    def __init__(
+        self, sampler: QuerySampler, plan: Plan, room: asyncio.Semaphore, tell: Tell | None
+    ):
+        self._sampler, self._plan, self._room, self._tell = sampler, plan, room, tell
+        self._family = NAMED[plan.policy]
+        policy = self._family.make(plan.threshold or 0.0, **plan.fitted)
+        self._tally = (GivingUp(policy, *plan.give_up) if plan.give_up else policy).start()
+        self._tasks: list[asyncio.Task[Sample]] = []
+        self._ended: asyncio.Queue[asyncio.Task[Sample]] = asyncio.Queue()
+        self._begun: list[int] = []  # samples that found room
+        self._used: list[Sample] = []
+        self._confidences: list[float] = []
+
+    async def until_settled(self) -> Reason:
+        for count in range(self._plan.budget):
+            self._start_more(count)
+            by_arrival = self._plan.by_arrival
+            drawn = await (await self._ended.get() if by_arrival else self._tasks[count])
+            if await self._take(drawn):
+                return self._stopped()
+        return "budget"
+
+    async def take_finished(self) -> Reason:
+        """After the deadline: those that waited for one before them."""
+        seen = {one.index for one in self._used}
+        for drawn in self._finished():
+            if drawn.index not in seen and await self._take(drawn):
+                # One that skipped a sample was not ended by what its replay ends at.
+                in_order = [one.index for one in self._used] == list(range(len(self._used)))
+                return self._stopped() if self._plan.by_arrival or in_order else "deadline"
+        return "deadline"
+
+    async def abort(self) -> None:
+        for task in self._tasks:
             task.cancel()
         try:
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:  # also where a caller goes away meanwhile
-            await sampler.abort()
-    done = {one.index for one in _finished(tasks)}
-    for index in begun:
-        if index not in done:
-            telling(index, "aborted", sampler.generated(index))
-    had = confidences if family.needs_confidence else None
-    return Decision(tally.answer(), used, had, reason, len(begun), len(done))
+            await self._sampler.abort()
+
+    def decision(self, reason: Reason) -> Decision:
+        """When all have ended; those that were aborted are told."""
+        done = {one.index for one in self._finished()}
+        for index in self._begun:
+            if index not in done:
+                self._telling(index, "aborted", self._sampler.generated(index))
+        had = self._confidences if self._family.needs_confidence else None
+        return Decision(self._tally.answer(), self._used, had, reason, len(self._begun), len(done))
+
+    def _start_more(self, count: int) -> None:
+        """What is drawn while so many are used."""
+        plan = self._plan
+        answers = [one.answer for one in self._used]
+        ahead = partial(soonest, self._tally, answers, plan.budget - count)
+        for index in range(len(self._tasks), started(plan.schedule, count, plan.budget, ahead)):
+            task = asyncio.create_task(self._sample(index))
+            task.add_done_callback(self._ended.put_nowait)
+            self._tasks.append(task)
+
+    async def _sample(self, index: int) -> Sample:
+        async with self._room:
+            self._begun.append(index)
+            self._telling(index, "started")
+            heard = partial(self._telling, index, "text") if self._tell is not None else None
+            drawn = await self._sampler.sample(index, self._family.scored, heard)
+        self._telling(index, "finished", drawn)
+        return drawn
+
+    async def _take(self, drawn: Sample) -> bool:
+        """Whether the policy stops with a sample."""
+        used = await self._sampler.classed(drawn)
+        confidence = _confidence(drawn, self._family.source, self._plan.line)
+        self._used.append(used)
+        self._confidences.append(confidence)
+        self._telling(drawn.index, "used", (used, confidence))
+        return self._tally.add(used.answer, confidence)
+
+    def _stopped(self) -> Reason:
+        tally = self._tally
+        return "gave up" if isinstance(tally, GivingUpTally) and tally.gave_up else "policy"
+
+    def _finished(self) -> list[Sample]:
+        """The samples of those that ended well."""
+        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
+        return [task.result() for task in ended if task.exception() is None]
+
+    def _telling(self, index: int, what: str, more: object = None) -> None:
+        if self._tell is not None:
+            self._tell(index, what, more)
 
 
 def _confidence(drawn: Sample, source: str, line: Line | None) -> float:
@@ -171,9 +204,3 @@ def _confidence(drawn: Sample, source: str, line: Line | None) -> float:
     if line is None:
         return drawn.p_true
     return line.of(source, drawn.sources[source]) if drawn.sources else 0.0
-
-
-def _finished(tasks: Sequence[asyncio.Task[Sample]]) -> list[Sample]:
-    """The samples of those that ended well."""
-    ended = [task for task in tasks if task.done() and not task.cancelled()]
-    return [task.result() for task in ended if task.exception() is None]

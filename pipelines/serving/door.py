@@ -31,6 +31,8 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # what answers HTTP leaves the body out
+            scope = scope | {"method": "GET"}
         own: Any = serve.get_replica_context().servable_object
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         try:

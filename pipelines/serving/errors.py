@@ -1,6 +1,7 @@
 """What is said of a request that is not answered, in the shape that OpenAI's clients read."""
 
 import re
+import sys
 from typing import Any
 
 from fastapi.responses import JSONResponse
@@ -12,6 +13,7 @@ from pipelines.storage.text import short
 _NO_RETRY = {"x-should-retry": "false"}  # OpenAI's client would, after 408 and 409
 _MESSAGES = {
     "extra_forbidden": "there is no such field",
+    "model_attributes_type": "expected a JSON object",
     "too_long": "expected a length of {max_length} at most",
     "string_too_long": "expected a length of {max_length} at most",
 }
@@ -86,9 +88,11 @@ async def refused(_: Any, refusal: Any) -> JSONResponse:
     return JSONResponse(of_refusal(refusal), refusal.status, headers)
 
 
-async def malformed(_: Any, found: Any) -> JSONResponse:
+async def malformed(request: Any, found: Any) -> JSONResponse:
     """To a RequestValidationError: one fault. FastAPI's own response would hold the request again,
     of which not all can be sent."""
+    if line := _of_body(request, found):
+        return JSONResponse(body(400, line), 400)
     errors = [one | {"loc": one["loc"][1:]} for one in found.errors()]  # without "body"
     place, fault, _ = problems_of(errors, found.body)
     message = fault["msg"].removeprefix("Value error, ")
@@ -96,20 +100,46 @@ async def malformed(_: Any, found: Any) -> JSONResponse:
         place, message = (*place, of_field[1]), of_field[2]
     if own := _MESSAGES.get(fault["type"]):
         message = own.format(**fault.get("ctx", {}))
-    if fault["type"] == "missing" and not place:
-        place = ("body",)
     param = ".".join(short(str(part)) for part in place)
     line = f"{param}: {message}" if param else message
     return JSONResponse(body(400, line, param or None), 400)
 
 
+def _of_body(request: Any, found: Any) -> str | None:
+    """What is wrong with a body as a whole; None where it has fields, or should be an object."""
+    if isinstance(found.body, bytes):  # so FastAPI leaves what is not said to be JSON
+        sent = request.headers.get("content-type")
+        was = f"it was {short(sent)}" if sent else "there was none"
+        return f"send the header content-type: application/json ({was})"
+    if found.body is None:
+        return "the body holds nothing; send a JSON object"
+    first = found.errors()[0]
+    if first["type"] == "json_invalid":
+        return f"the body is not JSON: {first['ctx']['error']}, at character {first['loc'][-1]}"
+    return None
+
+
 async def unread(_: Any, found: Any) -> JSONResponse:
-    """To what is refused before it is read: no such path, no such method there, a body that is no
-    JSON, too long or too slow."""
+    """To what is refused before it is read: no such path, no such method there, a body that cannot
+    be parsed, is too long or too slow."""
     status = found.status_code
     code = {404: "not_found", 408: "too_slow", 413: "too_long"}.get(status, "invalid")
     headers = _NO_RETRY if status == 408 else found.headers
-    return JSONResponse(body(status, str(found.detail), code=code), status, headers)
+    line = _of_parser(found.__cause__) or str(found.detail)
+    return JSONResponse(body(status, line, code=code), status, headers)
+
+
+def _of_parser(error: BaseException | None) -> str | None:
+    """What Python's JSON does not take though it may be JSON, or is none in a way of its own."""
+    match error:
+        case UnicodeDecodeError():
+            byte = error.object[error.start]
+            return f"the body is not UTF-8: byte 0x{byte:02x}, after {error.start} others"
+        case RecursionError():
+            return "the body is nested too deeply"
+        case ValueError():  # of int()
+            return f"the body has a number of over {sys.get_int_max_str_digits()} digits"
+    return None
 
 
 async def failed(_: Any, __: Any) -> JSONResponse:

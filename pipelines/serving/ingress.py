@@ -43,7 +43,8 @@ from pipelines.serving.form import (
     TextForm,
 )
 from pipelines.serving.gate import Gate, full
-from pipelines.serving.prepare import prepare
+from pipelines.serving.origins import Origins
+from pipelines.serving.prepare import no_model, prepare
 from pipelines.serving.readiness import Readiness
 from pipelines.serving.request import Request
 from pipelines.serving.scaling import PRESETS
@@ -61,6 +62,7 @@ api = FastAPI(
     },
 )
 api.add_middleware(Door)
+api.add_middleware(Origins)  # outside: a browser that asks whether it may has no key
 api.include_router(page.router)
 
 _KEY = [Security(HTTPBearer(auto_error=False))]  # as the schema has it; door.py asks for it
@@ -80,6 +82,7 @@ class Ingress:
         self, config: Config, served: Served, digests: tuple[bytes, ...], engines: DeploymentHandle
     ):
         self._config, self._served = config, served
+        self.allowed_origins = config.serve.allowed_origins  # for Origins
         self.digests = digests  # all three for the door
         self.gate = Gate(config.serve, config.engine.count * full(config))
         self.max_body = int(config.serve.max_body_mib * 2**20)
@@ -106,10 +109,21 @@ class Ingress:
         return await self._respond(request, TextForm(self._name(request)))
 
     @api.get("/v1/models", responses={"4XX": {"model": ErrorBody}}, dependencies=_KEY)
+    @api.get("/v1/models/", include_in_schema=False)  # or it would be a model without a name
     async def models(self) -> Models:
         ends = ("", *map(":{}".format, PRESETS))
         names = [f"{name}{end}" for name in self._served.names for end in ends]
         return Models(data=[Model(id=name, created=self._started) for name in names])
+
+    @api.get(
+        "/v1/models/{name:path}", responses={"4XX": {"model": ErrorBody}}, dependencies=_KEY
+    )  # names of adapters may have slashes
+    async def model(self, name: str) -> Model:
+        """One of the list."""
+        for one in (await self.models()).data:
+            if one.id == name:
+                return one
+        raise no_model(self._served, name)
 
     @api.get("/about", responses={"4XX": {"model": ErrorBody}}, dependencies=_KEY)
     async def about(self) -> About:

@@ -18,7 +18,8 @@ VARIABLE = "SELFCAL_API_KEYS"
 
 def read(serve: ServeConfig) -> tuple[bytes, ...]:
     """Digests of the keys in $SELFCAL_API_KEYS, apart by spaces or commas, and in
-    serve.api_keys_file, one a line. ValueError, which names no key, where it cannot be read."""
+    serve.api_keys_file, one a line, where lines that begin with # are comments. ValueError, which
+    names no key, where it cannot be read."""
     found = os.environ.get(VARIABLE, "").replace(",", " ").split()
     if file := serve.api_keys_file:
         try:
@@ -26,7 +27,8 @@ def read(serve: ServeConfig) -> tuple[bytes, ...]:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is no text"
             raise ValueError(f"serve.api_keys_file: {file}: {reason}") from None
-        in_file = [line.strip() for line in lines if line.strip()]
+        stripped = (line.strip() for line in lines)
+        in_file = [line for line in stripped if line and not line.startswith("#")]
         if not in_file:
             raise ValueError(f"serve.api_keys_file: {file}: no key is in there, one a line")
         if any(" " in key for key in in_file):
@@ -50,7 +52,7 @@ def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.casefold() == "localhost"
 
 
 def owner(keys: Sequence[bytes], key: str | None) -> str:

@@ -46,16 +46,20 @@ def _named(served: Served, request: Request) -> tuple[str, Scaling]:
     name, _, preset = (request.model or "").partition(":")
     name = name or served.default
     if name not in served.names or (preset and preset not in PRESETS):
-        ends = ", ".join(f":{one}" for one in PRESETS)
-        raise RequestError(
-            404,
-            f"model: {short(request.model or '')!r} is none of {', '.join(served.names)}, alone or "
-            f"with one of {ends}",
-            "model",
-            "model_not_found",
-        )
+        raise no_model(served, request.model or "")
     preset = preset or EFFORTS[request.reasoning_effort] or ""
     return name, PRESETS.get(preset, Scaling())
+
+
+def no_model(served: Served, name: str) -> RequestError:
+    """Of a name that none has."""
+    ends = ", ".join(f":{one}" for one in PRESETS)
+    return RequestError(
+        404,
+        f"model: {short(name)!r} is none of {', '.join(served.names)}, alone or with one of {ends}",
+        "model",
+        "model_not_found",
+    )
 
 
 def _drawing(config: Config, request: Request) -> Drawing:

@@ -17,6 +17,8 @@ from pipelines.serving.form import Form
 from pipelines.serving.reply import Outcome
 from pipelines.serving.wire import Told
 
+_AT_ONCE = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # or proxies hold it back
+
 
 async def chunks(told: AsyncIterator[Told], form: Form, with_usage: bool) -> AsyncIterator[str]:
     """told: events, and last the outcome. Pieces of the message are sent as they come."""
@@ -64,7 +66,9 @@ class EventStream(StreamingResponse):
     """A response of `chunks`; `told` ends with it, even if no client reads it."""
 
     def __init__(self, told: AsyncGenerator[Told, None], form: Form, with_usage: bool):
-        super().__init__(chunks(told, form, with_usage), media_type="text/event-stream")
+        super().__init__(
+            chunks(told, form, with_usage), headers=_AT_ONCE, media_type="text/event-stream"
+        )
         self._told = told
 
     async def __call__(self, *asgi: Any) -> None:

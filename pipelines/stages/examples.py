@@ -35,6 +35,10 @@ def spec(config: Config) -> dict[str, Any]:
 
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+    """Draws examples of the responses in the artifact of `label`.
+
+    ValueError where no response has a label, and where none is above eta and no other is drawn.
+    """
     label, settings = inputs["label"], config.examples
     model = config.model
     turn_ids = Prompts.load(fetch(model.source), config.confidence.question, model.chat).turn_ids
@@ -61,20 +65,19 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
             f"examples.eta ({settings.eta}): no response has a label above it, and with "
             f"examples.generation_ratio ({settings.generation_ratio}) no other is drawn; lower one"
         )
-    table = responses(label, numbers[drawn.candidate])
-    name = pc.binary_join_element_wise(table["example_id"], pa.array(drawn.pool), "-")
-    table = table.set_column(table.column_names.index("example_id"), "example_id", name)
-    rows = len(table)
-    table = table.append_column("task", pa.array(drawn.task))
-    table = table.append_column("turn_ids", pa.array([turn_ids] * rows, pa.list_(pa.int32())))
-    table = table.append_column("target", pa.array(targets[drawn.candidate], pa.float32()))
-    table = table.append_column("weight", pa.array(drawn.weight, pa.float32()))
-    pq.write_table(
-        table.select(EXAMPLES.names),
-        (out / EXAMPLES_FILE).path,
-        filesystem=out.filesystem,
-        row_group_size=1024,
-    )
+    found = responses(label, numbers[drawn.candidate])
+    rows = len(found)
+    own = {
+        "example_id": pc.binary_join_element_wise(found["example_id"], pa.array(drawn.pool), "-"),
+        "task": pa.array(drawn.task),
+        "turn_ids": pa.array([turn_ids] * rows, pa.list_(pa.int32())),
+        "target": pa.array(targets[drawn.candidate], pa.float32()),
+        "weight": pa.array(drawn.weight, pa.float32()),
+    }
+    columns = dict(zip(found.column_names, found.columns, strict=True))
+    table = pa.table(columns | own, schema=EXAMPLES)
+    place = (out / EXAMPLES_FILE).path
+    pq.write_table(table, place, filesystem=out.filesystem, row_group_size=1024)
     metrics = {
         "candidates": len(numbers),
         "calibration": drawn.pool.count("calibration"),

@@ -29,7 +29,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     from pipelines.training.drift import measure, told
     from pipelines.training.lora import merge
 
-    base = fetch(config.model.source)
+    base = fetch(config.model.source, config.engine.trust_remote_code)
     rows = handful(inputs["examples"], config.train.max_length)
     with tempfile.TemporaryDirectory() as scratch:
         adapter, merged = Path(scratch, ADAPTER_DIR), Path(scratch, MODEL_DIR)
@@ -46,7 +46,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
 
 def handful(examples: Location, max_length: int) -> list[dict[str, Any]]:
-    """The first examples that are trained on; the file is in a seeded order."""
+    """The first examples whose prompt, response and turn fit; the file is in a seeded order."""
     rows = (row for batch in examples.batches(list(_PARTS)) for row in batch.to_pylist())
     fitting = (row for row in rows if sum(map(len, row.values())) <= max_length)
     return list(islice(fitting, HANDFUL))

@@ -18,9 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.config import Config
-from pipelines.datasets.entries import ROLES, Entry, Reading, entries, is_read, read
+from pipelines.datasets import BUILT_IN
+from pipelines.datasets.entries import ROLES, Entry, Reading, entries, is_read, named, read
+from pipelines.datasets.entries import check as check_entry
 from pipelines.datasets.found import Found
 from pipelines.datasets.published import SETS
+from pipelines.datasets.sources import digest
 from pipelines.method.prompts import Prompts
 from pipelines.running.dag import Result
 from pipelines.storage.location import Location
@@ -48,8 +51,12 @@ def spec(config: Config, roles: Sequence[str]) -> dict[str, Any]:
 def _spec(entry: Entry) -> dict[str, Any]:
     keys = entry.config.model_dump(mode="json")
     name = entry.config.name
-    of_files = {"version": _FILES_VERSION} if name in {"jsonl", *SETS} else {}
+    files = name in {"jsonl", *SETS}
+    of_files: dict[str, Any] = {"version": _FILES_VERSION} if files else {}
     of_set = SETS[name].spec(entry.config.split) if name in SETS else {}
+    if files and entry.config.path is not None:
+        with named(entry):
+            of_files["files"] = digest(entry.config.path)
     return {k: v for k, v in keys.items() if k not in _ADDED or v is not None} | of_files | of_set
 
 
@@ -66,6 +73,16 @@ def check(config: Config) -> None:
             encoded = tokenizer.encode_batch([row["question"] for row in rows])
             fits.add(rows, [len(one.ids) for one in encoded])
     fits.check()
+
+
+def check_named(config: Config) -> None:
+    """Of `check` what takes neither files nor a network: what entries name, and the rows of those
+    that come with this code."""
+    reading = Reading(config)
+    for entry in entries(config):
+        check_entry(entry)
+        if entry.config.name in BUILT_IN:
+            deque(reading.rows(entry), maxlen=0)
 
 
 def run(

@@ -24,10 +24,9 @@ from pipelines.running.board import Board
 from pipelines.running.dag import Result
 from pipelines.running.progress import Progress
 from pipelines.storage.location import Location
-from pipelines.storage.schemas import ADAPTER_DIR, EXAMPLES_FILE, LOSSES_FILE
+from pipelines.storage.schemas import ADAPTER_DIR, EXAMPLE_PARTS, EXAMPLES_FILE, LOSSES_FILE
 
 CHECKPOINTS = "_checkpoints"
-_PARTS = ("prompt_ids", "response_ids", "turn_ids")
 _EXECUTION = {
     "micro_tokens",
     "threads",
@@ -52,7 +51,42 @@ def spec(config: Config) -> dict[str, Any]:
 
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+    """Trains on the artifact of `examples`.
+
+    ValueError where no example fits train.max_length, and where the model cannot be trained here.
+    """
     cluster.connect(config)  # before ray.data is imported, which reads its log level then
+    train = config.train
+    examples = inputs["examples"] / EXAMPLES_FILE
+    rows, fitting, tokens = count(examples, train.max_length)
+    if not fitting:
+        raise ValueError(
+            f"0 of {rows} examples fit train.max_length ({train.max_length}); raise it"
+        )
+    steps = train.epochs * math.ceil(fitting / train.batch_size)
+    progress = Progress("train", steps, "steps", tokens=train.epochs * tokens)
+    with Board.open() as board, board.watched(progress):
+        trainer = _trainer(config, examples, fitting, board, out)
+        with own_interrupts():
+            result = trainer.fit()
+    if (wrong := result.return_value) is not None:
+        raise ValueError(wrong)
+    assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
+    losses = _keep(result.checkpoint, out)
+    seen = sum(step["rows"] for step in losses)
+    metrics = {
+        "steps": len(losses),
+        "examples": seen,
+        "tokens": sum(step["tokens"] for step in losses),
+        "dropped_too_long": rows - fitting,
+        "busy_seconds": sum(step["seconds"] for step in losses),
+        "last": losses[-1],
+    }
+    return Result(seen, "", metrics, CHECKPOINTS)
+
+
+def _trainer(config: Config, examples: Location, fitting: int, board: Board, out: Location) -> Any:
+    """Ray's, of training/loop.py. fitting: how many of the examples fit train.max_length."""
     train = config.train
     environment = {
         "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # it prints every line twice
@@ -76,20 +110,9 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     )
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from pipelines.training.loop import STEPS_FILE, train_loop
+    from pipelines.training.loop import train_loop
 
-    examples = inputs["examples"] / EXAMPLES_FILE
-    rows, fitting, tokens = count(examples, train.max_length)
-    if not fitting:
-        raise ValueError(
-            f"0 of {rows} examples fit train.max_length ({train.max_length}); raise it"
-        )
-    steps = train.epochs * math.ceil(fitting / train.batch_size)
-    progress = Progress("train", steps, "steps", tokens=train.epochs * tokens)
-    context = DataContext.get_current().copy()
-    context.enable_progress_bars = False  # the loop says how far it is
-    context.use_datasource_v2 = False  # the newer reader starts 32 actors to look at one footer
-    with DataContext.current(context):
+    with DataContext.current(cluster.data_context()):
         dataset = ray.data.read_parquet(examples.path, filesystem=examples.filesystem).map_batches(
             partial(fitting_rows, max_length=train.max_length),
             batch_format="pyarrow",
@@ -102,39 +125,39 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
     placement.tell_if_short("train.workers", train.workers, [per_worker])
     workers: Any = train.workers if train.max_workers is None else (train.workers, train.most)
     loop: Any = train_loop  # Ray's types know of none that returns something
-    with Board.open() as board, board.watched(progress):
-        trainer = TorchTrainer(
-            loop,
-            train_loop_config={
-                "config": config.model_dump(mode="json"),
-                "rows": fitting,
-                "board": board,
-            },
-            datasets={"train": dataset},
-            # Every worker reads all rows and takes its share of a batch, whatever their number is.
-            dataset_config=DataConfig(datasets_to_split=[], execution_options=options),
-            torch_config=TorchConfig(backend="nccl" if train.gpus else "gloo"),
-            scaling_config=ScalingConfig(
-                num_workers=workers, use_gpu=train.gpus > 0, resources_per_worker=per_worker
-            ),
-            run_config=RunConfig(
-                name=CHECKPOINTS,
-                storage_path=out.path,
-                storage_filesystem=out.filesystem,
-                worker_runtime_env={"env_vars": environment},  # type: ignore[call-arg]
-                failure_config=FailureConfig(max_failures=train.max_failures),
-                checkpoint_config=CheckpointConfig(num_to_keep=2),
-                logging_config=LoggingConfig("WARNING"),  # the loop says how far it is
-            ),
-        )
-        with own_interrupts():
-            result: Any = trainer.fit()
-    if (wrong := result.return_value) is not None:
-        raise ValueError(wrong)
-    assert result.checkpoint is not None, "the loop reports its last step with a checkpoint"
-    with result.checkpoint.as_directory() as directory:
+    return TorchTrainer(
+        loop,
+        train_loop_config={
+            "config": config.model_dump(mode="json"),
+            "rows": fitting,
+            "board": board,
+        },
+        datasets={"train": dataset},
+        # Every worker reads all rows and takes its share of a batch, whatever their number is.
+        dataset_config=DataConfig(datasets_to_split=[], execution_options=options),
+        torch_config=TorchConfig(backend="nccl" if train.gpus else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=train.gpus > 0, resources_per_worker=per_worker
+        ),
+        run_config=RunConfig(
+            name=CHECKPOINTS,
+            storage_path=out.path,
+            storage_filesystem=out.filesystem,
+            worker_runtime_env={"env_vars": environment},  # type: ignore[call-arg]
+            failure_config=FailureConfig(max_failures=train.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            logging_config=LoggingConfig("WARNING"),  # the loop says how far it is
+        ),
+    )
+
+
+def _keep(checkpoint: Any, out: Location) -> list[dict[str, Any]]:
+    """Copies the adapter of the last checkpoint to the artifact; its steps' losses, kept too."""
+    from pipelines.training.loop import STEPS_FILE
+
+    with checkpoint.as_directory() as directory:
         local = Location.of(directory)
-        losses = (local / STEPS_FILE).read_json()
+        losses: list[dict[str, Any]] = (local / STEPS_FILE).read_json()
         (out / ADAPTER_DIR).clear()
         for name in ("adapter_config.json", "adapter_model.safetensors"):
             with (
@@ -143,16 +166,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
             ):
                 target.write(source.read())
     (out / LOSSES_FILE).write_text("".join(json.dumps(step) + "\n" for step in losses))
-    seen = sum(step["rows"] for step in losses)
-    metrics = {
-        "steps": len(losses),
-        "examples": seen,
-        "tokens": sum(step["tokens"] for step in losses),
-        "dropped_too_long": rows - fitting,
-        "busy_seconds": sum(step["seconds"] for step in losses),
-        "last": losses[-1],
-    }
-    return Result(seen, "", metrics, CHECKPOINTS)
+    return losses
 
 
 @contextmanager
@@ -172,7 +186,7 @@ def count(examples: Location, max_length: int) -> tuple[int, int, int]:
     """(rows, rows that fit, tokens of these) of an examples file."""
     rows = fitting = tokens = 0
     with examples.filesystem.open_input_file(examples.path) as file:
-        for batch in pq.ParquetFile(file).iter_batches(columns=["task", *_PARTS]):
+        for batch in pq.ParquetFile(file).iter_batches(columns=["task", *EXAMPLE_PARTS]):
             table = pa.Table.from_batches([batch])
             fit = fitting_rows(table, max_length)
             rows, fitting = rows + len(table), fitting + len(fit)
@@ -188,6 +202,6 @@ def fitting_rows(table: pa.Table, max_length: int) -> pa.Table:
 
 def lengths(table: pa.Table) -> pa.ChunkedArray:
     """Tokens of each row, as training takes it (micro_batches.length_of)."""
-    prompt, response, turn = (pc.list_value_length(table[part]) for part in _PARTS)
+    prompt, response, turn = (pc.list_value_length(table[part]) for part in EXAMPLE_PARTS)
     asked = pc.if_else(pc.equal(table["task"], "generation"), 0, turn)
     return pc.add(pc.add(prompt, response), asked)

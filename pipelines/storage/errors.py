@@ -1,7 +1,9 @@
 """What went wrong with storage, in one line for a person."""
 
 import errno
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 # Botocore's and s3fs's exceptions by name: importing them takes as long as a whole `--help`.
 _ADVICE = {
@@ -33,24 +35,27 @@ _CODES = {  # S3's own, as they stand in messages
     "ServiceUnavailable": "the object store is not available, after all retries",
     "InternalError": "the object store failed, after all retries",
 }
-_ERRNOS = {
+_ERRNOS = {  # {}: the root, or another path that a config or an environment names
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the disk quota is used up; free some space",
-    errno.EROFS: "the disk is read-only; set another root",
-    errno.EACCES: "this user may not write there; set another root, or change its permissions",
-    errno.EPERM: "the system lets nobody write there; set another root",
-    errno.ENAMETOOLONG: "its path is too long; set another root",
-    errno.ELOOP: "its path goes round in links; set another root",
-    errno.ENOTDIR: "a part of the path is a file; set another root",
-    errno.EEXIST: "a part of the path is a file or a link to nowhere; set another root",
+    errno.EROFS: "the disk is read-only; set another {}",
+    errno.EACCES: "this user may not write there; set another {}, or change its permissions",
+    errno.EPERM: "the system lets nobody write there; set another {}",
+    errno.ENAMETOOLONG: "its path is too long; set another {}",
+    errno.ELOOP: "its path goes round in links; set another {}",
+    errno.ENOTDIR: "a part of the path is a file; set another {}",
+    errno.EEXIST: "a part of the path is a file or a link to nowhere; set another {}",
 }
 
 
-def explain(error: BaseException) -> str | None:
-    """What to do about a failure of storage; None where it was something else."""
+def explain(error: BaseException, what: str = "root") -> str | None:
+    """What to do about a failure of storage; None where it was something else.
+
+    what: it is that failed, where another one would help.
+    """
     for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in _ERRNOS:
-            return _ERRNOS[cause.errno]
+            return _ERRNOS[cause.errno].format(what)
         for code, advice in _CODES.items():
             if _is_of_storage(cause) and code in str(cause):
                 return advice
@@ -58,6 +63,21 @@ def explain(error: BaseException) -> str | None:
             if name in _ADVICE:
                 return _ADVICE[name]
     return None
+
+
+def place(error: BaseException, root: str) -> str:
+    """Where storage failed: the root, unless the system names a file that is not of its path."""
+    for cause in causes(error):
+        name = getattr(cause, "filename", None)
+        told = isinstance(cause, OSError) and cause.errno in _ERRNOS
+        if told and isinstance(name, str | os.PathLike):
+            file, own = _real(name), _real(root.removeprefix("file://"))
+            return root if file.is_relative_to(own) or own.is_relative_to(file) else str(name)
+    return root
+
+
+def _real(name: str | os.PathLike[str]) -> Path:
+    return Path(os.path.realpath(os.path.expanduser(name)))
 
 
 def reason(error: BaseException) -> str:

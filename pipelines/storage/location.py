@@ -113,7 +113,10 @@ class Location:
             part.unlink(missing_ok=True)
 
     def read_json(self) -> Any:
-        return json.loads(self.read_text())
+        try:
+            return json.loads(self.read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{self.uri}: not JSON ({error})") from None
 
     def write_json(self, value: Any) -> None:
         self.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")

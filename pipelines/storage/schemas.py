@@ -80,7 +80,7 @@ EXAMPLES = pa.schema(
         ("weight", pa.float32()),  # of its calibration loss
     ]
 )
-
+EXAMPLE_PARTS = ("prompt_ids", "response_ids", "turn_ids")  # what a model reads of one, in order
 
 MODELS = BASE, CALIBRATED = "base", "calibrated"  # what evaluate asks and report compares
 

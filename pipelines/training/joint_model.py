@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from pipelines.config import Config
 from pipelines.method.losses import JointLoss, confidence_of, joint_loss
 from pipelines.method.prompts import Prompts
+from pipelines.storage.models import check_modules
 from pipelines.training.dropout import RowDropout
+from pipelines.training.lora import attach
 
 # Of what logits differ by, over what they are: rounding stays below it, a lost scale does not.
 _ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 2e-2}
@@ -90,3 +93,27 @@ class JointModel(nn.Module):
             return causal(input_ids=ids, use_cache=False).logits[0]
         finally:
             hook.remove()
+
+
+def ready(model_dir: Path, config: Config, prompts: Prompts, device: Any) -> JointModel:
+    """A model that is there, with a fresh adapter, on the device.
+
+    ValueError with one line where it cannot be trained here, which starting anew would not change.
+    """
+    check_modules(str(model_dir), config.train.lora.targets)
+    try:
+        model = attach(model_dir, config)
+    except ValueError as error:  # of transformers or PEFT
+        raise ValueError(
+            f"model.source, train.lora.targets: {config.model.source} cannot be trained here "
+            f"({' '.join(str(error).split())})"
+        ) from None
+    try:
+        module = JointModel(model, config, prompts).to(device)
+        module.check_logits()
+    except torch.OutOfMemoryError:
+        raise ValueError(
+            f"model.source: {config.model.source} in train.dtype {config.train.dtype} does not "
+            "fit the memory of a worker's GPU"
+        ) from None
+    return module

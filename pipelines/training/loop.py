@@ -31,8 +31,7 @@ from pipelines.method.losses import JointLoss
 from pipelines.method.prompts import Prompts
 from pipelines.running.progress import Count
 from pipelines.storage.models import fetch
-from pipelines.training.joint_model import JointModel
-from pipelines.training.lora import attach
+from pipelines.training.joint_model import JointModel, ready
 from pipelines.training.micro_batches import (
     Row,
     collate,
@@ -64,12 +63,11 @@ def train_loop(arguments: dict[str, Any]) -> str | None:
         torch.set_num_threads(train.threads or max(1, here // context.get_local_world_size()))
     steps = train.epochs * math.ceil(arguments["rows"] / train.batch_size)
 
-    model_dir = fetch(config.model.source)
+    model_dir = fetch(config.model.source, config.engine.trust_remote_code)
     prompts = Prompts.load(model_dir, config.confidence.question, config.model.chat)
     torch.manual_seed(config.seed)
-    module = JointModel(attach(model_dir, config), config, prompts).to(get_device())
     try:
-        module.check_logits()
+        module = ready(model_dir, config, prompts, get_device())
     except ValueError as error:
         return str(error)
     engine, optimizer, schedule = start_engine(module, steps)
@@ -98,7 +96,13 @@ def train_loop(arguments: dict[str, Any]) -> str | None:
                     row | {"key": (config.seed, step, place)}
                     for place, row in enumerate(batch.to_pylist())
                 ]
-                facts = optimizer_step(engine, rows, train.micro_tokens, rank, world, did)
+                try:
+                    facts = optimizer_step(engine, rows, train.micro_tokens, rank, world, did)
+                except torch.OutOfMemoryError as error:  # of this worker; others wait for it
+                    raise RuntimeError(
+                        f"train.micro_tokens ({train.micro_tokens:,}) takes more memory than the "
+                        "GPU has; lower it"
+                    ) from error
                 done.append({"step": step, "epoch": epoch, "workers": world, **facts})
                 losses = (
                     f"{name} loss {facts[name]:.4f}"
@@ -140,6 +144,8 @@ def start_engine(module: JointModel, steps: int) -> tuple[Any, Any, Any]:
             "zero_optimization": {"stage": train.zero_stage},
             "zero_allow_untested_optimizer": True,
             "steps_per_print": 10**9,
+            # It would wait for the device in each forward.
+            "timers": {"throughput": {"enabled": False}},
         },
         dist_init_required=False,
     )

@@ -126,6 +126,20 @@ CONFIGS = [
     (["data.train=[{name: jsonl, path: " + "x" * 300 + "}]"], "it cannot be read .File name too"),
     (["data.train=[{name: jsonl, path: 'nope://x'}]"], "nope://x: not a path or URI"),
     (["data.train=[{name: jsonl, path: '~no.such.user/x'}]"], "there is no such user's home"),
+    (["model.source=~no.such.user/x"], "config: model.source: ~no.such.user/x: there is no such"),
+    (["root=$HOME/x"], r"config: root: \$HOME would stay as it is written"),
+    (["model.source=a/${oc.env:NAME}"], r"config: model.source: \$\{oc.env:NAME\} would stay"),
+    (["data.train=[{name: jsonl, path: $DATA}]"], r"config: data.train.0.path: \$DATA would"),
+    (["tracking.mlflow=${MLFLOW}"], r"config: tracking.mlflow: \$\{MLFLOW\} would stay"),
+    (["train.gpus=0.5"], r"config: train.gpus \(0.5\): a worker trains on one GPU of its own"),
+    (["train.gpus=2"], r"config: train.gpus \(2\): a worker trains on one GPU"),
+    (["examples.bin_width=1e-13"], "config: examples.bin_width: .* or equal to 0.001, not 1e-13"),
+    (["engine.adapter=lora", "train.lora.r=513"], r"config: train.lora.r \(513\): with engine.ada"),
+    (["lora={r: 8}"], r"config: lora is not a key; did you mean train.lora\?\n"),
+    (["train.num_samples=4"], "did you mean sampling.num_samples or evaluate.num_samples?"),
+    ("rot: a\nmodel: {source: b}\n", r"config: rot is not a key; did you mean root\? \(and 2"),
+    (TEXT.replace("source:", "sorce:"), r"config: model.sorce is not a key; did you mean source\?"),
+    (TEXT.replace("train:", "trian:"), r"config: data.trian is not a key; did you mean train\?"),
 ]  # fmt: skip
 
 

@@ -90,6 +90,16 @@ def test_an_adapter_that_vllm_has_no_room_for(tiny, tmp_path):
         engine_arguments(str(tiny), ENGINE, [directory])
 
 
+def test_the_largest_rank_of_a_config_is_vllms():
+    from typing import get_args
+
+    from vllm.config.lora import MaxLoRARanks
+
+    from pipelines.config.whole import MOST_LORA
+
+    assert max(get_args(MaxLoRARanks)) == MOST_LORA
+
+
 @pytest.mark.parametrize(("gpus", "share"), [(0, 0.8), (1, 0.8), (0.25, 0.2)])
 def test_an_engine_takes_its_share_of_a_gpu(tiny, gpus, share):
     from pipelines.engine.arguments import engine_arguments

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from jobs import bench
-from jobs.benchmarks.figure import Figure, Reach
+from jobs.benchmarks.measurement import Measurement, Reach
 
 
 def test_a_figure_is_the_median_of_paired_ratios():
     pairs = [(10.0, 5.0), (30.0, 10.0), (8.0, 8.0)]
-    figure = Figure.of("group.baseline", "tokens/s", pairs, Reach("at least", 2))
+    figure = Measurement.of("group.baseline", "tokens/s", pairs, Reach("at least", 2))
     assert (figure.ratio, figure.min, figure.max) == (2.0, 1.0, 3.0)
     assert (figure.ours, figure.baseline) == (10.0, 8.0)
     assert figure.reach.met(2.0)

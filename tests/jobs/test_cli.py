@@ -8,7 +8,7 @@ import yaml
 from own_files import BASE
 from processes import ROOT
 
-from jobs import run
+from jobs import cli, run
 
 
 @pytest.mark.parametrize("root", ["/proc/x", "/proc", "/dev/null/x", "file", "file/x", "nowhere"])
@@ -24,6 +24,23 @@ def test_a_root_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys
     assert "set another" in error
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.yaml", "file", "nowhere"]
     assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("root", "says"),
+    [
+        ("{0}/file/root", "error: {0}/file/root: a part of the path is a file; set another root;"),
+        ("{0}/root", "error: {0}/file/x: a part of the path is a file; set another path;"),
+        ("s3://bucket/root", "error: {0}/file/x: a part of the path is a file; set another path;"),
+    ],
+)
+def test_what_failed_is_named_and_only_a_root_s_failure_wants_another_root(
+    tmp_path, capsys, root, says
+):
+    (tmp_path / "file").touch()
+    failing = tmp_path / "file" / ("root/x" if "file" in root else "x")
+    assert cli.explained(root.format(tmp_path), lambda: failing.write_text("text")) == 1
+    assert capsys.readouterr().err.startswith(says.format(tmp_path))
 
 
 @pytest.mark.process

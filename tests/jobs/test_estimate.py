@@ -11,7 +11,7 @@ from processes import ROOT
 from s3fs import S3FileSystem
 
 from jobs import estimate
-from jobs.estimate import Rates, engine_memory, lines, tokens, training_memory
+from jobs.estimate import Left, Rates, engine_memory, lines, tokens, training_memory
 from pipelines import pipeline
 from pipelines.config import load, vary
 from pipelines.datasets import LOADERS
@@ -131,10 +131,32 @@ def test_tokens_are_bounds_by_what_each_stage_draws(tmp_path, few, longest_promp
         "quickstart", tmp_path, "train.seeds=[1, 2]", "train.epochs=2", "sampling.num_samples=8",
         "sampling.max_tokens=20", "evaluate.num_samples=4", "evaluate.sampling.max_tokens=50", *few,
     )  # fmt: skip
-    most = tokens(config, queries=10, held_out=5, longest_prompt=longest_prompt)
+    left = Left.of(config, [])
+    most = tokens(config, left, queries=10, held_out=50, longest_prompt=longest_prompt)
     assert most.label == 10 * 8 * (20 + 32)
     assert most.train == 3 * 2 * trained
-    assert most.evaluate == (3 + 1) * 5 * 4 * (50 + 32)
+    assert most.evaluate == (3 + 1) * (50 + 2 * 16) * 4 * (50 + 32)  # 16 live ones by two policies
+    own = vary(config, ["confidence.question='Ist es wahr?'", "evaluate.live_queries=0"])
+    most = tokens(own, left, queries=10, held_out=50)
+    assert (most.label, most.evaluate) == (10 * 8 * (20 + 32 + 12), 4 * 50 * 4 * (50 + 32 + 12))
+
+
+def test_only_what_is_left_is_told(tmp_path):
+    config = recipe("quickstart", tmp_path, "train.seeds=[1]")
+    steps = planned(config)
+    assert Left.of(config, steps) == Left(True, 2, 3) == Left.of(config, [])
+    until = [one for one in steps if one.step.name in ("queries", "held_out", "label")]
+    told = lines(config, until, Rates(100.0, 100.0))[-1]
+    assert "label" in told
+    assert "train" not in told
+    assert "evaluate" not in told
+    for one in steps:
+        if "seed" not in one.step.name:
+            (one.location / MANIFEST).write_json({"rows": 205, "metrics": {}})
+    assert Left.of(config, planned(config)) == Left(False, 1, 1)
+    for one in steps:
+        (one.location / MANIFEST).write_json({"rows": 205, "metrics": {}})
+    assert lines(config, planned(config), Rates(100.0))[-1] == "tokens: none, for no stage is left"
 
 
 def test_training_takes_no_more_tokens_than_are_planned(tmp_path):
@@ -151,7 +173,7 @@ def test_training_takes_no_more_tokens_than_are_planned(tmp_path):
     assert (fitting, trained) == (3, 60 + 300 + 471 + 3 * 41)
     few = vary(config, ["examples.total=3"])
     for longest in (None, 471):
-        assert trained <= tokens(few, 1, 0, longest).train
+        assert trained <= tokens(few, Left(False, 1, 0), 1, 0, longest).train
 
 
 def test_the_longest_prompt_is_that_of_the_queries_where_they_are_done(tmp_path):

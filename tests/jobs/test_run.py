@@ -9,6 +9,8 @@ import pytest
 import yaml
 from processes import ROOT
 
+import jobs.run
+
 pytestmark = pytest.mark.process
 
 QUICKSTART = ROOT / "jobs" / "configs" / "quickstart.yaml"
@@ -67,6 +69,25 @@ def fails_with(tmp_path, says, *arguments, **changes):
 )
 def test_bad_input_is_one_line(tmp_path, arguments, says):
     fails_with(tmp_path, says, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ("data.train.0.name=capitls", "data.train.0.name: 'capitls' is none of"),
+        ("data.train.0.name=jsonl", "data.train.0.path is missing"),
+        ("data.train.0.path=x.jsonl", "data.train.0.path: capitals is built in"),
+        ("data.train=[{name: jsonl, path: nowhere.jsonl}]", "there is no such file"),
+        ("data.eval=[{name: capitals, split: train}]", "is there twice"),
+        ("model.source=/nowhere/model", "there is no directory /nowhere/model"),
+        ("train.lora.targets=[nope]", "train.lora.targets: the model has no module 'nope'"),
+    ],
+)
+def test_a_plan_of_what_no_run_could_take_says_so(tmp_path, capsys, changed, says):
+    assert jobs.run.main(["--config", str(config(tmp_path)), "--plan", "--set", changed]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -104,11 +104,21 @@ def test_ridge_is_that_of_least_squares_with_rows_for_the_weights():
     target = features @ rng.normal(size=len(FEATURES)) + rng.normal(size=200)
     x = features - features.mean(0)
     x[:, :-1] /= features.std(0)[:-1]
-    rows = np.vstack([np.c_[x, np.ones(200)], np.c_[np.sqrt(2) * np.eye(5), np.zeros(5)]])
+    rows = np.vstack([np.c_[x, np.ones(200)], np.c_[np.eye(5), np.zeros(5)]])
     expected = np.linalg.lstsq(rows, np.r_[target, np.zeros(5)], rcond=None)[0]
-    fitted = Ridge.fit(features, target, alpha=2)
+    fitted = Ridge.fit(features, target)
     assert [*fitted.weights, fitted.offset] == pytest.approx(expected)
     assert fitted(features) == pytest.approx(np.c_[x, np.ones(200)] @ expected)
+
+
+def test_a_feature_that_never_changed_says_nothing_where_it_does():
+    """As where all prompts to train on have one length: the deviation of equal numbers is not 0."""
+    rng = np.random.default_rng(0)
+    features = np.c_[rng.normal(size=24), np.full(24, np.log(0.97))]
+    assert 0 < features.std(0)[1] < 1e-15
+    fitted = Ridge.fit(features, rng.uniform(size=24))
+    there, elsewhere = fitted(np.array([[0.0, np.log(0.97)], [0.0, 5.0]]))
+    assert elsewhere == pytest.approx(there, abs=1e-6)
 
 
 def seen(c, cut=None):

@@ -99,11 +99,37 @@ def test_there_are_a_hundred_kinds_of_them():
     assert len(REFUSED) >= 100
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"5", b"\xff", b"[" * 100_000])
-def test_a_body_that_is_no_object(body):
+@pytest.mark.parametrize("sent", ["application/x-www-form-urlencoded", "text/plain", None])
+def test_a_body_that_is_not_said_to_be_json(sent):
+    """As curl's -d sends it, where nothing else is said."""
+    body = json.dumps({"messages": [USER]}).encode()
+    got = client.post("/", content=body, headers={"content-type": sent} if sent else {})
+    was = f"it was {sent}" if sent else "there was none"
+    told = got.json()["error"]
+    assert (got.status_code, told["param"]) == (400, None)
+    assert told["message"] == f"send the header content-type: application/json ({was})"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "the body holds nothing; send a JSON object"),
+        (b"null", "the body holds nothing; send a JSON object"),
+        (b"[]", "expected a JSON object"),
+        (b"5", "expected a JSON object"),
+        (b'{"messages": [}', "the body is not JSON: Expecting value, at character 14"),
+        (b"{'a': 1}", "the body is not JSON: Expecting property name enclosed in double quotes, "
+         "at character 1"),
+        (b'{"a": "caf\xe9"}', "the body is not UTF-8: byte 0xe9, after 10 others"),
+        (b"[" * 100_000, "the body is nested too deeply"),
+        (b'{"seed": ' + b"9" * 5000 + b"}", "the body has a number of over 4300 digits"),
+        (b'{"messages": [5]}', "messages.0: expected a JSON object"),
+    ],
+    ids=lambda one: str(one)[:40],
+)  # fmt: skip
+def test_a_body_that_is_no_request(body, says):
     got = posted(body)
-    assert got.status_code == 400
-    assert got.json()["error"]["message"]
+    assert (got.status_code, got.json()["error"]["message"]) == (400, says)
 
 
 def test_every_field_is_described():

@@ -178,6 +178,9 @@ def test_the_default_request_stops_where_the_report_chose(chat):
 def test_presets_are_models(chat, client):
     names = [model.id for model in client.models.list()]
     assert names == ["base", "base:fast", "base:careful", "base:promised", "base:single"]
+    assert client.models.retrieve("base:fast").id == "base:fast"
+    with pytest.raises(openai.NotFoundError, match="'calibrated' is none of base"):
+        client.models.retrieve("calibrated")
     single = chat(model="base:single")
     assert single.scaling["samples"]["started"] == 1
     assert single.scaling["confidence"] is None  # nothing was scored
@@ -429,6 +432,9 @@ def test_a_body_may_be_so_long_and_no_longer(service, chat):
 def test_it_is_alive_and_ready_and_measured(service, chat):
     assert requests.get(f"{URL}/health", timeout=300).json() == {"status": "ok"}
     assert requests.get(f"{URL}/ready", timeout=300).json() == {"status": "ready"}
+    for path in ("/health", "/ready", "/"):
+        got = requests.head(f"{URL}{path}", timeout=300)
+        assert (got.status_code, got.content) == (200, b"")
     assert requests.get(f"{URL}/v2", timeout=300).json()["error"]["code"] == "not_found"
     chat()
 

@@ -132,6 +132,15 @@ def test_what_fails_amid_a_stream_is_its_last_event(error, code):
     assert "KeyError" not in last
 
 
+def test_no_proxy_holds_a_stream_back():
+    async def source():
+        yield []
+
+    headers = EventStream(source(), ChatForm("m"), False).headers
+    assert headers["cache-control"] == "no-cache"
+    assert headers["x-accel-buffering"] == "no"  # nginx's
+
+
 @pytest.mark.parametrize("after", [0, 2])
 def test_a_client_that_goes_away_ends_what_it_asked_for(after):
     """Also one that is gone before the first event."""

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from pipelines.method.policies import POLICIES
-from pipelines.stages.report.curves import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, apart, panels
+from pipelines.stages.report.curves import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, panels, spread_labels
 
 
 def points(accuracies, threshold=None, chosen=True, spent=1.0):
@@ -82,10 +82,10 @@ def test_names_that_would_lie_over_each_other_are_moved_apart():
     base, _ = panels(MODELS)
     places = sorted(line.name_y for line in base.lines)
     assert all(below - above >= 15 for above, below in pairwise(places))
-    assert apart([10, 10, 40], 15, 0, 100) == [10, 25, 40]
-    assert apart([98, 99], 15, 0, 100) == [85, 100]
-    assert apart([5, 1], 15, 0, 100) == [16, 1]
-    assert apart([50, 50, 50], 60, 0, 100) == [0, 60, 120]  # more than fit
+    assert spread_labels([10, 10, 40], 15, 0, 100) == [10, 25, 40]
+    assert spread_labels([98, 99], 15, 0, 100) == [85, 100]
+    assert spread_labels([5, 1], 15, 0, 100) == [16, 1]
+    assert spread_labels([50, 50, 50], 60, 0, 100) == [0, 60, 120]  # more than fit
 
 
 def test_policies_are_told_apart_without_their_colors():

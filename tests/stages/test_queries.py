@@ -153,7 +153,7 @@ def test_a_limit_draws_from_the_whole_file_by_seed(tmp_path):
     [
         ({"name": "capitls"}, None, "data.train.0.name: 'capitls' is none of capitals"),
         ({"name": "capitals", "split": "dev"}, None, "capitals: split 'dev' is none of"),
-        ({"name": "jsonl"}, None, "jsonl: path is missing"),
+        ({"name": "jsonl"}, None, "data.train.0.path is missing"),
         ({"name": "jsonl", "path": "nowhere.jsonl"}, None, "nowhere.jsonl: there is no such file"),
         ({}, "", "it has no rows"),
         ({}, '{"question": "q"}', "row 1: there is no field 'answer' (fields: question)"),
@@ -242,6 +242,23 @@ def test_a_models_files_that_are_edited_in_place_make_other_queries(tmp_path, na
     canonical_json(before)
     builtin = queries.spec(config([{"name": "capitals"}]), ("train",))
     assert builtin["model_files"] is None, "known by its name, wherever it lies"
+
+
+def test_data_that_are_edited_in_place_make_other_queries(tmp_path, monkeypatch):
+    """At their own path or copied to another machine's, a file's bytes are what counts."""
+    monkeypatch.chdir(tmp_path)
+    made = config([{"name": "jsonl", "path": "rows"}])
+    (tmp_path / "rows").mkdir()
+    for number in range(2):
+        (tmp_path / "rows" / f"{number}.jsonl").write_text('{"question": "q", "answer": "a"}\n')
+    before = queries.spec(made, ("train",))
+    (tmp_path / "rows" / "1.jsonl").touch()
+    assert queries.spec(made, ("train",)) == before
+    (tmp_path / "rows" / "1.jsonl").write_text('{"question": "q", "answer": "b"}\n')
+    assert queries.spec(made, ("train",)) != before
+    canonical_json(before)
+    with pytest.raises(ValueError, match=r"^data.train.0: nowhere.jsonl: there is no such file"):
+        queries.spec(config([{"name": "jsonl", "path": "nowhere.jsonl"}]), ("train",))
 
 
 def test_another_revision_or_prompt_of_a_published_set_makes_other_queries(monkeypatch):

@@ -28,8 +28,37 @@ def test_a_uri_is_fetched_once(tiny, tmp_path, monkeypatch):
     shutil.copytree(tiny, bucket)
     first = models.fetch(f"file://{bucket}")
     assert {file.name for file in first.iterdir()} == {file.name for file in tiny.iterdir()}
-    shutil.rmtree(bucket)
+    monkeypatch.setattr(Location, "download", None)
     assert models.fetch(f"file://{bucket}") == first
+
+
+def adapter(directory, text):
+    directory.mkdir(parents=True)
+    (directory / "adapter_config.json").write_text(text)
+    (directory / "adapter_model.safetensors").write_text("weights")
+
+
+def test_what_is_made_anew_at_a_uri_is_fetched_anew(tmp_path, monkeypatch):
+    """As an export is, whose root was deleted; the first one's copy serves those that have it."""
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "root" / "export" / "adapter"
+    adapter(place, '{"run": 1}')
+    first = models.fetch_adapter(f"file://{place}")
+    shutil.rmtree(tmp_path / "root")
+    adapter(place, '{"run": 2}')
+    second = models.fetch_adapter(f"file://{place}")
+    read = [(one / "adapter_config.json").read_text() for one in (first, second)]
+    assert read == ['{"run": 1}', '{"run": 2}']
+
+
+def test_a_tokenizer_that_is_mended_at_a_uri_is_fetched_anew(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
+    bucket = tmp_path / "bucket"
+    shutil.copytree(tiny, bucket)
+    models.fetch_tokenizer(f"file://{bucket}")
+    (bucket / "chat_template.jinja").write_text("mended")
+    fetched = models.fetch_tokenizer(f"file://{bucket}")
+    assert (fetched / "chat_template.jinja").read_text() == "mended"
 
 
 def test_a_tokenizer_is_fetched_without_weights(tiny, tmp_path, monkeypatch):
@@ -71,8 +100,12 @@ def test_engines_that_start_together_fetch_once(tiny, tmp_path, monkeypatch):
 
 def test_a_fetch_that_fails_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("SELFCAL_CACHE", str(tmp_path / "cache"))
-    with pytest.raises((ValueError, OSError)):
+    with pytest.raises(ValueError, match=r"nothing: no files are there"):
         models.fetch(f"file://{tmp_path}/nothing")
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "config.json").touch()
+    with pytest.raises(ValueError, match=r"half has no tokenizer.json"):
+        models.fetch(f"file://{tmp_path}/half")
     assert not list((tmp_path / "cache" / "models").iterdir())
 
 
@@ -100,6 +133,32 @@ def test_what_a_hub_gives_is_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: str(base))
     with pytest.raises(ValueError, match="the tokenizer in some/model has no chat template"):
         models.fetch("some/model")
+
+
+@pytest.mark.parametrize("with_code", [False, True])
+def test_the_code_that_a_model_of_the_hub_brings_is_fetched_where_it_is_trusted(
+    tiny, tmp_path, monkeypatch, with_code
+):
+    hub, here = tmp_path / "hub", tmp_path / "here"
+    shutil.copytree(tiny, hub)
+    (hub / "modeling_own.py").write_text("")
+    (hub / "pytorch_model.bin").write_text("")
+
+    def snapshot_download(source, allow_patterns):
+        here.mkdir()
+        for pattern in allow_patterns:
+            for file in hub.glob(pattern):
+                shutil.copy(file, here)
+        return str(here)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    fetched = {file.name for file in models.fetch("some/model", with_code).iterdir()}
+    assert ("modeling_own.py" in fetched) == with_code
+    assert "pytorch_model.bin" not in fetched
+    shutil.rmtree(here)
+    (hub / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"some/model has no config.json"):
+        models.fetch("some/model", with_code)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +221,16 @@ def test_settings_that_cannot_be_copied(tmp_path, text):
 
 def test_lora_targets_that_the_model_has_not(tiny):
     models.check_modules(str(tiny), ["q_proj", "self_attn.v_proj"])
-    with pytest.raises(ValueError, match=r"no module 'proj', only .*down_proj.*q_proj"):
+    with pytest.raises(ValueError, match=r"no matrix 'proj', only .*down_proj.*q_proj"):
         models.check_modules(str(tiny), ["q_proj", "proj"])
+    with pytest.raises(ValueError, match=r"no matrix 'norm', only"):
+        models.check_modules(str(tiny), ["norm"])  # its weight is a vector
     models.check_modules("no/such-model", ["proj"])  # not on this machine yet
+
+
+def test_lora_targets_that_a_fetched_model_of_the_hub_has_not(tiny, monkeypatch):
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache", lambda source, name: str(tiny / name)
+    )
+    with pytest.raises(ValueError, match=r"no matrix 'proj', only .*down_proj.*q_proj"):
+        models.check_modules("some/model", ["proj"])

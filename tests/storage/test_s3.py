@@ -16,7 +16,9 @@ from object_store import BUCKET, SECRET, durable_store, names, object_store, pla
 from processes import ROOT, amid, kill_with_children, started
 
 from pipelines.datasets.records import read
+from pipelines.datasets.sources import digest
 from pipelines.engine.sampling import request_key
+from pipelines.storage import cache
 from pipelines.storage.location import Location
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
@@ -80,6 +82,26 @@ def test_data_are_read_from_folders_and_patterns_in_a_bucket(reachable):
         assert not [place for place, _ in found if not place.startswith(f"{root}/")]
     with pytest.raises(ValueError, match=f"^{root}/none/\\*: no file fits this pattern$"):
         list(read(f"{root}/none/*"))
+
+
+def test_a_file_in_a_bucket_that_is_written_anew_has_another_digest(reachable):
+    folder = Location.of(f"s3://{BUCKET}/edited")
+    (folder / "a.jsonl").write_text('{"question": "q", "answer": "a"}\n')
+    before = digest(folder.uri)
+    assert digest(folder.uri) == before
+    (folder / "a.jsonl").write_text('{"question": "q", "answer": "b"}\n')  # of the same size
+    assert digest(folder.uri) != before
+
+
+def test_a_model_in_a_bucket_that_is_written_anew_has_other_content(reachable):
+    folder = Location.of(f"s3://{BUCKET}/model")
+    with pytest.raises(ValueError, match="no files are there"):
+        cache.content(folder)
+    (folder / "config.json").write_text("1")
+    before = cache.content(folder)
+    assert cache.content(folder) == before
+    (folder / "config.json").write_text("2")
+    assert cache.content(folder) != before
 
 
 def test_an_undisturbed_run_labels_every_query(undisturbed):

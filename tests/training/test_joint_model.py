@@ -1,5 +1,8 @@
 """The logits of training are the model's own, in families that scale, cap or shift them."""
 
+import json
+import shutil
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -7,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 
 from pipelines.config import Config
-from pipelines.training.joint_model import JointModel
+from pipelines.training.joint_model import JointModel, ready
 from pipelines.training.micro_batches import collate
 
 TINY = {
@@ -133,3 +136,25 @@ def test_dropout_of_the_frozen_model_is_off():
     module = made("llama", attention_dropout=0.5)
     one, other = (module(collate(ROWS, "cpu", 2)).total for _ in range(2))
     assert torch.equal(one, other)
+
+
+def refused(model_dir, **changes):
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as raised:
+        ready(model_dir, config(**changes), Turn(), "cpu")
+    return str(raised.value)
+
+
+def test_what_keeps_a_model_from_training_is_one_line(tiny, tmp_path, monkeypatch):
+    lora = {"targets": ["norm"]}
+    assert refused(tiny, lora=lora).startswith("train.lora.targets: the model has no matrix 'norm'")
+    other = tmp_path / "other"
+    shutil.copytree(tiny, other)
+    settings = json.loads((tiny / "config.json").read_text()) | {"model_type": "no-such"}
+    (other / "config.json").write_text(json.dumps(settings))
+    assert refused(other).startswith("model.source, train.lora.targets: m cannot be trained here (")
+
+    def full(self, *arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\nMore")
+
+    monkeypatch.setattr(JointModel, "check_logits", full)
+    assert refused(tiny).endswith("does not fit the memory of a worker's GPU")

@@ -108,3 +108,20 @@ def test_many_micro_batches_are_summed_in_float32(alone, tiny, stage):
             if parameter.requires_grad and "layers.1." in name:
                 sums[name] = sums.get(name, 0) + parameter.grad.double()
     assert error(gradients(made, 1), sums) < 1e-5
+
+
+def test_no_step_waits_for_the_device(alone, tiny, monkeypatch):
+    """But for the end of one, which reads its losses."""
+    from deepspeed.accelerator import get_accelerator
+
+    from pipelines.training.loop import optimizer_step, start_engine
+
+    waits = []
+    monkeypatch.setattr(
+        type(get_accelerator()), "synchronize", lambda self, device_index=None: waits.append(1)
+    )
+    module = joint_model(config(tiny))
+    engine, *_ = start_engine(module, 10)
+    for _ in range(4):  # what DeepSpeed times, it times from the third on
+        optimizer_step(engine, examples(module.prompts)[:6], 10_000, rank=0, world=1)
+    assert not waits

@@ -8,8 +8,9 @@ is not read.
 
 A response is read in three steps: its thoughts are left out, what it states is found
 (statements.py), and the last statement that can be read as the kind is the answer. Where it states
-nothing, a number is the last one, an option the one letter that stands alone, a text the yes or no
-that it begins with, else what a sentence names, a formula the last that is marked as one.
+nothing, a number is the one that the last sentence with any is about, an option the one letter
+that stands alone, a text the yes or no that it begins with, else what a sentence names, a formula
+the last that is marked as one.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from functools import lru_cache
 from typing import Literal
 
 from pipelines.method import formulas
-from pipelines.method.answers import formula, number, option, phrase, said, statements
+from pipelines.method.answers import formula, number, option, phrase, said, statements, working
 from pipelines.method.answers.denial import refuses
 from pipelines.method.answers.folding import folded
 from pipelines.method.answers.quantity import whole
@@ -63,6 +64,8 @@ def _read(text: str, kind: Kind, cut: bool, choices: Sequence[str] | None) -> st
     elif kind == "text" and (decided := phrase.decided(text)):
         rest = [one for one in found if one.exact or not phrase.judges(one.text)]
         found = [statements.Statement(0, decided), *rest]
+    if kind in ("number", "math"):
+        found = [one for one in found if one.exact or not working.is_step(one.text, weak=one.weak)]
     for one in reversed(found):
         if one.denied:
             continue

@@ -1,4 +1,4 @@
-"""Kind `number`: the number that a response states, else the last one that it names."""
+"""Kind `number`: the number that a response states, else the one that it ends with."""
 
 import re
 from collections.abc import Iterator
@@ -9,13 +9,15 @@ from pipelines.method.answers.numerals import Found, numbers, prepared
 from pipelines.method.answers.quantity import CODE, whole, words
 from pipelines.method.answers.said import before, tail
 from pipelines.method.answers.statements import Statement
+from pipelines.method.answers.topic import topic
+from pipelines.method.answers.working import ASIDE, SENTENCE
 
-_SENTENCE = re.compile(r"\n|[;!?。！？؟।]|\.(?!\d)")
 _REASON = re.compile(
     r"[,\s(]\s*(?:because|since|as|for|pues|porque|parce|weil|denn|given|where|which|so)\b"
 )
 _STEPS = re.compile(r"\(?1[.)]\s[^\n]*\n\s*\(?2[.)]\s")  # what follows is a list
 _OPERATION = re.compile(
+    r"(?!\*\*(?:[\s.,;:)]|\Z))"  # where bold type ends
     r"\s*(?:[*×·⋅÷^±/=√]|[+-](?=\s*[\w(.$€£√])|x(?=\s*\d)|(?:plus|minus|times|divided|multiplied|over|"
     r"mod|squared|cubed|factorial|remainder)\b|:\s?\d|%?\s?(?:of|in)\s[$€£]?\d)"
 )
@@ -48,11 +50,6 @@ _CALLED_SHARE = re.compile(
 )
 _ALL_THAT_IS_SAID = re.compile(r"(?:\A|[=:→]|\b(?:is|are|was|be|get|gives|equals|of))[\s*_(]*\Z")
 _TAIL = 600  # characters in which the last sentence with a number is looked for
-_CHECK = re.compile(
-    r"(?:^|(?<=\n)|(?<=[.!]\s))[*_#\s]{0,6}(?:to\s+|let me\s+|let's\s+|we can\s+)?(?:double[- ])?"
-    r"(?:check|verif\w+|proof|probe)\b[^\n]{0,20}[:.,]",
-    re.IGNORECASE,
-)
 _EQUATION = re.compile(r"[\s\d.,+*/×÷x()$-]+=[\s\d.,$-]+")
 _DIGIT = re.compile("[\\d½¼¾]")
 _BRACKETS = re.compile(r"\([^()\n]*\)|\[[^\[\]\n]*\]")
@@ -65,6 +62,10 @@ _BESIDE = re.compile(
 _SIDE_BY_SIDE = re.compile(
     r"(?:\s+[^\W\d_]+){0,2}\s+(?:and|or|to|in|und|y|et|bis)\s+(?:[^\W\d]\w{0,3}\s*=\s*)?|\s*:\s*"
     r"|\s+(?:of|over)\s+"
+)
+# "3 of 4", "3 or 4", "1 in 6"
+_GOES_ON = re.compile(
+    r"\**(?:\s+(?:of|over|to)|(?:\s+[^\W\d_]+)?\s+(?:or|and))\s+[$€£*]*\d|\s+in\s+\d+\W*\Z"
 )
 # "x = 3 or x = 4"
 _SEVERAL = re.compile(r"=[^=]{0,40}(?:,|;|\bor\b|\band\b)\s*[^\W\d]\w{0,3}\s*=")
@@ -82,7 +83,7 @@ def stated(text: str, *, exact: bool, comma: bool) -> str | None:
     text = prepared(text).strip(" \t\n*_\"'`“‘«")
     if begins_denied(text) or _STEPS.match(text):
         return None
-    sentence = before(_SENTENCE, text)
+    sentence = before(SENTENCE, text)
     if _LISTED.match(text, len(sentence)):
         return None
     sentence = sentence.strip("*_ ")
@@ -106,7 +107,8 @@ def stated(text: str, *, exact: bool, comma: bool) -> str | None:
         if _SEVERAL.search(clause):
             return None
         return _value(clause.partition("≈")[0].rpartition("=")[2])
-    return found[-1].value if opening and _plain_end(sentence, found[-1]) else None
+    one = topic(sentence, found)
+    return one.value if opening and _plain_end(sentence, one) else None
 
 
 def bare(text: str) -> Iterator[Statement]:
@@ -123,7 +125,7 @@ def bare(text: str) -> Iterator[Statement]:
 def mentioned(text: str) -> bool:
     """Whether a statement that could not be read has a number in it, and more than that."""
     text = prepared(text).strip(" \t\n*_\"'`“‘«")
-    return not _STEPS.match(text) and any(c.isdigit() for c in before(_SENTENCE, text))
+    return not _STEPS.match(text) and any(c.isdigit() for c in before(SENTENCE, text))
 
 
 def finished(text: str) -> str:
@@ -133,15 +135,16 @@ def finished(text: str) -> str:
 
 
 def last(text: str) -> str | None:
-    """The number in which a text without a statement ends: the last of its last such sentence."""
+    """The number of a text without a statement: the one that its last such sentence is about."""
     if _BROKEN_OFF.search(text, max(0, len(text) - 200)):
         return None
-    check = _CHECK.search(text) if "heck" in text or "erif" in text else None
-    if check and _DIGIT.search(text, 0, check.start()):
-        text = text[: check.start()]
+    hinted = any(hint in text for hint in ("heck", "erif", "ote"))
+    aside = ASIDE.search(text) if hinted else None
+    if aside and _DIGIT.search(text, 0, aside.start()):
+        text = text[: aside.start()]
     text = prepared(tail(text, _TAIL))
     end = len(text)
-    for start in reversed([0, *(match.end() for match in _SENTENCE.finditer(text))]):
+    for start in reversed([0, *(match.end() for match in SENTENCE.finditer(text))]):
         if _DIGIT.search(text, start, end):
             return _conclusion(text[start:end])
         end = start
@@ -149,8 +152,8 @@ def last(text: str) -> str | None:
 
 
 def _conclusion(sentence: str) -> str | None:
-    """The last number of a sentence; None where two stand side by side, as in a range, or where
-    it is denied."""
+    """The number that a sentence is about; None where another stands beside it, as in a range, or
+    where it is denied."""
     several = sentence.count("=") > 1 and _SEVERAL.search(sentence)
     if several or ("if " in sentence.lower() and _IF.search(sentence)) or refuses(sentence):
         return None
@@ -166,12 +169,13 @@ def _conclusion(sentence: str) -> str | None:
     found = list(numbers(sentence, alone=False))
     if not found:
         return None
-    if len(found) > 1:
-        other, one = found[-2:]
+    one = topic(sentence, found)
+    place = found.index(one)
+    for other in found[max(0, place - 1) : place]:
         between = sentence[other.end : one.start]
         if _SIDE_BY_SIDE.fullmatch(between) or (between.strip(" ") == "-" and _ascends(other, one)):
             return None
-    return found[-1].value
+    return None if _GOES_ON.match(sentence, one.end) else one.value
 
 
 def _share(sentence: str) -> Found | None:

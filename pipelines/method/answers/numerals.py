@@ -52,10 +52,11 @@ _SCALES = {
     "million": 10**6, "millions": 10**6, "millionen": 10**6, "millones": 10**6, "millón": 10**6,
     "milhões": 10**6, "milioni": 10**6, "mio": 10**6, "mn": 10**6, "crore": 10**7, "crores": 10**7,
     "billion": 10**9, "billions": 10**9, "bn": 10**9, "milliarden": 10**9, "milliards": 10**9,
-    "mrd": 10**9, "trillion": 10**12, "trillions": 10**12, "dozen": 12,
+    "mrd": 10**9, "trillion": 10**12, "trillions": 10**12,
     "千": 10**3, "万": 10**4, "萬": 10**4, "만": 10**4, "億": 10**8, "亿": 10**8, "억": 10**8,
 }  # fmt: skip
 _SCALE = re.compile(rf"[ \u00a0-]?({'|'.join(_SCALES)})(?![A-Za-zÀ-ɏ])", re.IGNORECASE)
+_MIL = re.compile(r"[ \u00a0]?mil\b", re.IGNORECASE)  # a thousand, or short for a million
 _MONEY_SCALE = re.compile(r"(k|K|m|M|mn|bn|B|b|tn|T)\b")
 _KILO = re.compile(r"k\b(?!\s?[/·])")
 _MONEY_SCALES = {"k": 3, "m": 6, "mn": 6, "bn": 9, "b": 9, "tn": 12, "t": 12}
@@ -75,6 +76,7 @@ _TIME = re.compile(r" ?: ?\d")
 _GOES_ON = re.compile(
     rf"[ \u00a0-]?[千万萬만億亿억/⁄×⋅·*^%％٪‰√π∞(\\{_VULGAR}\d]|[ \u00a0-]?[A-Za-z]| and "
 )
+_CALCULATED = re.compile(r"<<[^<>\n]{1,200}>>")  # GSM8K's: "9 * 2 = <<9*2=18>>18"
 _ONE_IN_BRACKETS = re.compile(r"\((-?\d+)\)(?= ?/)|(?<=/)\((-?\d+)\)")
 
 
@@ -89,6 +91,8 @@ class Found:
 
 def prepared(text: str) -> str:
     """The text with ASCII digits, one minus sign and no LaTeX; its other letters stay."""
+    if "<<" in text:
+        text = _CALCULATED.sub("", text)
     text = plain(text)
     if "/" in text and "(" in text:
         text = _ONE_IN_BRACKETS.sub(r"\1\2", text)  # (1)/(2)
@@ -106,7 +110,8 @@ def numbers(text: str, *, alone: bool, comma: bool = False) -> Iterator[Found]:
     """All numbers of a prepared text, in order.
 
     alone: the text states one number and no sentence, so that "12 345" is one. comma: its language
-    writes 3,14 for what others write 3.14, so that 1.500 and 1,500 may be either.
+    writes 3,14 for what others write 3.14, so that 1.500 and 1,500 may be either, and mil is a
+    thousand.
     """
     place = 0
     while match := _RUN.search(text, place):
@@ -131,6 +136,8 @@ def _number(text: str, match: re.Match[str], alone: bool, comma: bool) -> Found:
         value = _decimal_comma(run)
     if value is None or _TIME.match(text, end):
         return Found(sign_at, end, None)  # a list, a version, a time
+    if not comma and _MIL.match(text, end):
+        return Found(sign_at, end, None)
     if _GOES_ON.match(text, end):
         value, end = _continued(text, end, value, run, money)
         if value is None or _FACTOR.match(text, end):

@@ -98,13 +98,14 @@ _LEAD_IN = re.compile(
 _LISTED = re.compile(r"(?:[-•*+>]|1[.)]|\d{1,2}[.)](?=[^\n]{1,40}\Z))[ \t]+(?=\S)")
 _SECOND_ITEM = re.compile(r"\s*2[.)]\s")
 _LABELLED = re.compile(
-    r"[*_]{0,3}(?P<label>[^\W\d_][^:\n*]{0,48})[*_]{0,3}:[*_]{0,3}[ \t]+(?P<rest>\S.{0,200})"
+    r"[*_]{0,3}(?P<label>[^\W\d_][^:\n*(]{0,48})[*_]{0,3}:[*_]{0,3}[ \t]+(?P<rest>\S.{0,200})"
 )
 # What a label calls the answer: "Chemical symbol", "Capital of France", "The capital is".
 _NOUN = re.compile(
     r"(?:the )?(?:[a-z]+ )?(?:a|ans|artist|author|capital|city|continent|country|currency|date|"
     r"director|element|inventor|language|name|output|person|place|planet|reply|response|result|"
-    r"state|symbol|title|winner|year)(?: city| name)?(?: (?:of|for|in) .{1,40})?(?: is)?",
+    r"state|symbol|title|winner|year)(?: city| name)?"
+    r"(?: (?:of|for|in) (?:(?! is (?!called|named)).){1,40})?(?: is)?",
     re.IGNORECASE,
 )
 _WRAP = " \t\n*_\"'`“”‘’«»„"

@@ -9,7 +9,7 @@ from pipelines.method.answers.numerals import CURRENCY, MOST_DIGITS, numbers, pr
 _NO_UNIT = (
     "and|or|to|plus|minus|times|by|if|is|of|in|out|than|less|more|fewer|remainder|not|point|squared|"
     "cubed|factorial|pi|half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|"
-    "ninths?|tenths?|log|ln|sin|cos|tan|sqrt|root|mod|over|divided|multiplied|dozens?|score|"
+    "ninths?|tenths?|log|ln|sin|cos|tan|sqrt|root|mod|over|divided|multiplied|score|"
     "hundred|thousand|one|two|three|four|five|six|seven|eight|nine|ten|twenty|thirty|forty|fifty|"
     "sixty|seventy|eighty|ninety|binary|hex|octal|base|[ap]\\.?m|[xyzntei]"
 )
@@ -42,7 +42,7 @@ _BELOW = rf"(?:{_SMALL} hundred(?:(?: and)? {_SMALL})?|{_SMALL})"
 _IN_WORDS = re.compile(
     rf"(?:(?P<million>{_BELOW}) million(?:,? and|,)? ?)?"
     rf"(?:(?P<thousand>{_BELOW}) thousand(?:,? and|,)? ?)?"
-    rf"(?P<rest>{_BELOW}|zero)?\b(?: (?P<dozen>dozen)\b)?"
+    rf"(?P<rest>{_BELOW}|zero)?\b"
 )
 # What may stand before a number besides its sign: "US", "EUR ", "about ".
 CODE = re.compile(r"[\s~≃]*(?:[A-Z]{1,3}|Rs\.?|about|approximately|around|roughly)?\s*")
@@ -105,7 +105,7 @@ def words(text: str) -> str | None:
         return None
     total = 10**6 * _below(match["million"]) + 1000 * _below(match["thousand"])
     total += _below(match["rest"])
-    return str(12 * total if match["dozen"] else total)
+    return str(total)
 
 
 def _below(text: str | None) -> int:

@@ -23,6 +23,7 @@ class Statement:
 
     exact: it is that and nothing else, as in a box; with no text it was cut off, and the response
     has no answer. denied: it is said not to be the answer. comma: in a language that writes 3,14.
+    weak: it is called a result or a solution, and a step of a working has these, too.
     """
 
     place: int
@@ -30,6 +31,7 @@ class Statement:
     exact: bool = False
     denied: bool = False
     comma: bool = False
+    weak: bool = False
 
 
 _NOUNS = (
@@ -190,7 +192,10 @@ def _around(text: str, place: int, noun: str) -> Iterator[Statement | None]:
     determined = _DETERMINED.search(text, max(0, place - 12), place) is not None
     if noun[:3] == "ans" or determined:
         if follows := _FOLLOWS.match(text, end):
-            yield _following(text, place, follows)
+            final = text[max(0, place - 8) : place].strip(" *_").lower().endswith("final")
+            weak = noun in ("result", "solution") and not final
+            one = _following(text, place, follows)
+            yield replace(one, weak=weak) if one else None
         elif noun == "answer":
             if text[max(0, place - 8) : place].strip(" *_").lower().endswith("final"):
                 yield _following(text, place, _AT_ONCE.match(text, end))

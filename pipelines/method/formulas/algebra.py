@@ -41,6 +41,13 @@ from pipelines.method.formulas.notation import latex
 _MEMORY = 1 << 30  # bytes of a process: a number of a billion digits is written quickly
 
 _OR = re.compile(r"\\(?:text|mathrm|textrm)\{\s*or\s*\}|\bor\b|\\lor\b|\\vee\b")
+_EQUALS = re.compile(r"(?<![<>!:=])=(?!=)")
+_SEVERAL = re.compile(  # but not the commas of 1,000
+    r"(?<!\\)(?:;|,(?!\d{3}(?!\d)))|[<>≤≥≠≈]|\band\b"
+    r"|\\(?:leq?|geq?|lt|gt|neq?|approx|equiv|q?quad|Rightarrow|implies|iff|land)(?![A-Za-z])"
+)
+_NUMERAL = re.compile(r"[-+\s]*[\d.,]+\s*")
+_BASE = re.compile(r"\d[\dA-F.]*\}?_\s*\{?(\d+)\}?")  # 1011_2, 1A_{16}
 _ROUNDING = 1e-6  # of a decimal to what it stands for: 0.333333 is 1/3
 
 
@@ -65,17 +72,49 @@ def _parse(source: str) -> Any:
     return found[0] if found and found[0] not in (nan, zoo) else None
 
 
+@lru_cache(maxsize=1 << 12)
+def result(text: str) -> str:
+    """The last member of equalities that work out a value: 5 of \\sqrt{9+16} = \\sqrt{25} = 5.
+
+    Other equations (x + y = 7, y = 2x) stay what they are.
+    """
+    *_, before, last = ["", *_members(text)]
+    if not before or _NUMERAL.fullmatch(before) or _SEVERAL.search(text) or _OR.search(text):
+        return text
+    return last if _is_value(before) and _is_value(last) else text
+
+
+def _members(text: str) -> list[str]:
+    """What stands on the sides of the equals signs that are in no braces or brackets."""
+    members, start = [], 0
+    for match in _EQUALS.finditer(text):
+        member = text[start : match.start()]
+        if all(member.count(one) == member.count(other) for one, other in ("{}", "()", "[]")):
+            members.append(member.strip())
+            start = match.end()
+    return [*members, text[start:].strip()]
+
+
+def _is_value(text: str) -> bool:
+    found = read(text)
+    return isinstance(found, Expr) and not found.free_symbols
+
+
 def compare(first: str, second: str) -> bool | None:
     """Whether two formulas are equal, whichever comes first; None where one is not read.
 
     One alone, given twice, is also compared with another: can it be worked with?
     """
+    first, second = result(first), result(second)
     a, b = read(first), read(second)
     if a is None or b is None:
         return None
     if first == second:
         _verify(a, Integer(0))
         return True
+    bases = [set(_BASE.findall(text)) for text in (first, second)]
+    if all(bases) and bases[0] != bases[1]:
+        return False
     if _a_list_and_a_set(first, a, second, b) or _differ(a, b):
         return False
     if (multiples := _multiples(a, b)) is not None:

@@ -31,7 +31,6 @@ from pipelines.method.policies.stopping import (
     EarlyStopping,
     EarlyStoppingSC,
     Fallback,
-    votes_lead,
 )
 from pipelines.method.policies.votes import BestOfN, ConfidenceInformedSC, Voting
 from pipelines.method.token_confidences import P_TRUE, SOURCES
@@ -60,7 +59,6 @@ __all__ = [
     "in_order",
     "joined",
     "split",
-    "votes_lead",
 ]
 
 POLICIES: dict[str, PolicyFamily] = {

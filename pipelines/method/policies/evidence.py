@@ -10,6 +10,8 @@ from pipelines.method.beta import weights_lead
 from pipelines.method.policies.base import ROUNDING, Tally, leader
 
 SURE = 1e-6  # confidences of 0 and 1 count as so far from them: no sample settles it for good
+_LAMBDA = 0.7  # of reasc, the paper's
+ENOUGH = 0.95  # of reasc, of the posterior
 _MOST = 20.0  # lambda z: a weight of 5e8 is as good as any, and no sum of such is infinite
 
 
@@ -72,8 +74,6 @@ class ReliabilityAware:
     threshold: float
     mean: float = 0.5
     deviation: float = 0.25
-    slope: float = 0.7  # lambda
-    enough: float = 0.95
 
     def __post_init__(self) -> None:
         if self.deviation <= 0:
@@ -84,7 +84,7 @@ class ReliabilityAware:
 
     def weight(self, confidence: Any) -> Any:
         """Of a number, or of an array of them."""
-        logs = self.slope * (confidence - self.mean) / self.deviation
+        logs = _LAMBDA * (confidence - self.mean) / self.deviation
         return np.maximum(1.0, np.exp(np.minimum(logs, _MOST)))
 
 
@@ -102,7 +102,7 @@ class _ReliabilityTally:
         if self.seen == 1:
             return answer is not None and confidence >= self.policy.threshold
         first, second = sorted([*self.weights.values(), 0.0, 0.0])[:-3:-1]
-        return weights_lead(first, second) >= self.policy.enough - ROUNDING
+        return weights_lead(first, second) >= ENOUGH - ROUNDING
 
     def answer(self) -> str | None:
         return leader(self.weights, ROUNDING)

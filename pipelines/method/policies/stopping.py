@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import comb
 from typing import Literal
 
+from pipelines.method.beta import weights_lead
 from pipelines.method.policies.base import ROUNDING, Tally
 from pipelines.method.policies.votes import Best, Last, Votes
 
@@ -84,16 +84,10 @@ class _AdaptiveTally:
         if self.policy.rule == "share":
             return weights[0] / total >= self.policy.threshold - ROUNDING
         runner_up = weights[1] if len(weights) > 1 else 0.0
-        return votes_lead(int(weights[0]), int(runner_up)) >= self.policy.threshold
+        return weights_lead(weights[0], runner_up) >= self.policy.threshold - ROUNDING
 
     def answer(self) -> str | None:
         return self.votes.answer()
-
-
-def votes_lead(leader: int, runner_up: int) -> float:
-    """1 - I_{1/2}(leader + 1, runner_up + 1), which for whole numbers is a binomial sum."""
-    n = leader + runner_up + 1
-    return sum(comb(n, k) for k in range(leader + 1)) / 2**n
 
 
 @dataclass(frozen=True)

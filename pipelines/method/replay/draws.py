@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipelines.method.beta import weights_lead_each
 from pipelines.method.policies import ROUNDING, SURE, ReliabilityAware
+from pipelines.method.policies.evidence import ENOUGH
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -72,7 +73,7 @@ class Draws:
         goes_on = np.arange(enough[0].size)
         for t in range(1, len(enough)):
             sure = weights_lead_each(votes.weight[t].flat[goes_on], votes.second[t].flat[goes_on])
-            there = sure >= policy.enough - ROUNDING
+            there = sure >= ENOUGH - ROUNDING
             enough[t].flat[goes_on[there]] = True
             goes_on = goes_on[~there]
         return votes.right, enough

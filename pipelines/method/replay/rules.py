@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.method.beta import weights_lead
 from pipelines.method.policies import (
     ROUNDING,
     AdaptiveConsistency,
@@ -17,7 +18,6 @@ from pipelines.method.policies import (
     Policy,
     ReliabilityAware,
     Voting,
-    votes_lead,
 )
 from pipelines.method.replay.draws import Draws, Flags, Integers, Leader
 
@@ -91,7 +91,8 @@ def _ahead(policy: AdaptiveConsistency, votes: Leader, draws: Draws) -> Flags:
             return enough & (votes.weight / votes.total >= policy.threshold - ROUNDING)
     most = len(enough) + 1
     sure = [
-        [b <= a and votes_lead(a, b) >= policy.threshold for b in range(most)] for a in range(most)
+        [b <= a and weights_lead(a, b) >= policy.threshold - ROUNDING for b in range(most)]
+        for a in range(most)
     ]
     return enough & np.array(sure)[votes.weight, votes.second]
 

@@ -31,7 +31,7 @@ from pipelines.storage.location import Location
 from pipelines.storage.schemas import LABELS, LIVE_FILE, MODELS, RESPONSES
 
 _ROWS_A_FILE = 64  # the rows of files that stand are not answered again by a rerun
-VERSION = 2  # the base model has answered
+VERSION = 3  # answers are read by what a sentence is about
 
 
 def spec(config: Config, models: Sequence[str] = MODELS) -> dict[str, Any]:
@@ -58,6 +58,11 @@ def run(
     out: Location,
     models: Sequence[str] = MODELS,
 ) -> Result:
+    """Asks the models for which `export` and the config have engines, one after the other.
+
+    ValueError where engines do not start with this config; RuntimeError where a live answer is not
+    its replay's.
+    """
     from ray import serve
 
     from pipelines.serving import keys

@@ -67,10 +67,9 @@ def answer_live(
     # Serve listens on the nodes of its controller and its replicas, and a driver may be on another.
     proxies = serve.status().proxies
     node = max(proxies, key=lambda one: proxies[one] == ProxyStatus.HEALTHY)
-    listening = NodeAffinitySchedulingStrategy(node, soft=False)
-    asking = ray.remote(num_cpus=0, scheduling_strategy=listening)(_ask_all)
-    counts: dict[str, Any] = ray.get(asking.remote(config, url, model, rows, key))
-    return counts
+    where: Any = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
+    asking = ray.remote(_ask_all).options(num_cpus=0, **where)
+    return ray.get(asking.remote(config, url, model, rows, key))
 
 
 def _ask_all(

@@ -21,9 +21,10 @@ from pipelines.stages.label.actor import QueryLabeler
 from pipelines.stages.label.check import finish, labeled_before
 from pipelines.stages.label.streaming import blocks, context
 from pipelines.storage.location import Location
+from pipelines.storage.models import check_modules
 
 _MOST_FILES = 1_000
-VERSION = 2  # answers are read anew, and samples have their mass
+VERSION = 3  # answers are read by what a sentence is about
 
 
 def spec(config: Config) -> dict[str, Any]:
@@ -59,6 +60,8 @@ def run(
     from ray.exceptions import RayActorError, RayTaskError
     from ray.util.annotations import RayDeprecationWarning
 
+    # Not on this machine when the run began, maybe; told before hours of labeling.
+    check_modules(config.model.source, config.train.lora.targets)
     source = inputs["queries"] / "train.parquet"
     engine = config.engine
     placement.tell_if_short("engine.count", engine.count, placement.bundles(engine))

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines.config import Config
 from pipelines.engine.sampling import queries_at_once
+from pipelines.running import cluster
 from pipelines.storage.location import Location
 
 CHECKPOINT = "_rows"  # finished rows' ids
@@ -32,7 +33,6 @@ def blocks(config: Config, total: int) -> tuple[int, int]:
 
 def context(out: Location) -> Any:
     """Ray Data's settings for this stage alone: finished rows are recorded, and no bars."""
-    from ray.data import DataContext
     from ray.data.checkpoint import CheckpointConfig
     from ray.data.context import AutoscalingConfig
 
@@ -40,14 +40,10 @@ def context(out: Location) -> Any:
     # What fails is raised, to be told in a line; these two print its whole trace before that.
     for name in ("exceptions", "_internal.execution.streaming_executor_state"):
         logging.getLogger(f"ray.data.{name}").setLevel(logging.CRITICAL)
-    context = DataContext.get_current().copy()
+    context = cluster.data_context()
     # They ask what an actor would take, by which one more placement group would be made.
     context.issue_detectors_config.detectors = []
     context.raise_original_map_exception = True  # so that a ValueError is told as one
-    context.enable_progress_bars = False  # the engines say how far they are
-    # Ray's newer reader starts 32 actors to look at a file's footer, and ends the job where one
-    # of them dies.
-    context.use_datasource_v2 = False
     # One task cuts a file of queries into blocks, and Ray fetches this many of them every tenth
     # of a second. Its own 2 made ten blocks a second, whatever the number of engines.
     context._max_num_blocks_in_streaming_gen_buffer = 64

@@ -50,6 +50,8 @@ def spec(config: Config) -> dict[str, Any]:
 
 
 def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result:
+    """Measures the responses in the artifacts of `evaluate` and of further training runs; what the
+    stages before cost is read from their manifests."""
     from pipelines.stages.report.page import render
 
     def replayed(evaluate: str, model: str) -> Replays:

@@ -131,7 +131,9 @@ class _Scale:
 
 def _panel(model: str, policies: Mapping[str, Any], order: Sequence[str], scale: _Scale) -> Panel:
     ends = {name: scale.y(points[-1]["accuracy"]) for name, points in policies.items()}
-    places = dict(zip(ends, apart(list(ends.values()), _GAP, TOP, HEIGHT - BOTTOM), strict=True))
+    places = dict(
+        zip(ends, spread_labels(list(ends.values()), _GAP, TOP, HEIGHT - BOTTOM), strict=True)
+    )
     lines = [
         _line(name, points, order.index(name), places[name], scale)
         for name, points in policies.items()
@@ -189,7 +191,7 @@ def _threshold(name: str, threshold: float | None) -> str:
             return f"c ≥ {threshold:.2f}"
 
 
-def apart(places: Sequence[float], gap: float, first: float, last: float) -> list[float]:
+def spread_labels(places: Sequence[float], gap: float, first: float, last: float) -> list[float]:
     """The places in their order, moved so that neighbors are a gap apart and, where all fit, none
     lies before `first` or after `last`."""
     order = sorted(range(len(places)), key=places.__getitem__)

@@ -67,16 +67,16 @@ def _ssc(recorded: Recorded, weights: Array) -> dict[str, Any]:
     correct = recorded.correct.astype(np.float64)
     once = metrics.each_once(len(correct))
 
-    def apart(under: Array) -> Array:
+    def gain(under: Array) -> Array:
         return metrics.auroc(target, correct, under) - metrics.auroc(said, correct, under)
 
-    value = float(apart(once)[0])
+    value = float(gain(once)[0])
     return {
         "auroc": known(metrics.auroc(target, correct, once)),
         "p_true_auroc": known(metrics.auroc(said, correct, once)),
         "difference": {
             "value": None if np.isnan(value) else value,
-            "ci95": metrics.interval(apart(weights)),
+            "ci95": metrics.interval(gain(weights)),
         },
     }
 
@@ -92,13 +92,13 @@ def _against_best(replays: Replays, queries: Queries, weights: Array) -> list[di
     samples, paired; none where either was not replayed."""
     if not {STOPPING, BEST} <= set(replays.chosen) or (final := replays.final(STOPPING)) is None:
         return []
-    apart = (final.right - replays.replayed[BEST][None].right)[queries]
-    most = min(apart.shape[1], max(2, apart.shape[1] // 4))
-    resampled = metrics.mean(apart, weights)
+    gain = (final.right - replays.replayed[BEST][None].right)[queries]
+    most = min(gain.shape[1], max(2, gain.shape[1] // 4))
+    resampled = metrics.mean(gain, weights)
     return [
         {
             "budget": budget,
-            "value": float(apart[:, budget - 1].mean()),
+            "value": float(gain[:, budget - 1].mean()),
             "ci95": metrics.interval(resampled[:, budget - 1]),
         }
         for budget in range(2, most + 1)

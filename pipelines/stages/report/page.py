@@ -38,6 +38,7 @@ _LOOKS: dict[str, tuple[str, Any]] = {
 }
 _RECALIBRATED = ("#D55E00", (0, (6, 2)))
 _WRONG = "#e69f00"
+_SMOOTH = 0.9
 _METRICS = {"accuracy": "accuracy", "auroc": "AUROC", "wqd": "WQD"} | NAMES | {"ks_debiased": "KS"}
 _SIZE = {
     "width": curves.WIDTH, "height": curves.HEIGHT, "left": curves.LEFT,
@@ -196,10 +197,10 @@ def _training(losses: Sequence[Mapping[str, float]]) -> Figure:
     return figure
 
 
-def _smooth(values: Sequence[float], weight: float = 0.9) -> list[float]:
+def _smooth(values: Sequence[float]) -> list[float]:
     """A bias-corrected exponential mean."""
     smoothed, mean = [], 0.0
     for step, value in enumerate(values, start=1):
-        mean = weight * mean + (1 - weight) * value
-        smoothed.append(mean / (1 - weight**step))
+        mean = _SMOOTH * mean + (1 - _SMOOTH) * value
+        smoothed.append(mean / (1 - _SMOOTH**step))
     return smoothed

@@ -31,7 +31,7 @@ class Reach:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Measurement:
     """name: `group.baseline`. ours, baseline: medians, in `unit`. ratio: median of the pairs'."""
 
     name: str
@@ -44,7 +44,7 @@ class Figure:
     reach: Reach
 
     @classmethod
-    def of(cls, name: str, unit: str, pairs: Iterable[Pair], reach: Reach) -> "Figure":
+    def of(cls, name: str, unit: str, pairs: Iterable[Pair], reach: Reach) -> "Measurement":
         pairs = list(pairs)
         ratios = [ours / baseline for ours, baseline in pairs]
         return cls(
@@ -78,7 +78,7 @@ class Process:
         return self._pool.submit(function, *args, **kwargs).result()
 
 
-def apart(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def in_subprocess(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs a function in a process of its own."""
     with Process() as process:
         return process.call(function, *args, **kwargs)
