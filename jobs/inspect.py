@@ -67,6 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.data is not None:
         options.config = options.data
         return cli.run(options, _look)
+    if options.set:
+        parser.error("--set: it is for --data, for an artifact has no config to change")
     return cli.explained(options.uri, lambda: _inspect(options.uri))
 
 
