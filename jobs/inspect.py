@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.config = options.data
         return cli.run(options, _look)
     if options.set:
-        parser.error("--set: it is for --data")
+        parser.error("--set: it is for --data, for an artifact has no config to change")
     return cli.explained(options.uri, lambda: _inspect(options.uri))
 
 

@@ -21,7 +21,11 @@ _ADVICE = {
     "PermissionError": "access is denied; check that the credentials have not expired and may "
     "read and write there",
 }
-_CODES = {  # S3's own, as they stand in messages
+_AZURE = (
+    "Azure's storage does not answer, or refuses the request; check the credentials "
+    "(AZURE_TENANT_ID and the others of its login), the container and the network"
+)
+_CODES = {  # as they stand in messages: S3's own, and signs of other stores
     "ExpiredToken": "the AWS credentials have expired; renew them",
     "InvalidAccessKeyId": "the object store does not know the AWS credentials; check them",
     # All that a HEAD request tells where a token has expired, or the region is another.
@@ -34,6 +38,11 @@ _CODES = {  # S3's own, as they stand in messages
     "reduce your request rate": "the object store is overloaded, after all retries",
     "ServiceUnavailable": "the object store is not available, after all retries",
     "InternalError": "the object store failed, after all retries",
+    # Whatever else these stores say, in pages of their clients' words.
+    "google::cloud::": "Google Cloud Storage does not answer, or refuses the request; check the "
+    "credentials (GOOGLE_APPLICATION_CREDENTIALS), the bucket and the network",
+    "Azure::": _AZURE,
+    "Azure Error": _AZURE,
 }
 _ERRNOS = {  # {}: the root, or another path that a config or an environment names
     errno.ENOSPC: "the disk is full; free some space",
@@ -86,7 +95,8 @@ def reason(error: BaseException) -> str:
 
 
 def _is_of_storage(error: BaseException) -> bool:
-    return isinstance(error, OSError) or type(error).__module__.startswith("botocore")
+    of_arrow = type(error).__name__ == "ArrowException"  # not its ArrowInvalid, of bad files
+    return isinstance(error, OSError) or of_arrow or type(error).__module__.startswith("botocore")
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -21,6 +21,7 @@ import pyarrow.fs as pafs
 MANIFEST = "_MANIFEST.json"
 _FILES_AT_ONCE = 64  # of a scan, which keeps each file's metadata until it ends
 _S3_ATTEMPTS = 8  # of a request that fails for a reason that may pass: half a minute in all
+_GCS_LIMIT = "retry_limit_seconds"  # pyarrow's is 15 minutes, in which Ctrl-C is not heard
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Location:
         if uri.startswith("s3://"):
             return cls(uri.rstrip("/"), _s3(), uri[5:].rstrip("/"))
         try:
-            filesystem, path = pafs.FileSystem.from_uri(uri)
+            filesystem, path = pafs.FileSystem.from_uri(_bounded(uri))
         except (pa.ArrowException, ValueError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"{uri}: not a path or URI that can be opened ({reason})") from None
@@ -215,6 +216,13 @@ class Location:
 def stamp(info: Mapping[str, Any]) -> str:
     """What tells one writing of an object from another. info: s3fs's."""
     return f"{info['size']} {info.get('ETag') or info.get('LastModified')}"
+
+
+def _bounded(uri: str) -> str:
+    """A URI whose store gives up soon: Google's, unless it says itself when."""
+    if not uri.startswith(("gs://", "gcs://")) or _GCS_LIMIT in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}{_GCS_LIMIT}=15"
 
 
 def _s3() -> pafs.FileSystem:

@@ -186,7 +186,8 @@ def test_a_look_that_takes_long_says_how_far_it_is(tmp_path, monkeypatch):
 
 
 def test_either_an_artifact_or_data_are_inspected(capsys):
-    for arguments in ([], ["somewhere", "--data", "config.yaml"]):
+    wrong = ["somewhere", "--data", "config.yaml"], ["somewhere", "--set", "seed=1"]
+    for arguments in ([], *wrong):
         with pytest.raises(SystemExit):
             inspect.main(arguments)
     assert capsys.readouterr().out == ""

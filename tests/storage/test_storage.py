@@ -6,7 +6,9 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.fs import FileSystem
 
+from pipelines.storage.errors import explain
 from pipelines.storage.location import Location, git_commit
 
 
@@ -76,6 +78,25 @@ def test_local_uris(tmp_path, prefix):
 def test_unknown_schemes(uri):
     with pytest.raises(ValueError, match=uri):
         Location.of(uri)
+
+
+NOBODY = "gs://anonymous@bucket/x?scheme=http&endpoint_override=localhost:1"
+
+
+def test_google_s_store_gives_up_soon_and_is_one_line():
+    own_limit = Location.of(f"{NOBODY}&retry_limit_seconds=1")
+    with pytest.raises(OSError, match="Retry policy exhausted") as failed:
+        own_limit.exists()
+    assert "Google Cloud Storage does not answer" in str(explain(failed.value))
+    bounded, _ = FileSystem.from_uri(f"{NOBODY}&retry_limit_seconds=15")
+    assert Location.of(NOBODY).filesystem == bounded != own_limit.filesystem
+    assert Location.of("gs://bucket/x").path == "bucket/x"
+
+
+def test_azure_s_store_is_one_line_and_a_bad_file_is_none_of_storage_s():
+    says = "failed: Azure::Core::Credentials::AuthenticationException: Failed to get token"
+    assert "Azure's storage does not answer" in str(explain(pa.ArrowException(says)))
+    assert explain(pa.ArrowInvalid("Azure::Core")) is None
 
 
 def test_tables_are_read_by_prefix_in_the_order_of_their_names(tmp_path):
