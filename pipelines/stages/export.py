@@ -4,8 +4,10 @@
 manifest has the drift of the merged model from base + adapter, on some of the training examples.
 """
 
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
 
     base = fetch(config.model.source, config.engine.trust_remote_code)
     rows = handful(inputs["examples"], config.train.max_length)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, _threads(config.train.threads):
         adapter, merged = Path(scratch, ADAPTER_DIR), Path(scratch, MODEL_DIR)
         adapter.mkdir()
         (inputs["train"] / ADAPTER_DIR).download(adapter)
@@ -43,6 +45,19 @@ def run(config: Config, inputs: Mapping[str, Location], out: Location) -> Result
         files = sum(1 for _ in merged.iterdir())
     print(told(drift), flush=True)
     return Result(files, "", {"base": config.model.source, "drift": drift})
+
+
+@contextmanager
+def _threads(wanted: int | None) -> Iterator[None]:
+    """torch's in this process, to which a submitted job's Ray leaves one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted or os.cpu_count() or 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def handful(examples: Location, max_length: int) -> list[dict[str, Any]]:

@@ -61,14 +61,26 @@ def measure(
 def confidences(model: nn.Module, rows: Sequence[Row], kind: str, prompts: Prompts) -> np.ndarray:
     """c of each row by the model's own forward; [rows], float64."""
     model.eval()
-    logits = [
-        model(
-            input_ids=torch.tensor([[*row["prompt_ids"], *row["response_ids"], *row["turn_ids"]]]),
-            use_cache=False,
-        ).logits[0, -1]
-        for row in rows
-    ]
+    hook = model.get_decoder().register_forward_hook(_last)  # type: ignore[operator]
+    try:
+        logits = [
+            model(
+                input_ids=torch.tensor(
+                    [[*row["prompt_ids"], *row["response_ids"], *row["turn_ids"]]]
+                ),
+                use_cache=False,
+            ).logits[0, -1]
+            for row in rows
+        ]
+    finally:
+        hook.remove()
     return confidence_of(torch.stack(logits).float(), kind, prompts).double().numpy()
+
+
+def _last(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+    """Of the decoder's positions the one that is read: the others need not meet the LM head."""
+    output.last_hidden_state = output.last_hidden_state[:, -1:]
+    return output
 
 
 class Float32(TorchFunctionMode):

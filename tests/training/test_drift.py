@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from pipelines.config import Config
 from pipelines.method.prompts import Prompts
-from pipelines.training.drift import measure, told
+from pipelines.training.drift import confidences, measure, told
 from pipelines.training.lora import merge
 
 
@@ -87,6 +87,15 @@ def test_each_difference_is_that_of_separate_models(tiny, adapter, rows, tmp_pat
         "merged_float32": as_measured(merged, exact),
     }
     assert found["merged"]["mean"] > 1e-4
+
+
+def test_the_head_meets_the_position_that_is_read_alone(tiny, adapter, rows):
+    model, met = load(tiny, torch.float32), []
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, given: met.append(given[0]))
+    for one in (model, PeftModel.from_pretrained(model, adapter)):
+        met.clear()
+        confidences(one, rows, "yes_no", Prompts.load(tiny))
+        assert [tuple(hidden.shape[:2]) for hidden in met] == [(1, 1)] * len(rows)
 
 
 def test_in_float32_a_merge_loses_nothing(tiny, adapter, rows, tmp_path):
