@@ -80,9 +80,8 @@ def training_memory(config: Config, shape: Shape) -> TrainingMemory:
         + size * 2 * (shape.heads + shape.kv_heads) * shape.head_dim
         + size * 3 * shape.intermediate
     )
-    shared = train.workers if train.zero_stage == 3 else 1
     return TrainingMemory(
-        shape.parameters * size / shared,
+        shape.parameters * size,  # whole at first, under ZeRO 3, too
         _ADAPTER * shape.lora(train.lora.r, train.lora.targets),
         at_once * shape.layers * in_layer,
         3 * 4 * at_once * shape.vocab,

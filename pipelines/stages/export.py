@@ -16,10 +16,9 @@ from pipelines.config import Config
 from pipelines.running.dag import Result
 from pipelines.storage.location import Location
 from pipelines.storage.models import fetch
-from pipelines.storage.schemas import ADAPTER_DIR, MODEL_DIR
+from pipelines.storage.schemas import ADAPTER_DIR, EXAMPLE_PARTS, MODEL_DIR
 
 HANDFUL = 16  # examples that the drift is measured on
-_PARTS = ("prompt_ids", "response_ids", "turn_ids")
 VERSION = 2  # it measures its drift
 
 
@@ -62,6 +61,6 @@ def _threads(wanted: int | None) -> Iterator[None]:
 
 def handful(examples: Location, max_length: int) -> list[dict[str, Any]]:
     """The first examples whose prompt, response and turn fit; the file is in a seeded order."""
-    rows = (row for batch in examples.batches(list(_PARTS)) for row in batch.to_pylist())
+    rows = (row for batch in examples.batches(list(EXAMPLE_PARTS)) for row in batch.to_pylist())
     fitting = (row for row in rows if sum(map(len, row.values())) <= max_length)
     return list(islice(fitting, HANDFUL))
