@@ -7,6 +7,7 @@ stream: of each 16 bytes are kept, to know a question again.
 """
 
 import itertools
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +96,7 @@ def run(
     fits = _Lengths(config, partial(prompts.room, config.engine.max_model_len))
     reading, wrong = Reading(config), _Wrong()
     counts, longest = dict.fromkeys(roles, 0), dict.fromkeys(roles, 0)
+    shortest = dict.fromkeys(roles, sys.maxsize)
     for role in ROLES[: ROLES.index(roles[-1]) + 1]:
         if role not in roles:
             for entry in entries(config, [role]):
@@ -111,6 +113,7 @@ def run(
                     lengths = [len(row["prompt_ids"]) for row in rows]
                     fits.add(rows, lengths)
                     longest[role] = max([longest[role], *lengths])
+                    shortest[role] = min([shortest[role], *lengths])
                     writer.write_table(pa.Table.from_pylist(rows, schema=QUERIES))
                     counts[role] += len(rows)
     if wrong:
@@ -119,6 +122,11 @@ def run(
             f"be right: {wrong}; leave these rows out"
         )
     fits.check()
+    if "train" in roles and shortest["train"] >= config.train.max_length:
+        raise ValueError(
+            f"train.max_length ({config.train.max_length}): no example would fit, for the shortest "
+            f"prompt alone has {shortest['train']} tokens; raise it"
+        )
     told = [entry for entry in entries(config, roles) if notes(reading.found[entry.key])]
     for entry in told:
         for note in notes(reading.found[entry.key]):

@@ -351,6 +351,15 @@ def test_prompts_longer_than_the_context_are_named(tmp_path, smollm):
         assert query_id("jsonl", "long " * 299 + "long") in str(caught.value)
 
 
+def test_a_length_of_training_that_no_prompt_fits_is_told_before_labels(tmp_path, smollm):
+    whole = config([{"name": "capitals", "limit": 3}])
+    changed = whole.model_copy(update={"train": whole.train.model_copy(update={"max_length": 10})})
+    out = Location.of(str(tmp_path))
+    with pytest.raises(ValueError, match=r"train.max_length \(10\): .* has \d+ tokens; raise it"):
+        queries.run(changed, {}, out, ("train",))
+    queries.run(changed, {}, out, ("calibration", "eval"))  # which are not trained on
+
+
 def test_a_prompt_is_held_to_the_responses_of_its_role(tmp_path, smollm):
     """What is evaluated may answer at another length than what is labeled."""
     file = tmp_path / "own.jsonl"
