@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -211,6 +211,7 @@ def fetch(source: str, with_code: bool = False) -> Path:
     """
     check(source)
     if _is_cached(source):
+        make: Callable[[Path], None]
         make = partial(_download, source) if "://" in source else builtin.convert
         return cache.made(cache.place(source, _held(source)), make)
     if _looks_like_hub_id(source):
@@ -226,6 +227,7 @@ def fetch_tokenizer(source: str) -> Path:
         held = _held(source)
         if (whole := cache.place(source, held)).is_dir():
             return whole
+        make: Callable[[Path], None]
         remote = "://" in source
         make = partial(_download_tokenizer, source) if remote else builtin.convert_tokenizer
         return cache.made(cache.place(f"{source} tokenizer", held), make)
