@@ -80,7 +80,7 @@ def test_bad_input_is_one_line(tmp_path, arguments, says):
         ("data.train=[{name: jsonl, path: nowhere.jsonl}]", "there is no such file"),
         ("data.eval=[{name: capitals, split: train}]", "is there twice"),
         ("model.source=/nowhere/model", "there is no directory /nowhere/model"),
-        ("train.lora.targets=[nope]", "train.lora.targets: the model has no module 'nope'"),
+        ("train.lora.targets=[nope]", "train.lora.targets: the model has no matrix 'nope'"),
     ],
 )
 def test_a_plan_of_what_no_run_could_take_says_so(tmp_path, capsys, changed, says):

@@ -231,10 +231,10 @@ def test_the_quickstarts_fingerprints_stay(tmp_path):
     assert {one.step.name: one.fingerprint[:8] for one in planned} == {
         "queries": "abccde27",
         "held_out": "8efc1c14",
-        "label": "f8358d30",
-        "examples": "4a05d892",
-        "train": "fec09ce2",
-        "export": "58a9e0a5",
-        "evaluate": "44816eee",
-        "report": "0576ce73",
+        "label": "acc2c182",
+        "examples": "6ae1b2b4",
+        "train": "231fbf80",
+        "export": "ee3d828d",
+        "evaluate": "879850df",
+        "report": "e2726d2d",
     }
