@@ -80,14 +80,14 @@ def test_training(config, expected, monkeypatch):
     class MadeError(Exception):
         """What the worker would train, in place of the training."""
 
-    def make(model, config, prompts):
+    def make(model_dir, config, prompts, device):
         raise MadeError(prompts)
 
     one = dict.fromkeys(("get_world_size", "get_local_world_size"), lambda: 1)
     context = SimpleNamespace(get_world_rank=lambda: 0, **one)
     monkeypatch.setattr("ray.train.get_context", lambda: context)
-    monkeypatch.setattr(loop, "attach", lambda *_: None)
-    monkeypatch.setattr(loop, "JointModel", make)
+    monkeypatch.setattr(loop, "get_device", lambda: "cpu")
+    monkeypatch.setattr(loop, "ready", make)
     with pytest.raises(MadeError) as made:
         loop.train_loop({"config": config.model_dump(mode="json"), "rows": 1})
     assert same(made.value.args[0], expected)

@@ -79,6 +79,8 @@ def place(error: BaseException, root: str) -> str:
     for cause in causes(error):
         name = getattr(cause, "filename", None)
         told = isinstance(cause, OSError) and cause.errno in _ERRNOS
+        if isinstance(cause, OSError) and "\n" in str(name):
+            continue  # Ray Data appends its advice to an error's arguments, which end in a name
         if told and isinstance(name, str | os.PathLike):
             file, own = _real(name), _real(root.removeprefix("file://"))
             return root if file.is_relative_to(own) or own.is_relative_to(file) else str(name)

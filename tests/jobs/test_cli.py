@@ -1,5 +1,6 @@
 """Commands end with one line and leave nothing where config, data or root are wrong."""
 
+import errno
 import subprocess
 import sys
 
@@ -41,6 +42,16 @@ def test_what_failed_is_named_and_only_a_root_s_failure_wants_another_root(
     failing = tmp_path / "file" / ("root/x" if "file" in root else "x")
     assert cli.explained(root.format(tmp_path), lambda: failing.write_text("text")) == 1
     assert capsys.readouterr().err.startswith(says.format(tmp_path))
+
+
+def test_what_ray_data_says_of_a_failure_is_not_where_it_was(capsys):
+    """It appends its advice to an error's arguments, and what is made of these has it for a name."""
+
+    def failing():
+        raise OSError(errno.ENOSPC, "No space left on device", "Failed to write.\nTo retry, ...")
+
+    assert cli.explained("the/root", failing) == 1
+    assert capsys.readouterr().err.startswith("error: the/root: the disk is full; free some space")
 
 
 @pytest.mark.process
