@@ -45,7 +45,7 @@ def test_what_failed_is_named_and_only_a_root_s_failure_wants_another_root(
 
 
 def test_what_ray_data_says_of_a_failure_is_not_where_it_was(capsys):
-    """It appends its advice to an error's arguments, and what is made of these has it for a name."""
+    """It appends its advice to an error's arguments, of which the last is a name."""
 
     def failing():
         raise OSError(errno.ENOSPC, "No space left on device", "Failed to write.\nTo retry, ...")
