@@ -77,8 +77,7 @@ def _training_run(
 
 def check_named(config: Config) -> None:
     """What can be told of what a config names, without reading data; ValueError with one line."""
-    models.check(config.model.source)
-    models.check_modules(config.model.source, config.train.lora.targets)
+    _check_model(config)
     queries.check_named(config)
 
 
@@ -86,5 +85,10 @@ def check(config: Config) -> None:
     """Everything that can be told before Ray or torch start; ValueError with one line."""
     cluster.check_install()
     tracking.check(config)
-    check_named(config)
+    _check_model(config)
     queries.check(config)
+
+
+def _check_model(config: Config) -> None:
+    models.check(config.model.source)
+    models.check_modules(config.model.source, config.train.lora.targets)

@@ -18,7 +18,7 @@ from jobs.experiments import calibration, elsewhere, reading, recorded
 from jobs.experiments.reading import Reading
 from pipelines import pipeline
 from pipelines.config import IN_DOMAIN, OUT_OF_DOMAIN, Config
-from pipelines.method.answers.option import LETTERS
+from pipelines.method.answers.choice import LETTERS
 from pipelines.running.dag import Result, Step, reads
 from pipelines.stages import queries
 from pipelines.stages.report.figures import groups

@@ -175,9 +175,8 @@ class EngineConfig(Section):
     max_model_len: Count = 4096  # prompt, response and confidence turn together
     adapter: Literal["merged", "lora"] = "merged"  # in the weights, or applied at each token
     block_size: Count | None = None  # KV block; on CPU 32 is the least, and 128 the default
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = (
-        0.9  # of its GPUs, or its share of one, for weights and KV cache
-    )
+    # of its GPU or share of one, for weights and KV cache
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
     kv_cache_gib: Positive | None = None  # CPU only: KV cache; most of the memory, by default
     enforce_eager: bool = False  # do not compile the model
     batch_invariant: bool = False  # GPU only: vLLM's mode of equal sums in any batch; slower

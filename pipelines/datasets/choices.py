@@ -10,7 +10,7 @@ from pipelines.datasets import lists
 from pipelines.datasets.records import parse
 from pipelines.datasets.values import is_nothing, text_of
 from pipelines.method.answers import canonical, extract
-from pipelines.method.answers.option import LETTERS
+from pipelines.method.answers.choice import LETTERS
 from pipelines.storage.text import short
 
 _NESTED = 8  # labels at most that are taken off one text: "A. (A) one" has two

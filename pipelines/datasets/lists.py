@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipelines.method.answers.option import LETTERS
+from pipelines.method.answers.choice import LETTERS
 
 # "(A) one", "A) one", "[A] one", "A. one", "1: one". A list begins at a label with `first`, and a
 # choice before one ends at `cut`.

@@ -13,7 +13,7 @@ from pipelines.datasets.entries import Entry, Reading, entries, is_read
 from pipelines.datasets.found import Found
 from pipelines.datasets.published import SETS
 from pipelines.method.answers import canonical, references
-from pipelines.method.answers.option import LETTERS
+from pipelines.method.answers.choice import LETTERS
 from pipelines.method.prompts import Prompts
 from pipelines.storage.models import fetch_tokenizer
 from pipelines.storage.text import short

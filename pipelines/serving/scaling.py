@@ -16,7 +16,7 @@ from pipelines.config.values import Text
 from pipelines.datasets.choices import choices_of, of_texts
 from pipelines.engine.protocol import Drawing
 from pipelines.method import answers
-from pipelines.method.answers.option import LETTERS
+from pipelines.method.answers.choice import LETTERS
 from pipelines.method.policies import FALLBACKS, NAMED, joined, split
 from pipelines.method.recalibration import Line
 from pipelines.serving.bounded import Bounded

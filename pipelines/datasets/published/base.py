@@ -14,7 +14,7 @@ from pipelines.datasets.records import Record, Refused, read
 from pipelines.datasets.sources import files
 from pipelines.datasets.values import field, text_of
 from pipelines.method.answers import Kind, canonical
-from pipelines.method.answers.option import LETTERS
+from pipelines.method.answers.choice import LETTERS
 from pipelines.storage.errors import reason
 from pipelines.storage.text import short
 

@@ -11,6 +11,7 @@ from pipelines.method.answers.folding import folded
 from pipelines.method.answers.latex import plain
 from pipelines.method.answers.quantity import whole
 
+LETTERS = string.ascii_uppercase  # of choices, in their order
 _DENIES = re.compile(
     r" (?:not|no|never|neither|nor|\w*n t|can t|cannot|except|but|unlike|without|wrong|false|"
     r"doubt|why|rules? out|ruled out|exclude[sd]?|eliminate[sd]?|lacks?|"
@@ -39,7 +40,7 @@ def by_text(text: str, choices: Sequence[str] | None) -> str | None:
     said = [_meant(one) for one in (text, name) if one]
     numbers, words = {one for one, _ in said if one}, {one for _, one in said if one}
     found = {}
-    for letter, choice in zip(string.ascii_uppercase, choices, strict=False):
+    for letter, choice in zip(LETTERS, choices, strict=False):
         number, wanted = _meant(choice)
         if number in numbers if numbers and number else wanted in words:
             found[letter] = wanted in words
@@ -80,7 +81,7 @@ def mentioned_text(text: str, choices: Sequence[str] | None) -> str | None:
     """The letter of the one choice that a text ends with which names no other, and denies none."""
     said = f" {_words(_close(text))} "
     found = {}
-    for letter, choice in zip(string.ascii_uppercase, choices or (), strict=False):
+    for letter, choice in zip(LETTERS, choices or (), strict=False):
         if (wanted := _words(_close(choice))) and f" {wanted} " in said:
             found[letter] = said.removesuffix(f" {wanted} ")
     if len(found) != 1 or text.rstrip().endswith("?"):

@@ -1,16 +1,14 @@
 """Kind `option`: the letter of a choice, stated as such, by its text, or standing alone."""
 
 import re
-import string
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from pipelines.method.answers.choice import by_text, mentioned_text
+from pipelines.method.answers.choice import LETTERS, by_text, mentioned_text
 from pipelines.method.answers.denial import begins_denied, denied_after
 from pipelines.method.answers.latex import plain
 from pipelines.method.answers.statements import Statement
 
-LETTERS = string.ascii_uppercase  # of choices, in their order
 _END = r"(?![\w'’](?<![^\W\d_a-zA-ZÀ-ɏ]))"  # "B입니다" ends a letter, "Bé" does not
 _TAIL = 2_000  # characters in which a letter that stands alone is looked for
 _MOST = 18  # letters where the choices are not known: A to R
